@@ -1,3 +1,12 @@
-"""Human pose estimation from few or no labels: two papers, reproduced as notebooks over this thin library."""
+"""Human pose estimation from few or no labels: two papers as notebooks over this thin library."""
+
+import os
 
 __version__ = "0.1.0"
+
+if os.environ.get("FEWPOSE_RUN"):
+    # Executed in a batch: bars are text, for the terminal that watches shows no widgets.
+    import tqdm.auto
+    import tqdm.std
+
+    tqdm.auto.tqdm, tqdm.auto.trange = tqdm.std.tqdm, tqdm.std.trange

@@ -1,0 +1,280 @@
+"""Profiles: what each run of `params/<profile>.yaml` changes, all checked before any work.
+
+This module and `runs.py` alone read YAML and notebooks and know where the house stands. It imports
+neither torch nor papermill, so that a call with nothing to do ends at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+RUN_KEYS = ("run", "notebook", "parameters", "needs")
+
+
+def repo_root() -> Path:
+    """Folder of the house (with `notebooks/` and `params/`), found from the installed package.
+
+    The working directory never counts: papermill, JupyterLab and nbval each choose another.
+    FEWPOSE_ROOT overrides it. Raises RuntimeError where the package was installed as a copy.
+    """
+    if os.environ.get("FEWPOSE_ROOT"):
+        return Path(os.environ["FEWPOSE_ROOT"]).resolve()
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise RuntimeError(
+        f"no notebooks/ above {Path(__file__).parent}: install the clone with `pip install -e .`"
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as messages show it: relative to the house where it lies inside."""
+    root = repo_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One entry of a profile: the notebook, what differs from its defaults, what comes first."""
+
+    profile: str
+    run: str
+    notebook: str  # "sports/supervised", relative to notebooks/, no suffix
+    parameters: dict  # differences only, types checked
+    needs: tuple[str, ...]
+
+    @cached_property
+    def paper(self) -> str:
+        return paper_of(self.notebook)
+
+    @cached_property
+    def folder(self) -> Path:
+        return run_folder(self.profile, self.paper, self.run)
+
+    @property
+    def finished(self) -> dict | None:
+        return read_manifest(self.folder)
+
+
+def paper_of(notebook: str) -> str:
+    """`sports` for `sports/supervised`; notebooks at the top serve both papers: `common`."""
+    return notebook.split("/")[0] if "/" in notebook else "common"
+
+
+def run_folder(profile: str, paper: str, run: str) -> Path:
+    return repo_root() / "outputs" / profile / paper / run
+
+
+def read_manifest(folder: Path) -> dict | None:
+    """run.json of a finished run; None where the folder holds no result."""
+    try:
+        manifest = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return manifest if manifest.get("status") == "finished" else None
+
+
+# ---- the parameters cell -------------------------------------------------------------------------
+
+
+def notebook_path(notebook: str) -> Path:
+    return repo_root() / "notebooks" / f"{notebook}.ipynb"
+
+
+def read_notebook(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"there is no notebook {shown(path)}") from None
+    except ValueError:
+        raise ValueError(f"{shown(path)} is not a notebook: its JSON does not parse") from None
+
+
+def notebook_parameters(path: Path) -> dict:
+    """Names and default values of the cell tagged `parameters`, read without running it.
+
+    Raises ValueError where the cell is missing, twice there, or holds more than literals.
+    """
+    cells = [
+        cell for cell in read_notebook(path)["cells"]
+        if "parameters" in cell.get("metadata", {}).get("tags", [])
+    ]
+    if len(cells) != 1:
+        raise ValueError(f"{shown(path)} has {len(cells)} cells tagged `parameters`, not one")
+    defaults = {}
+    for statement in ast.parse("".join(cells[0]["source"])).body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target = statement.target
+        else:
+            target = None
+        if not isinstance(target, ast.Name):
+            raise ValueError(
+                f"{shown(path)}, parameters cell, line {statement.lineno}: only `name = literal`"
+            )
+        try:
+            defaults[target.id] = ast.literal_eval(statement.value)
+        except ValueError:
+            raise ValueError(
+                f"{shown(path)}, parameters cell: {target.id} is not a literal; "
+                "derive values in a later cell, papermill sets only this one"
+            ) from None
+        if not isinstance(defaults[target.id], bool | int | float | str | list | dict):
+            raise ValueError(
+                f"{shown(path)}, parameters cell: {target.id} must be a bool, int, float, str, "
+                f"list or dict, not {type(defaults[target.id]).__name__}"
+            )
+    return defaults
+
+
+def check_parameters(given: dict, defaults: dict, where: str) -> None:
+    """Raise ValueError for a name the notebook has not, or a value not of its default's type.
+
+    An int passes for a float. `where` opens the message: file and run.
+    """
+    for name, value in given.items():
+        if name not in defaults:
+            raise ValueError(f"{where}: unknown parameter {name!r}{_suggest(name, defaults)}")
+        if not _fits(value, defaults[name]):
+            raise ValueError(
+                f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, "
+                f"not {value!r}"
+            )
+
+
+def _fits(value: object, default: object) -> bool:
+    if isinstance(default, list):
+        return isinstance(value, list) and all(_fits(v, default[0]) for v in value if default)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    return isinstance(value, int | float if isinstance(default, float) else type(default))
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list) and value:
+        return f"a list of {type(value[0]).__name__}"
+    return {int: "an int", list: "a list", dict: "a dict"}.get(
+        type(value), f"a {type(value).__name__}"
+    )
+
+
+def _suggest(name: str, known) -> str:
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3)
+    choices = close or sorted(str(k) for k in known)
+    return f" (did you mean {', '.join(close)}?)" if close else f" (known: {', '.join(choices)})"
+
+
+# ---- the profile ---------------------------------------------------------------------------------
+
+
+def profiles() -> list[str]:
+    """Names of the profiles under params/."""
+    return sorted(path.stem for path in (repo_root() / "params").glob("*.yaml"))
+
+
+def read_profile(profile: str) -> list[PlannedRun]:
+    """The runs of `params/<profile>.yaml` in order, every key and value checked.
+
+    Raises ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of
+    order; close names are suggested.
+    """
+    import yaml
+
+    path = repo_root() / "params" / f"{profile}.yaml"
+    if not path.is_file():
+        raise ValueError(f"no profile {profile!r}{_suggest(profile, profiles())}")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{shown(path)} is not valid YAML: {reason}") from None
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{shown(path)} must be a list of runs, each `- run: name` and its keys")
+    plan: list[PlannedRun] = []
+    for number, entry in enumerate(entries, start=1):
+        plan.append(_planned(profile, path, number, entry, [p.run for p in plan]))
+    return plan
+
+
+def _planned(profile: str, path: Path, number: int, entry: object, before: list) -> PlannedRun:
+    where = f"{shown(path)}, entry {number}"
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: must be a mapping with the keys {', '.join(RUN_KEYS)}")
+    for key in entry:
+        if key not in RUN_KEYS:
+            raise ValueError(f"{where}: unknown key {key!r}{_suggest(key, RUN_KEYS)}")
+    for key in ("run", "notebook"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ValueError(f"{where}: `{key}` must be given, as text")
+    run, notebook = entry["run"], entry["notebook"].removesuffix(".ipynb")
+    where = f"{shown(path)}, run {run}"
+    if not run.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{where}: a run's name is a folder's: letters, digits, _ and -")
+    if run in before:
+        raise ValueError(f"{where}: the name is taken by an earlier run")
+    if not notebook_path(notebook).is_file():
+        folder = repo_root() / "notebooks"
+        known = [str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.ipynb")]
+        raise ValueError(f"{where}: no notebook {notebook!r}{_suggest(notebook, known)}")
+    parameters, needs = entry.get("parameters") or {}, entry.get("needs") or []
+    if not isinstance(parameters, dict):
+        raise ValueError(f"{where}: `parameters` must be a mapping of names to values")
+    check_parameters(parameters, notebook_parameters(notebook_path(notebook)), where)
+    if not isinstance(needs, list):
+        raise ValueError(f"{where}: `needs` must be a list of run names")
+    for name in needs:
+        if name not in before:
+            raise ValueError(f"{where}: needs {name!r}, no earlier run{_suggest(name, before)}")
+    return PlannedRun(profile, run, notebook, parameters, tuple(needs))
+
+
+# ---- fingerprints: what a result was made from ---------------------------------------------------
+
+
+def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
+    """Hash of all that makes a run's numbers.
+
+    These are the notebook's cells, all its parameters, the library and the fingerprints of the runs
+    it needs. `report` adds `fewpose.report`, left out otherwise: it draws and never trains, and a
+    nicer figure should not cost a training.
+    """
+    path = notebook_path(notebook)
+    cells = [
+        "".join(cell["source"]) for cell in read_notebook(path)["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    values = {**notebook_parameters(path), **parameters}
+    text = json.dumps([notebook, cells, values, needs, _library(report)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
+    """Fingerprint of every run of a profile, by its name."""
+    needed = {name for planned in plan for name in planned.needs}
+    prints: dict[str, str] = {}
+    for planned in plan:
+        # A run that needs others and that none needs is a report, cheap to draw again.
+        last = bool(planned.needs) and planned.run not in needed
+        prints[planned.run] = fingerprint(
+            planned.notebook, planned.parameters, [prints[name] for name in planned.needs], last
+        )
+    return prints
+
+
+def _library(report: bool) -> str:
+    folder = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        skipped = name in ("__main__.py", "batch.py") or "__pycache__" in name
+        if path.is_file() and not skipped and (report or not name.startswith("report/")):
+            digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
