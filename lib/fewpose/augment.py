@@ -1,0 +1,115 @@
+"""Random views of a batch that remember how to be undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import geometry
+from .skeleton import Skeleton
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB in [0, 1]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random views, Ludwig et al. section 4.2; the defaults are the paper's.
+
+    shift is a fraction of the frame's side (40 px at 512). scale is HigherHRNet's: the part of
+    the frame that is seen, so 1.5 zooms out. colour is the jitter of brightness, contrast and
+    saturation; 0 leaves the pixels alone.
+    """
+
+    flip: float = 0.5
+    rotation: float = 30.0
+    shift: float = 40 / 512
+    scale: tuple[float, float] = (0.75, 1.5)
+    colour: float = 0.3
+
+
+@dataclass(frozen=True)
+class View:
+    """How a batch of frames was looked at: maps [N, 2, 3] from frame to view pixels, and flips.
+
+    `flipped` [N] says which frames were mirrored; their left and right keypoints change names.
+    """
+
+    matrix: Tensor
+    flipped: Tensor
+    skeleton: Skeleton
+
+    def images(self, frames: Tensor) -> Tensor:
+        """Frames [N, 3, H, W] as seen in the view, float32 in 0..255."""
+        return geometry.warp(frames.float(), self.matrix, frames.shape[-2:])
+
+    def poses(self, poses: Tensor) -> Tensor:
+        """Poses [N, K, 3] in frame pixels → view pixels."""
+        return self.rename(geometry.transform_points(self.matrix, poses))
+
+    def undo_poses(self, poses: Tensor) -> Tensor:
+        """Poses [N, K, 3] in view pixels → frame pixels: the exact inverse of `poses`."""
+        return geometry.transform_points(geometry.invert(self.matrix), self.rename(poses))
+
+    def undo_heatmaps(self, heatmaps: Tensor, stride: int) -> Tensor:
+        """Heat maps [N, K, h, w] of the view → of the frame."""
+        matrix = geometry.at_stride(geometry.invert(self.matrix), stride)
+        return geometry.warp(self.rename(heatmaps), matrix, heatmaps.shape[-2:])
+
+    def rename(self, values: Tensor) -> Tensor:
+        """Swap the left and right entries of [N, K, ...] where the view is mirrored (its own inverse)."""
+        mask = self.flipped.view(-1, *[1] * (values.ndim - 1))
+        return torch.where(mask, values[:, self.skeleton.flip_index], values)
+
+
+def base_view(n: int, skeleton: Skeleton, device: torch.device | str = "cpu") -> View:
+    """The frames as they are."""
+    return View(geometry.identity(n, device), torch.zeros(n, dtype=bool, device=device), skeleton)
+
+
+def flipped_view(
+    n: int, width: int, skeleton: Skeleton, device: torch.device | str = "cpu"
+) -> View:
+    """The frames mirrored."""
+    flipped = torch.ones(n, dtype=bool, device=device)
+    return View(geometry.mirror(width, flipped), flipped, skeleton)
+
+
+def random_view(
+    n: int, size: tuple[int, int], skeleton: Skeleton, augmentation: Augmentation,
+    generator: torch.Generator, device: torch.device | str = "cpu",
+) -> View:
+    """A random view of n frames of `size` (H, W); random numbers come from a CPU `generator`."""
+    u = torch.rand(n, 5, generator=generator)
+    flipped = (u[:, 0] < augmentation.flip).to(device)
+    sign = 2 * u[:, 1:4] - 1
+    low, high = augmentation.scale
+    seen = low + (high - low) * u[:, 4]
+    shift = sign[:, 1:3] * augmentation.shift * torch.tensor([size[1], size[0]])
+    matrix = geometry.similarity(size, augmentation.rotation * sign[:, 0], 1 / seen, shift)
+    matrix = geometry.compose(matrix.to(device), geometry.mirror(size[1], flipped))
+    return View(matrix, flipped, skeleton)
+
+
+def jitter_colour(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast and saturation of images [N, 3, H, W] (0..255) each times 1 ± strength."""
+    factors = 1 + strength * (2 * torch.rand(len(images), 3, generator=generator) - 1)
+    brightness, contrast, saturation = factors.to(images.device).unbind(1)
+    # The three act one after the other; as each is linear in the pixel they are one 3x3 matrix.
+    luma = torch.tensor([0.299, 0.587, 0.114], device=images.device).expand(3, 3)
+    keep = saturation.view(-1, 1, 1)
+    matrix = keep * torch.eye(3, device=images.device) + (1 - keep) * luma
+    grey = images.mean(dim=(2, 3)) @ luma.T  # [N, 3]
+    gain = (brightness * contrast).view(-1, 1, 1)
+    offset = (brightness * (1 - contrast)).view(-1, 1) * grey
+    n, _, h, w = images.shape
+    out = torch.baddbmm(offset.unsqueeze(-1), gain * matrix, images.reshape(n, 3, h * w))
+    return out.view(n, 3, h, w).clamp_(0, 255)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Images [N, 3, H, W] in 0..255 → what the networks read: ImageNet mean 0 and deviation 1."""
+    mean = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    std = 255 * torch.tensor(STD, device=images.device).view(3, 1, 1)
+    return (images.float() - mean) / std

@@ -1,0 +1,123 @@
+"""The one in-memory form of a pose data set; a reader a format stands beside this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..skeleton import Skeleton
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class PoseData:
+    """Frames with one labelled person each.
+
+    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped
+    poses   [N, K, 3] float32: x, y in pixels of the frame (the centre of the top-left pixel is
+            (0, 0)) and visibility: 0 unlabelled, 1 labelled but occluded, 2 visible
+    video   [N] names of the videos (or scenes) the frames come from: the unit that splits and
+            bootstraps never divide
+    split   [N] 'train', 'val' or 'test'
+
+    ValueError if the parts disagree, a pose is not finite or a video lies in two splits.
+    """
+
+    frames: Tensor
+    poses: Tensor
+    skeleton: Skeleton
+    video: np.ndarray
+    split: np.ndarray
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        n, k = len(self.frames), len(self.skeleton)
+        if self.frames.dtype != torch.uint8 or self.frames.ndim != 4 or self.frames.shape[1] != 3:
+            raise ValueError(f"{self.name}: frames must be uint8 [N, 3, H, W]")
+        if tuple(self.poses.shape) != (n, k, 3):
+            raise ValueError(
+                f"{self.name}: poses are {tuple(self.poses.shape)}, "
+                f"expected {(n, k, 3)} for {n} frames and skeleton {self.skeleton.name}"
+            )
+        if len(self.video) != n or len(self.split) != n:
+            raise ValueError(f"{self.name}: video and split must name each of the {n} frames")
+        bad = ~torch.isfinite(self.poses).all(-1).all(-1)
+        if bad.any():
+            raise ValueError(f"{self.name}: frame {int(bad.nonzero()[0])} has a pose that is not finite")
+        if unknown := set(np.unique(self.split)) - set(SPLITS):
+            raise ValueError(f"{self.name}: unknown splits {sorted(unknown)}; use {SPLITS}")
+        check_disjoint(self)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels."""
+        return self.frames.shape[2], self.frames.shape[3]
+
+    def subset(self, which: np.ndarray | Tensor | str) -> PoseData:
+        """The frames at the given indices, of a boolean mask, or of the named split."""
+        if isinstance(which, str):
+            which = self.split == which
+        index = np.asarray(which)
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        t = torch.as_tensor(index, dtype=torch.long)
+        return replace(
+            self, frames=self.frames[t], poses=self.poses[t],
+            video=self.video[index], split=self.split[index],
+        )
+
+    def unlabelled(self) -> PoseData:
+        """The same frames with every label taken away (visibility 0)."""
+        return replace(self, poses=torch.zeros_like(self.poses))
+
+
+def check_disjoint(data: PoseData) -> None:
+    """ValueError if one video contributes frames to two splits: neighbours would leak."""
+    owner: dict[str, str] = {}
+    for video, split in zip(data.video, data.split, strict=True):
+        if owner.setdefault(video, split) != split:
+            raise ValueError(
+                f"{data.name}: video {video} lies in both {owner[video]} and {split}; split by video"
+            )
+
+
+def concatenate(*parts: PoseData) -> PoseData:
+    """One data set of several with the same frame size and skeleton."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.size != first.size or part.skeleton != first.skeleton:
+            raise ValueError(f"{part.name} and {first.name} differ in frame size or skeleton")
+    return replace(
+        first,
+        frames=torch.cat([p.frames for p in parts]),
+        poses=torch.cat([p.poses for p in parts]),
+        video=np.concatenate([p.video for p in parts]),
+        split=np.concatenate([p.split for p in parts]),
+    )
+
+
+def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose which frames are labelled: indices of the `labels` few and of the unlabelled rest.
+
+    Draws are nested: for one `draw` the first 50 of 100 labels are the 50 labels. Frames are taken
+    over the videos in turn, so that few labels still show many athletes.
+    """
+    if not 0 < labels <= len(data):
+        raise ValueError(f"{data.name}: {labels} labels asked of {len(data)} frames")
+    rng = np.random.default_rng([20210, draw])
+    shuffled = rng.permutation(len(data))
+    _, group = np.unique(data.video, return_inverse=True)
+    turn = np.zeros(len(data), dtype=int)  # how many of the frame's video come before it
+    seen = np.zeros(group.max() + 1, dtype=int)
+    for i in shuffled:
+        turn[i] = seen[group[i]]
+        seen[group[i]] += 1
+    order = shuffled[np.argsort(turn[shuffled], kind="stable")]
+    return np.sort(order[:labels]), np.sort(order[labels:])

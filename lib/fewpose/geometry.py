@@ -1,0 +1,92 @@
+"""Affine maps of points, images and heat maps, and their exact inverses.
+
+A map is a matrix [N, 2, 3] that takes pixel coordinates (x, y) of a source image to those of a
+target image; the centre of the top-left pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def identity(n: int, device: torch.device | str = "cpu") -> Tensor:
+    """The map [n, 2, 3] that leaves everything where it is."""
+    return torch.eye(2, 3, device=device).expand(n, 2, 3).clone()
+
+
+def similarity(size: tuple[int, int], degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Maps [N, 2, 3] that turn, magnify and move an image of `size` (H, W) about its centre.
+
+    degrees [N] turn clockwise as seen on the screen, scale [N] > 1 magnifies, shift [N, 2] moves
+    by pixels of the target.
+    """
+    assert degrees.shape == scale.shape == shift.shape[:1], "one angle, scale and shift an image"
+    height, width = size
+    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=shift.device)
+    angle = torch.deg2rad(degrees)
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    linear = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    offset = centre + shift - linear @ centre
+    return torch.cat([linear, offset[..., None]], dim=-1)
+
+
+def mirror(width: int, flipped: Tensor) -> Tensor:
+    """Maps [N, 2, 3] that swap left and right of an image where `flipped` [N]: x -> W - 1 - x."""
+    matrix = identity(len(flipped), flipped.device)
+    matrix[:, 0, 0] = torch.where(flipped, -1.0, 1.0)
+    matrix[:, 0, 2] = torch.where(flipped, width - 1.0, 0.0)
+    return matrix
+
+
+def compose(second: Tensor, first: Tensor) -> Tensor:
+    """The map that applies `first` and then `second`, all [N, 2, 3]."""
+    linear = second[..., :2] @ first[..., :2]
+    offset = second[..., :2] @ first[..., 2:] + second[..., 2:]
+    return torch.cat([linear, offset], dim=-1)
+
+
+def invert(matrix: Tensor) -> Tensor:
+    """The exact inverse [N, 2, 3] of each map."""
+    linear = torch.linalg.inv(matrix[..., :2])
+    return torch.cat([linear, -linear @ matrix[..., 2:]], dim=-1)
+
+
+def transform_points(matrix: Tensor, points: Tensor) -> Tensor:
+    """Points [N, K, 2 or more] under the maps [N, 2, 3]; what follows x and y is kept."""
+    assert matrix.shape[0] == points.shape[0], "one map for each set of points"
+    xy = points[..., :2] @ matrix[..., :2].transpose(-1, -2) + matrix[..., 2].unsqueeze(-2)
+    return torch.cat([xy, points[..., 2:]], dim=-1)
+
+
+def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images [N, C, H, W] drawn bilinearly into targets of `size` (H', W'); outside is 0.
+
+    matrix [N, 2, 3] maps source pixels to target pixels. Works for heat maps as for frames (see
+    `at_stride` for their maps).
+    """
+    assert matrix.shape == (len(images), 2, 3), "one map an image"
+    (h, w), (height, width) = images.shape[-2:], size
+    back = invert(matrix.float())
+    # affine_grid wants maps of normalised coordinates, where pixel x of W lies at (2x + 1)/W - 1.
+    sx, sy = 2 / w, 2 / h
+    tx, ty = width / 2, height / 2
+    theta = back.clone()
+    theta[:, :, 2] += back[:, :, 0] * (tx - 0.5) + back[:, :, 1] * (ty - 0.5)
+    theta[:, :, 0] *= tx
+    theta[:, :, 1] *= ty
+    theta[:, 0] *= sx
+    theta[:, 1] *= sy
+    theta[:, 0, 2] += 1 / w - 1
+    theta[:, 1, 2] += 1 / h - 1
+    grid = F.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
+    return F.grid_sample(images, grid.to(images.dtype), align_corners=False)
+
+
+def at_stride(matrix: Tensor, stride: int) -> Tensor:
+    """The same maps between heat maps of a stride, whose cell u covers pixel (u + 0.5) s - 0.5."""
+    centre = (stride - 1) / 2
+    linear = matrix[..., :2]
+    full = torch.full_like(matrix[..., 2:], centre)
+    return torch.cat([linear, (linear @ full + matrix[..., 2:] - full) / stride], dim=-1)

@@ -1,0 +1,85 @@
+"""Keypoints → heat maps → keypoints."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .augment import normalise
+
+
+def gaussian_targets(poses: Tensor, size: tuple[int, int], stride: int, sigma: float = 2.0) -> Tensor:
+    """Target heat maps [N, K, H / stride, W / stride] with a Gaussian of peak 1 at each keypoint.
+
+    poses [N, K, 3] in pixels of the frame of `size` (H, W); sigma in cells of the heat map.
+    Keypoints of visibility 0 give an empty map.
+    """
+    h, w = size[0] // stride, size[1] // stride
+    centre = (poses[..., :2] + 0.5) / stride - 0.5
+    u = torch.arange(w, device=poses.device) - centre[..., 0:1]
+    v = torch.arange(h, device=poses.device) - centre[..., 1:2]
+    # A Gaussian is a product of its rows and columns: two short vectors instead of a K h w loop.
+    row = torch.exp(-(u**2) / (2 * sigma**2)) * (poses[..., 2:] > 0)
+    column = torch.exp(-(v**2) / (2 * sigma**2))
+    return column.unsqueeze(-1) * row.unsqueeze(-2)
+
+
+def aggregate(heatmaps: list[Tensor]) -> Tensor:
+    """Mean of heat maps of several resolutions at the finest one (HigherHRNet section 3.4)."""
+    finest = max(heatmaps, key=lambda m: m.shape[-1])
+    size = finest.shape[-2:]
+    same = [
+        m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear", align_corners=False)
+        for m in heatmaps
+    ]
+    return torch.stack(same).mean(0) if len(same) > 1 else finest
+
+
+def decode(heatmaps: Tensor, stride: int) -> Tensor:
+    """Poses [N, K, 3] (x, y in frame pixels, confidence = height of the peak) of [N, K, h, w].
+
+    The peak is found to a fraction of a cell by a parabola through the logarithms of its
+    neighbours, which is exact for a Gaussian.
+    """
+    n, k, h, w = heatmaps.shape
+    flat = heatmaps.flatten(2)
+    peak, index = flat.max(dim=-1)
+    v, u = index // w, index % w
+
+    def offset(position: Tensor, limit: int, step: int) -> Tensor:
+        inside = (position > 0) & (position < limit - 1)
+        index_in = torch.where(inside, index, index.new_tensor(step))
+        low, mid, high = (
+            flat.gather(-1, (index_in + d).clamp(0, h * w - 1).unsqueeze(-1)).squeeze(-1)
+            for d in (-step, 0, step)
+        )
+        low, mid, high = (x.clamp_min(1e-6).log() for x in (low, mid, high))
+        curvature = low - 2 * mid + high
+        shift = 0.5 * (low - high) / torch.where(curvature < -1e-6, curvature, -1e9)
+        return torch.where(inside, shift.clamp(-0.5, 0.5), 0.0)
+
+    x = (u + offset(u, w, 1) + 0.5) * stride - 0.5
+    y = (v + offset(v, h, w) + 0.5) * stride - 0.5
+    return torch.stack([x, y, peak], dim=-1)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Poses [N, K, 3] (x, y in image pixels, confidence) of images [N, 3, H, W] in 0..255."""
+    maps = model(normalise(images))
+    return decode(aggregate(maps).float(), min(model.strides))
+
+
+@torch.no_grad()
+def predict_all(model: nn.Module, frames: Tensor, batch_size: int = 64) -> Tensor:
+    """Poses [N, K, 3] on the CPU of all frames [N, 3, H, W] uint8, in evaluation mode.
+
+    The model's mode is restored; frames travel to the model's device a batch at a time.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    parts = [predict(model, batch.to(device)).cpu() for batch in frames.split(batch_size)]
+    model.train(training)
+    return torch.cat(parts) if parts else torch.zeros(0, model.keypoints, 3)

@@ -1,0 +1,98 @@
+"""Pseudo labels chosen by agreement under augmentation: Ludwig et al. section 3.1, figure 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..augment import Augmentation, base_view, flipped_view, random_view
+from ..data import PoseData
+from ..heatmaps import predict
+
+VIEWS = Augmentation(flip=0.5, rotation=30, scale=(0.75, 1.5), colour=0)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a network says of unlabelled frames.
+
+    base    [N, K, 3] its prediction on the frame as it is: x, y in frame pixels and score
+    spread  [N, K] mean squared distance in px² of the predictions on the other views, brought
+            home by the exact inverse of each view, from the base prediction
+    views   [V, N, K, 3] those predictions, in frame pixels
+    """
+
+    base: Tensor
+    spread: Tensor
+    views: Tensor
+
+
+@torch.no_grad()
+def generate(
+    model: nn.Module, unlabelled: PoseData, augmentations: int = 10, seed: int = 0,
+    batch_size: int = 32,
+) -> Candidates:
+    """Predict the base view, the flipped view and random augmentations of every frame.
+
+    A view counts only where it shows the keypoint: a point turned out of the picture cannot be
+    found there, which is no sign of doubt.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    skeleton, (height, width) = unlabelled.skeleton, unlabelled.size
+    generator = torch.Generator().manual_seed(seed)
+    bases, found, shown = [], [], []
+    for frames in tqdm(unlabelled.frames.split(batch_size), desc="pseudo labels", leave=False):
+        n = len(frames)
+        frames = frames.to(device)
+        views = [base_view(n, skeleton, device), flipped_view(n, width, skeleton, device)] + [
+            random_view(n, (height, width), skeleton, VIEWS, generator, device)
+            for _ in range(augmentations)
+        ]
+        images = torch.cat([view.images(frames) for view in views])
+        predictions = predict(model, images).split(n)
+        home = [view.undo_poses(p) for view, p in zip(views, predictions, strict=True)]
+        base = home[0]
+        seen = [inside(view.poses(base), height, width) for view in views[1:]]
+        # a mirrored view lists the keypoints under their mirrored names: name them back
+        seen = [view.rename(s) for view, s in zip(views[1:], seen, strict=True)]
+        bases.append(base.cpu())
+        found.append(torch.stack(home[1:]).cpu())
+        shown.append(torch.stack(seen).cpu())
+    base, views, seen = torch.cat(bases), torch.cat(found, 1), torch.cat(shown, 1)
+    squared = ((views[..., :2] - base[..., :2]) ** 2).sum(-1)
+    spread = (squared * seen).sum(0) / seen.sum(0).clamp_min(1)
+    spread = torch.where(seen.any(0), spread, torch.inf)
+    return Candidates(base, spread, views)
+
+
+def inside(poses: Tensor, height: int, width: int) -> Tensor:
+    """Which keypoints [N, K] of poses [N, K, 2 or more] lie in an image of that size."""
+    x, y = poses[..., 0], poses[..., 1]
+    return (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+
+
+def select(candidates: Candidates, percent: float, threshold: float = 0.1) -> Tensor:
+    """Which pseudo labels to keep, [N, K] bool.
+
+    Of the predictions with a score of at least `threshold`, for each keypoint separately the
+    `percent` % with the smallest spread: a common limit would keep heads and drop wrists.
+    """
+    if not 0 <= percent <= 100:
+        raise ValueError(f"percent is between 0 and 100, not {percent}")
+    scored = (candidates.base[..., 2] >= threshold) & candidates.spread.isfinite()
+    spread = torch.where(scored, candidates.spread, torch.inf)
+    rank = spread.argsort(0, stable=True).argsort(0, stable=True)
+    keep = torch.round(scored.sum(0) * percent / 100)
+    return scored & (rank < keep)
+
+
+def as_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor) -> PoseData:
+    """The frames with the kept base predictions as their labels; the dropped ones are unlabelled."""
+    poses = candidates.base.clone()
+    poses[..., 2] = 2.0 * keep
+    some = keep.any(1).numpy()
+    return replace(unlabelled, poses=poses, name=f"{unlabelled.name}, pseudo labels").subset(some)

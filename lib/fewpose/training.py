@@ -1,0 +1,209 @@
+"""One readable training loop."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import pickle
+import time
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from . import metrics
+from .augment import Augmentation, jitter_colour, normalise, random_view
+from .data import PoseData
+from .heatmaps import gaussian_targets, predict_all
+from .losses import heatmap_mse
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set
+    the network is scored every `evaluate_every` steps; after `patience` scores without a new best
+    training stops. The best-scored weights are the result.
+    """
+
+    steps: int
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    evaluate_every: int = 50
+    patience: int = 1_000_000
+
+
+@dataclass
+class History:
+    """Loss of each step, and the scores (step, validation PCK@0.1) along the way."""
+
+    loss: list[float] = field(default_factory=list)
+    score: list[tuple[int, float]] = field(default_factory=list)
+    best_step: int = 0
+    best_score: float = float("nan")
+    seconds: float = 0.0
+
+
+def fit(
+    model: nn.Module, train: PoseData, validation: PoseData | None, schedule: Schedule, *,
+    augmentation: Augmentation = Augmentation(), sigma: float = 2.0, seed: int = 0,
+    checkpoint: Path | None = None, title: str = "training",
+) -> History:
+    """Train `model` on the labelled keypoints of `train` and leave it with its best weights.
+
+    Every random number of step t is drawn from (seed, t), so a run that was killed and resumes
+    from `checkpoint` ends with the very weights of an undisturbed one. A finished checkpoint is
+    loaded, one of another training is ignored. Raises ValueError if a checkpoint cannot be read or
+    nothing is labelled, FloatingPointError if the loss is no longer finite.
+    """
+    if not (train.poses[..., 2] > 0).any():
+        raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
+    device = next(model.parameters()).device
+    model = model.to(memory_format=torch.channels_last)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=schedule.learning_rate, fused=True)
+    history, best, start = History(), None, 0
+    identity = signature(model, train, validation, schedule, augmentation, sigma, seed)
+    if state := load_checkpoint(checkpoint, identity):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        history, best, start = History(**state["history"]), state["best"], state["step"]
+    began = time.monotonic() - history.seconds
+
+    model.train()
+    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=title,
+               mininterval=2, leave=False)
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, schedule)
+        loss = train_step(model, optimizer, train, schedule, augmentation, sigma, seed, step, device)
+        history.loss.append(loss)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"{title}: the loss is {loss} at step {step}; lower the learning rate "
+                f"({schedule.learning_rate}) or look for broken labels in {train.name}"
+            )
+        if (step + 1) % schedule.evaluate_every and step + 1 < schedule.steps:
+            continue
+        if validation is not None:
+            score = metrics.pck(evaluate(model, validation))
+            history.score.append((step + 1, score))
+            if best is None or score > history.best_score:
+                history.best_score, history.best_step = score, step + 1
+                best = copy.deepcopy(model.state_dict())
+            bar.set_postfix(loss=f"{loss:.2e}", pck=f"{score:.1f}", best=f"{history.best_score:.1f}")
+        history.seconds = time.monotonic() - began
+        waited = sum(s > history.best_step for s, _ in history.score)
+        over = step + 1 == schedule.steps or waited >= schedule.patience
+        save_checkpoint(checkpoint, identity, model, optimizer, history, best,
+                        schedule.steps if over else step + 1)
+        if over:
+            break
+    bar.close()
+    if best is not None:
+        model.load_state_dict(best)
+    return history
+
+
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, train: PoseData, schedule: Schedule,
+    augmentation: Augmentation, sigma: float, seed: int, step: int, device: torch.device,
+) -> float:
+    """One step of Adam on a random batch of augmented views; returns the loss."""
+    generator = torch.Generator().manual_seed(hash_of(seed, step))
+    torch.manual_seed(hash_of(seed, step))  # for the dropout
+    index = batch_index(len(train), schedule.batch_size, seed, step)
+    view = random_view(len(index), train.size, train.skeleton, augmentation, generator, device)
+    images = view.images(train.frames[index].to(device))
+    if augmentation.colour:
+        images = jitter_colour(images, augmentation.colour, generator)
+    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    poses = view.poses(train.poses[index].to(device))
+    targets = [gaussian_targets(poses, train.size, s, sigma) for s in model.strides]
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        predicted = model(images)
+    loss = heatmap_mse([p.float() for p in predicted], targets, poses[..., 2] > 0)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return float(loss.detach())
+
+
+def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """Frames of step `step`: the shuffled data set read through, shuffled anew each epoch."""
+    out = []
+    for i in range(step * batch_size, (step + 1) * batch_size):
+        out.append((i // n, i % n))
+    order = {
+        epoch: torch.randperm(n, generator=torch.Generator().manual_seed(hash_of(seed, -1 - epoch)))
+        for epoch in {e for e, _ in out}
+    }
+    return torch.stack([order[epoch][i] for epoch, i in out])
+
+
+def hash_of(seed: int, step: int) -> int:
+    """A seed of its own for each (seed, step)."""
+    return zlib.crc32(f"{seed}/{step}".encode())
+
+
+def learning_rate(step: int, schedule: Schedule) -> float:
+    """Linear warm-up, then half a cosine down to 1 %."""
+    rise = min(1.0, (step + 1) / max(1, schedule.warmup))
+    fall = 0.5 * (1 + math.cos(math.pi * step / max(1, schedule.steps)))
+    return schedule.learning_rate * rise * (0.01 + 0.99 * fall)
+
+
+def evaluate(model: nn.Module, data: PoseData) -> Tensor:
+    """Normalised distances [N, K] of the model's predictions on `data` (see `metrics`)."""
+    return metrics.normalised_distances(predict_all(model, data.frames), data.poses, data.skeleton)
+
+
+def signature(
+    model: nn.Module, train: PoseData, validation: PoseData | None, schedule: Schedule,
+    augmentation: Augmentation, sigma: float, seed: int,
+) -> str:
+    """What makes two trainings the same: settings, labels, and the weights they start from."""
+    start = sum(p.double().sum().item() for p in model.parameters())
+    labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
+    return json.dumps(
+        [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6)]
+    )
+
+
+def save_checkpoint(
+    path: Path | None, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer,
+    history: History, best: dict | None, step: int,
+) -> None:
+    """Write everything a resume needs, atomically: a kill leaves the old file or the new one."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+        "history": asdict(history), "best": best, "step": step,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path | None, identity: str) -> dict | None:
+    """The state saved at `path` if it belongs to this training; ValueError if it is not readable."""
+    if path is None or not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved = state["identity"]
+    except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} is not a readable checkpoint ({type(error).__name__}); "
+            "delete it to start this training anew"
+        ) from error
+    return state if saved == identity else None

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from fewpose import geometry as g
+from fewpose.heatmaps import gaussian_targets
+
+
+def some_maps(size=(48, 64), n=8):
+    torch.manual_seed(3)
+    matrix = g.similarity(
+        size, 60 * torch.rand(n) - 30, 0.7 + 0.6 * torch.rand(n), 8 * torch.rand(n, 2) - 4
+    )
+    return g.compose(matrix, g.mirror(size[1], torch.arange(n) % 2 == 0))
+
+
+def test_quarter_turn_by_hand():
+    # 90 degrees clockwise on the screen about the centre (1, 1) of a 3x3 image: right goes down
+    matrix = g.similarity((3, 3), torch.tensor([90.0]), torch.ones(1), torch.zeros(1, 2))
+    out = g.transform_points(matrix, torch.tensor([[[2.0, 1.0, 7.0]]]))
+    assert torch.allclose(out, torch.tensor([[[1.0, 2.0, 7.0]]]), atol=1e-6)
+
+
+def test_mirror_maps_first_to_last_pixel():
+    matrix = g.mirror(10, torch.tensor([True, False]))
+    out = g.transform_points(matrix, torch.zeros(2, 1, 2))
+    assert out[:, 0, 0].tolist() == [9.0, 0.0]
+
+
+def test_inverse_brings_points_home():
+    matrix = some_maps()
+    points = 60 * torch.rand(8, 5, 2)
+    home = g.transform_points(g.invert(matrix), g.transform_points(matrix, points))
+    assert torch.allclose(home, points, atol=1e-3)
+
+
+def test_compose_is_one_after_the_other():
+    a, b = some_maps(), some_maps().flip(0)
+    points = 60 * torch.rand(8, 5, 2)
+    both = g.transform_points(g.compose(a, b), points)
+    assert torch.allclose(both, g.transform_points(a, g.transform_points(b, points)), atol=1e-3)
+
+
+def test_identity_and_mirror_of_pixels_are_exact():
+    image = torch.rand(2, 3, 5, 7)
+    assert torch.allclose(g.warp(image, g.identity(2), (5, 7)), image, atol=1e-5)
+    flipped = g.warp(image, g.mirror(7, torch.tensor([True, True])), (5, 7))
+    assert torch.allclose(flipped, image.flip(3), atol=1e-5)
+
+
+def test_shift_of_pixels_by_hand():
+    image = torch.arange(12.0).view(1, 1, 3, 4)
+    matrix = g.identity(1)
+    matrix[0, 0, 2] = 1
+    expected = torch.tensor([[0.0, 0, 1, 2], [0, 4, 5, 6], [0, 8, 9, 10]])
+    assert torch.allclose(g.warp(image, matrix, (3, 4))[0, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_pixels_go_where_points_go(stride):
+    """The centre of mass of a warped Gaussian spot is the warped centre."""
+    matrix = some_maps((96, 128))
+    poses = torch.tensor([[[64.3, 45.6, 2.0]]]).expand(8, 1, 3)
+    maps = gaussian_targets(poses, (96, 128), stride, sigma=2)
+    warped = g.warp(maps, g.at_stride(matrix, stride), maps.shape[-2:])[:, 0]
+    mass = warped.sum((1, 2))
+    x = (warped.sum(1) * torch.arange(warped.shape[2])).sum(1) / mass
+    y = (warped.sum(2) * torch.arange(warped.shape[1])).sum(1) / mass
+    found = (torch.stack([x, y], -1) + 0.5) * stride - 0.5
+    expected = g.transform_points(matrix, poses)[:, 0, :2]
+    assert (found - expected).abs().max() < 0.05 * stride
