@@ -1,0 +1,1 @@
+"""The embedded data: people, motions, scenes and a renderer."""

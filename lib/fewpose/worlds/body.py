@@ -1,0 +1,327 @@
+"""Bodies for every world: a small axis-aligned skeleton posed onto Anny's mesh.
+
+A pose is one local rotation per joint of `JOINTS` (child relative to parent) and the place of the
+pelvis. In rest all joint frames are axis-aligned: x = the person's right, y = forward, z = up,
+arms hanging, palms to the thighs. So hip flexion, elbow flexion and ankle dorsiflexion are
+rotations by +angle about x, knee flexion and bending the trunk forward by -angle about x.
+
+Posing is linear blend skinning, written out in numpy: the worlds pose bodies in forked workers,
+and need rest-pose corrections (Anny rests with its arms spread) that depend on the person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from fewpose.skeleton import COCO
+
+JOINTS = (
+    "pelvis", "spine", "chest", "neck", "head", "left_collar", "right_collar", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
+    "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_toes", "right_toes",
+)
+PARENTS = (-1, 0, 1, 2, 3, 2, 2, 5, 6, 7, 8, 9, 10, 0, 0, 13, 14, 15, 16, 17, 18)
+KEYPOINTS = (
+    *COCO.keypoints, "head", "neck", "left_hand", "right_hand", "left_heel", "right_heel",
+    "left_toe", "right_toe",
+)
+PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
+
+_J = {name: i for i, name in enumerate(JOINTS)}
+# Anny looks along -y with its left at +x; turning it by 180 degrees about z gives our axes.
+_TURN = np.array([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """B posed people in world metres.
+
+    vertices [B,V,3]; keypoints [B,25,3] in the order of `KEYPOINTS`; joints [B,21,3] and frames
+    [B,21,3,3], place and orientation of each joint of `JOINTS` (columns are its axes);
+    rest [B,V,3], rest_keypoints [B,25,3] and rest_joints [B,21,3] the same in rest, pelvis at 0.
+    """
+
+    vertices: np.ndarray
+    keypoints: np.ndarray
+    joints: np.ndarray
+    frames: np.ndarray
+    rest: np.ndarray
+    rest_keypoints: np.ndarray
+    rest_joints: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def keypoint(self, name: str) -> np.ndarray:
+        """Keypoint `name` of every body [B,3], world metres."""
+        return self.keypoints[:, KEYPOINTS.index(name)]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Anny's numbers in our axes: what skinning needs, and the mesh."""
+
+    faces: np.ndarray  # [F,3] counter-clockwise seen from outside
+    vertices: np.ndarray  # [1+C,V,3] template, then blend shapes
+    heads: np.ndarray  # [1+C,N,3] bone heads
+    weights: np.ndarray  # [V,N] dense skinning weights
+    parents: np.ndarray  # [N]
+    labels: tuple[str, ...]
+    points: np.ndarray  # [1+D,K,N,4] keypoints as weighted homogeneous points of each bone
+    coefficients: object  # phenotypes [B,6] -> ([B,1+C], [B,1+D])
+    joint_bones: np.ndarray  # [21,2] the bones whose heads, averaged, are our joints
+
+
+@lru_cache(maxsize=1)
+def rig() -> Rig:
+    """Load Anny once (some seconds; a minute the first time on a machine)."""
+    import anny
+    import torch
+
+    mesh = anny.Anny(topology="notoes_collapse10pc")
+    full = anny.Anny(topology="anny")
+    regressor = anny.KeypointsRegressor.coco(full)
+    labels = tuple(mesh.bone_labels)
+
+    def dense_weights(model) -> np.ndarray:
+        out = np.zeros((len(model.template_vertices), len(labels)))
+        rows = np.arange(len(out))[:, None]
+        np.add.at(out, (rows, model.vertex_bone_indices.numpy()),
+                  model.vertex_bone_weights.numpy())
+        return out
+
+    def stacked(template, shapes) -> np.ndarray:
+        return np.concatenate([template.numpy()[None], shapes.numpy()]) * _TURN
+
+    # A regressed keypoint is sum_v w_v sum_b W_vb T_b x_v, linear in the bone transforms T_b, so
+    # the sum over the full mesh is done here once: exact keypoints at the price of a few bones.
+    full_vertices = stacked(full.template_vertices, full.blendshapes)
+    full_weights = dense_weights(full)
+    regress = {name: w for name, w in zip(regressor.labels, regressor.regression_weights.numpy(),
+                                          strict=True)}
+    tips = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}
+    head_top = np.zeros(len(full_weights))
+    head_bone = labels.index("head")
+    on_head = np.where(full_weights[:, head_bone] > 0.9, full_vertices[0, :, 2], -9)
+    head_top[on_head.argmax()] = 1
+    regress["head"] = head_top
+    points = np.zeros((len(full_vertices), len(KEYPOINTS), len(labels), 4))
+    heads = stacked(mesh.template_bone_heads, mesh.bone_heads_blendshapes)
+    full_heads = stacked(full.template_bone_heads, full.bone_heads_blendshapes)
+    bone_points = {"neck": "neck01", "left_hand": "finger3-1.L", "right_hand": "finger3-1.R"}
+    for k, name in enumerate(KEYPOINTS):
+        if name in bone_points:
+            bone = labels.index(bone_points[name])
+            points[:, k, bone, :3] = full_heads[:, bone]
+            points[0, k, bone, 3] = 1
+            continue
+        weight = regress[tips.get(name, name)]
+        used = np.flatnonzero(weight)
+        both = weight[used, None] * full_weights[used]  # [v, bones]
+        points[:, k, :, :3] = np.einsum("vb,cvd->cbd", both, full_vertices[:, used])
+        points[0, k, :, 3] = both.sum(0)
+
+    def coefficients(phenotypes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = {name: torch.from_numpy(np.ascontiguousarray(phenotypes[:, i], np.float64))
+                  for i, name in enumerate(PHENOTYPES)}
+        ones = np.ones((len(phenotypes), 1))
+        return tuple(
+            np.concatenate([ones, m.get_phenotype_blendshape_coefficients(**values).numpy()], 1)
+            .astype(np.float32)
+            for m in (mesh, full)
+        )
+
+    joint_bones = {
+        "pelvis": ("upperleg01.L", "upperleg01.R"), "spine": ("spine04",), "chest": ("spine02",),
+        "neck": ("neck01",), "head": ("head",), "collar": ("clavicle",),
+        "shoulder": ("upperarm01",), "elbow": ("lowerarm01",), "wrist": ("wrist",),
+        "hip": ("upperleg01",), "knee": ("lowerleg01",), "ankle": ("foot",), "toes": ("toe2-1",),
+    }
+    pairs = []
+    for joint in JOINTS:
+        side, _, part = joint.rpartition("_")
+        names = joint_bones[part]
+        if side:
+            names = tuple(f"{n}.{side[0].upper()}" for n in names)
+        pairs.append([labels.index(names[0]), labels.index(names[-1])])
+    return Rig(
+        faces=mesh.get_triangular_faces().numpy().astype(np.int32),
+        vertices=stacked(mesh.template_vertices, mesh.blendshapes).astype(np.float32),
+        heads=heads.astype(np.float32),
+        weights=dense_weights(mesh).astype(np.float32),
+        parents=np.array(mesh.bone_parents),
+        labels=labels,
+        points=points.astype(np.float32),
+        coefficients=coefficients,
+        joint_bones=np.array(pairs),
+    )
+
+
+def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray) -> Bodies:
+    """Pose B people: blend shapes, forward kinematics, linear blend skinning.
+
+    phenotypes [B,6] in [0,1] in the order of `PHENOTYPES` (gender 0 = female, 1 = male; age 1/3 =
+    child, 2/3 = young adult, 1 = old); rotations [B,21,3,3] local; roots [B,3] the pelvis (middle
+    of the hip joints) in world metres. ValueError for other shapes or non-finite poses.
+    """
+    phenotypes, rotations, roots = (np.asarray(a, np.float32)
+                                    for a in (phenotypes, rotations, roots))
+    b = len(roots)
+    if (phenotypes.shape != (b, 6) or rotations.shape != (b, len(JOINTS), 3, 3)
+            or roots.shape != (b, 3)):
+        raise ValueError(
+            f"pose_bodies: shapes {phenotypes.shape}, {rotations.shape}, {roots.shape} are not "
+            f"[B,6], [B,{len(JOINTS)},3,3], [B,3] with one B"
+        )
+    if not (np.isfinite(rotations).all() and np.isfinite(roots).all()):
+        raise ValueError("pose_bodies: a rotation or root is not finite")
+    r = rig()
+    mesh_c, full_c = r.coefficients(phenotypes)
+    rest = np.tensordot(mesh_c, r.vertices, 1)  # [B,V,3]
+    heads = np.tensordot(mesh_c, r.heads, 1)  # [B,N,3]
+    points = np.tensordot(full_c, r.points, 1)  # [B,K,N,4]
+
+    frames = np.empty_like(rotations)
+    for j, parent in enumerate(PARENTS):
+        frames[:, j] = rotations[:, j] if parent < 0 else frames[:, parent] @ rotations[:, j]
+    delta = _bone_rotations(r, heads, rotations, frames)
+    placed = np.zeros_like(heads)
+    for n, parent in enumerate(r.parents):
+        if parent >= 0:
+            offset = (heads[:, n] - heads[:, parent])[..., None]
+            placed[:, n] = placed[:, parent] + (delta[:, parent] @ offset)[..., 0]
+    joints = placed[:, r.joint_bones].mean(2)
+    shift = roots - joints[:, 0]
+    placed += shift[:, None]
+    joints += shift[:, None]
+
+    transforms = np.empty((b, len(r.labels), 3, 4), np.float32)
+    transforms[..., :3] = delta
+    transforms[..., 3] = placed - (delta @ heads[..., None])[..., 0]
+    keypoints = np.einsum("bnij,bknj->bki", transforms, points)
+    blended = (r.weights @ transforms.reshape(b, len(r.labels), 12)).reshape(b, -1, 3, 4)
+    vertices = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+    rest_joints = heads[:, r.joint_bones].mean(2)
+    origin = rest_joints[:, :1].copy()
+    return Bodies(
+        vertices, keypoints, joints, frames, rest - origin,
+        points[..., :3].sum(2) - origin, rest_joints - origin,
+    )
+
+
+def standing_height(phenotypes: np.ndarray) -> np.ndarray:
+    """Height [B] of the pelvis above the soles, in metres, for people who stand upright."""
+    b = len(phenotypes)
+    identity = np.broadcast_to(np.eye(3), (b, len(JOINTS), 3, 3))
+    return -pose_bodies(phenotypes, identity, np.zeros((b, 3))).vertices[..., 2].min(1)
+
+
+def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
+    """World rotation [B,N,3,3] of every Anny bone away from Anny's rest pose."""
+    at = {label: heads[:, i] for i, label in enumerate(r.labels)}
+    delta: dict[str, np.ndarray] = {}
+    g = {name: frames[:, i] for i, name in enumerate(JOINTS)}
+    local = {name: rotations[:, i] for i, name in enumerate(JOINTS)}
+    delta["root"] = g["pelvis"]
+    delta["spine05"] = g["pelvis"] @ _part(local["spine"], 0.5)
+    delta["spine04"] = g["spine"]
+    delta["spine03"] = g["spine"] @ _part(local["chest"], 0.5)
+    delta["spine02"] = delta["spine01"] = g["chest"]
+    delta["neck01"] = g["chest"] @ _part(local["neck"], 0.5)
+    delta["neck02"] = delta["neck03"] = g["neck"]
+    delta["head"] = delta["eye.L"] = delta["eye.R"] = g["head"]
+    down, forward = np.array([0, 0, -1.0]), np.array([0, 1.0, 0])
+    for s, side in (("L", "left"), ("R", "right")):
+        # Arms: Anny's spread, bent arm is brought to hang straight, its elbow hinge along x.
+        upper = at[f"lowerarm01.{s}"] - at[f"upperarm01.{s}"]
+        fore = at[f"wrist.{s}"] - at[f"lowerarm01.{s}"]
+        hand = at[f"finger3-1.{s}"] - at[f"wrist.{s}"]
+        to_upper = _align(upper, fore, down, forward)
+        to_fore = _align(fore, fore - upper * (_dot(fore, fore) / _dot(upper, fore)),
+                         down, forward)
+        to_hand = _align(hand, at[f"finger2-1.{s}"] - at[f"finger5-1.{s}"], down, forward)
+        collar, elbow = g[f"{side}_collar"], g[f"{side}_elbow"]
+        whole = local[f"{side}_shoulder"] @ to_upper
+        delta[f"clavicle.{s}"] = collar
+        delta[f"shoulder01.{s}"] = collar @ _part(whole, 0.3)
+        delta[f"upperarm01.{s}"] = collar @ _half_twist(whole, upper)
+        delta[f"upperarm02.{s}"] = collar @ whole
+        delta[f"lowerarm01.{s}"] = elbow @ to_fore
+        bend = _t(to_fore) @ local[f"{side}_wrist"] @ to_hand
+        delta[f"lowerarm02.{s}"] = elbow @ to_fore @ _twist(bend, fore, 0.5)
+        delta[f"wrist.{s}"] = g[f"{side}_wrist"] @ to_hand
+        # Legs: Anny's straddle is closed, its feet turned to the front.
+        thigh = at[f"lowerleg01.{s}"] - at[f"upperleg01.{s}"]
+        shank = at[f"foot.{s}"] - at[f"lowerleg01.{s}"]
+        toes = at[f"toe2-1.{s}"] - at[f"foot.{s}"]
+        toes[:, 2] = 0
+        up = np.array([0, 0, 1.0])
+        to_thigh, to_shank = _arc(thigh, down), _arc(shank, down)
+        to_foot = _align(toes, np.broadcast_to(up, toes.shape), forward, up)
+        delta[f"pelvis.{s}"] = g["pelvis"]
+        whole = local[f"{side}_hip"] @ to_thigh
+        delta[f"upperleg01.{s}"] = g["pelvis"] @ _half_twist(whole, thigh)
+        delta[f"upperleg02.{s}"] = g[f"{side}_hip"] @ to_thigh
+        delta[f"lowerleg01.{s}"] = delta[f"lowerleg02.{s}"] = g[f"{side}_knee"] @ to_shank
+        delta[f"foot.{s}"] = g[f"{side}_ankle"] @ to_foot
+        for label in r.labels:
+            if label.startswith("toe") and label.endswith(s):
+                delta[label] = g[f"{side}_toes"] @ to_foot
+            if label.startswith(("finger", "metacarpal")) and label.endswith(s):
+                delta[label] = delta[f"wrist.{s}"]
+    return np.stack([delta[label] for label in r.labels], 1).astype(np.float32)
+
+
+def _t(m: np.ndarray) -> np.ndarray:
+    return np.swapaxes(m, -1, -2)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(-1, keepdims=True)
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
+
+
+def _basis(primary, secondary) -> np.ndarray:
+    """Right-handed frame [...,3,3] (columns) whose first axis is primary, second near secondary."""
+    first = _unit(primary)
+    second = _unit(secondary - first * _dot(secondary, first))
+    return np.stack([first, second, np.cross(first, second)], -1)
+
+
+def _align(primary, secondary, to_primary, to_secondary) -> np.ndarray:
+    """Rotation taking primary onto to_primary and secondary as near to_secondary as it can."""
+    return _basis(to_primary, to_secondary) @ _t(_basis(primary, secondary))
+
+
+def _arc(vector, to) -> np.ndarray:
+    """The smallest rotation [B,3,3] taking vector [B,3] onto to [3]."""
+    axis = np.cross(_unit(vector), to)
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, _dot(_unit(vector), to))
+    return Rotation.from_rotvec(_unit(axis) * angle).as_matrix()
+
+
+def _part(m: np.ndarray, fraction: float) -> np.ndarray:
+    """The given fraction of each rotation [B,3,3]."""
+    return Rotation.from_rotvec(Rotation.from_matrix(m).as_rotvec() * fraction).as_matrix()
+
+
+def _twist(m: np.ndarray, axis: np.ndarray, fraction: float) -> np.ndarray:
+    """The given fraction of each rotation's twist about its axis [B,3]."""
+    quaternion = Rotation.from_matrix(m).as_quat()
+    axis = _unit(axis)
+    angle = 2 * np.arctan2(_dot(quaternion[:, :3], axis), quaternion[:, 3:])
+    angle = (angle + np.pi) % (2 * np.pi) - np.pi
+    return Rotation.from_rotvec(axis * angle * fraction).as_matrix()
+
+
+def _half_twist(m: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Each rotation with half its twist about axis [B,3] taken out, so that limbs do not wring."""
+    return m @ _twist(m, axis, -0.5)
