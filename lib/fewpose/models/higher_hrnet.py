@@ -1,0 +1,217 @@
+"""HigherHRNet: a high-resolution backbone with heat maps at 1/4 and 1/2 of the input.
+
+Cheng et al., *HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose
+Estimation* (CVPR 2020). Parameter names are the official ones, so that official checkpoints load
+(:func:`fewpose.models.load_official`). The residual blocks and fusion modules are timm's.
+"""
+
+import torch
+from timm.models.hrnet import HighResolutionModule
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import Tensor, nn
+
+# The laptop profile: 1.7 M parameters, about 90 training images a second at 128x128 on two cores.
+NARROW = dict(width=16, modules=(1, 3, 1), blocks=2, stem=16, bottlenecks=2, deconv_blocks=1)
+
+
+class HigherHRNet(nn.Module):
+    """HigherHRNet of any width; the defaults are W32 as published (28.6 M parameters).
+
+    ``width`` is the number of channels of the highest resolution; each branch below has twice the
+    channels at half the resolution. ``modules`` counts the fusion modules of stages 2, 3 and 4,
+    ``blocks`` the residual blocks a branch has in each, ``stem`` the channels of the stem,
+    ``bottlenecks`` the blocks of stage 1, ``deconv_blocks`` those behind the deconvolution.
+
+    ``dropout`` drops whole channels of every fused map of ``dropout_stages`` (the sports paper,
+    section 3.2, "all fusion layers"; its authors' code leaves stage 4 out: ``(2, 3)``).
+    ``tags=True`` also returns the associative-embedding maps of the bottom-up method.
+    """
+
+    def __init__(
+        self,
+        keypoints: int,
+        width: int = 32,
+        dropout: float = 0.0,
+        dropout_stages: tuple[int, ...] = (2, 3, 4),
+        tags: bool = False,
+        modules: tuple[int, int, int] = (1, 4, 3),
+        blocks: int = 4,
+        stem: int = 64,
+        bottlenecks: int = 4,
+        deconv_blocks: int = 4,
+    ):
+        super().__init__()
+        _check_keypoints(keypoints)
+        self.config = dict(
+            width=width, modules=tuple(modules), blocks=blocks, stem=stem,
+            bottlenecks=bottlenecks, deconv_blocks=deconv_blocks,
+        )
+        self.keypoints, self.width, self.tags, self.strides = keypoints, width, tags, (4, 2)
+
+        self.conv1, self.bn1 = _conv(3, stem, stride=2), nn.BatchNorm2d(stem)
+        self.conv2, self.bn2 = _conv(stem, stem, stride=2), nn.BatchNorm2d(stem)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = _stage1(stem, bottlenecks)
+
+        channels = [width * 2**i for i in range(4)]
+        self.transition1 = _transition([stem * Bottleneck.expansion], channels[:2])
+        self.stage2 = _stage(modules[0], blocks, channels[:2])
+        self.transition2 = _transition(channels[:2], channels[:3])
+        self.stage3 = _stage(modules[1], blocks, channels[:3])
+        self.transition3 = _transition(channels[:3], channels)
+        self.stage4 = _stage(modules[2], blocks, channels, only_highest=True)
+
+        maps = 2 * keypoints if tags else keypoints
+        self.final_layers = _heads(width, maps, keypoints)
+        self.deconv_layers = nn.ModuleList([_deconvolution(width + maps, width, deconv_blocks)])
+
+        for part in self.children():
+            if part is not self.final_layers:
+                _initialise(part)
+        set_dropout(self, dropout, dropout_stages)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Heat maps of images [N, 3, H, W] (RGB, ImageNet-normalised, H and W multiples of 32).
+
+        Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are
+        Gaussians of peak 1. With ``tags`` the first has 2K channels: heat maps, then tag maps.
+        """
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.layer1(x)
+        branches = [transition(x) for transition in self.transition1]
+        branches = self.stage2(branches)
+        branches = self.stage3([*branches, self.transition2[-1](branches[-1])])
+        x = self.stage4([*branches, self.transition3[-1](branches[-1])])[0]
+
+        quarter = self.final_layers[0](x)
+        x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
+        half = self.final_layers[1](x)
+        # A model that took over an official checkpoint computes tag maps it was not asked for.
+        return [quarter if self.tags else quarter[:, : self.keypoints], half]
+
+
+def narrow_higher_hrnet(keypoints: int, dropout: float = 0.0) -> HigherHRNet:
+    """The HigherHRNet of the laptop profile: few channels, few blocks, the same structure."""
+    return HigherHRNet(keypoints, dropout=dropout, **NARROW)
+
+
+def set_dropout(
+    model: HigherHRNet, p: float, stages: tuple[int, ...] = (2, 3, 4)
+) -> HigherHRNet:
+    """Set the dropout of whole channels after each fusion of ``stages``; the others get none.
+
+    It stands behind the ReLU of every fused map, as in the code of the sports paper's group.
+    Raises ValueError for a probability outside [0, 1) or a stage other than 2, 3 and 4.
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
+    if not set(stages) <= {2, 3, 4}:
+        raise ValueError(f"HRNet's fusion layers are in stages 2, 3 and 4, not {tuple(stages)}.")
+    for stage in (2, 3, 4):
+        for module in getattr(model, f"stage{stage}"):
+            drop = p if stage in stages else 0.0
+            relu = nn.ReLU(inplace=True)
+            module.fuse_act = nn.Sequential(relu, nn.Dropout2d(drop)) if drop else relu
+    return model
+
+
+def new_head(model: HigherHRNet, keypoints: int) -> HigherHRNet:
+    """Give ``model`` an untrained head for other keypoints, in place; the rest stays as it is.
+
+    The part of the deconvolution that reads the first head's heat maps is renewed too.
+    """
+    _check_keypoints(keypoints)
+    width, tags = model.width, model.tags
+    old, maps = model.deconv_layers[0][0][0], 2 * keypoints if tags else keypoints
+    device, dtype = old.weight.device, old.weight.dtype
+    model.keypoints = keypoints
+    model.final_layers = _heads(width, maps, keypoints).to(device, dtype)
+    upsample = nn.ConvTranspose2d(width + maps, width, 4, stride=2, padding=1, bias=False)
+    _initialise(upsample)
+    with torch.no_grad():
+        upsample.weight[:width] = old.weight[:width].cpu()
+    model.deconv_layers[0][0][0] = upsample.to(device, dtype)
+    return model
+
+
+class _Stage(nn.Sequential):
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        for module in self:
+            branches = module(branches)
+        return branches
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _conv_bn_relu(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        _conv(inputs, outputs, stride=stride), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def _stage1(stem: int, bottlenecks: int) -> nn.Sequential:
+    wide = stem * Bottleneck.expansion
+    shortcut = nn.Sequential(_conv(stem, wide, kernel=1), nn.BatchNorm2d(wide))
+    first = Bottleneck(stem, stem, downsample=shortcut)
+    return nn.Sequential(first, *(Bottleneck(wide, stem) for _ in range(bottlenecks - 1)))
+
+
+def _transition(before: list[int], after: list[int]) -> nn.ModuleList:
+    """Convolutions that bring branches to their new channels and open a lower resolution."""
+    layers = []
+    for i, channels in enumerate(after):
+        if i >= len(before):
+            # Official checkpoints nest this one: "transition2.2.0.0.weight".
+            layers.append(nn.Sequential(_conv_bn_relu(before[-1], channels, stride=2)))
+        elif channels != before[i]:
+            layers.append(_conv_bn_relu(before[i], channels, stride=1))
+        else:
+            layers.append(nn.Identity())
+    return nn.ModuleList(layers)
+
+
+def _stage(modules: int, blocks: int, channels: list[int], only_highest: bool = False) -> _Stage:
+    n = len(channels)
+    return _Stage(
+        *(
+            HighResolutionModule(
+                n, BasicBlock, (blocks,) * n, list(channels), tuple(channels), "SUM",
+                multi_scale_output=not (only_highest and i == modules - 1),
+            )
+            for i in range(modules)
+        )
+    )
+
+
+def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    upsample = nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+    return nn.Sequential(
+        upsample, *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks))
+    )
+
+
+def _heads(width: int, maps: int, keypoints: int) -> nn.ModuleList:
+    """The two 1x1 heads, near zero: a heat map is background almost everywhere."""
+    heads = nn.ModuleList([nn.Conv2d(width, maps, 1), nn.Conv2d(width, keypoints, 1)])
+    for head in heads:
+        nn.init.normal_(head.weight, std=0.001)
+        nn.init.zeros_(head.bias)
+    return heads
+
+
+def _initialise(part: nn.Module) -> None:
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _check_keypoints(keypoints: int) -> None:
+    if keypoints < 1:
+        raise ValueError(f"A pose model needs at least one keypoint, not {keypoints}.")
