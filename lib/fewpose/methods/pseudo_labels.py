@@ -85,7 +85,7 @@ def select(candidates: Candidates, percent: float, threshold: float = 0.1) -> Te
         raise ValueError(f"percent is between 0 and 100, not {percent}")
     scored = (candidates.base[..., 2] >= threshold) & candidates.spread.isfinite()
     spread = torch.where(scored, candidates.spread, torch.inf)
-    rank = spread.argsort(0, stable=True).argsort(0, stable=True)
+    rank = spread.argsort(stable=True, dim=0).argsort(stable=True, dim=0)
     keep = torch.round(scored.sum(0) * percent / 100)
     return scored & (rank < keep)
 

@@ -1,0 +1,127 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fewpose.augment import Augmentation
+from fewpose.data import PoseData
+from fewpose.training import Schedule, batch_index, evaluate, fit, learning_rate
+from tiny import DOTS, TinyNet, dots
+
+# Dots keep their colour when mirrored, so these views neither mirror nor recolour.
+STILL = Augmentation(flip=0, rotation=10, shift=0.05, scale=(0.9, 1.1), colour=0)
+SHORT = Schedule(steps=12, batch_size=8, learning_rate=1e-2, evaluate_every=4)
+
+
+def weights(model):
+    return torch.cat([p.flatten() for p in model.state_dict().values()])
+
+
+def test_it_learns():
+    model, schedule = TinyNet(), Schedule(120, 16, 2e-2, evaluate_every=40)
+    before = evaluate(model, dots(seed=1))
+    history = fit(model, dots(), dots(seed=1, split="val"), schedule, augmentation=STILL, sigma=1)
+    after = evaluate(model, dots(seed=1))
+    assert (before <= 0.2).float().mean() < 0.2
+    assert (after <= 0.2).float().mean() > 0.8
+    assert history.best_score == max(s for _, s in history.score)
+    assert len(history.loss) == 120 and history.loss[-1] < history.loss[0] / 3
+
+
+class Killed(Exception):
+    pass
+
+
+def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole = TinyNet()
+    told = fit(whole, dots(), dots(seed=1, split="val"), SHORT, augmentation=STILL, seed=3)
+
+    import fewpose.training as training
+    step = training.train_step
+    def mortal(*args):
+        if args[7] == 10 and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            raise Killed
+        return step(*args)
+    monkeypatch.setattr(training, "train_step", mortal)
+    path = tmp_path / "c.pt"
+    arguments = dict(augmentation=STILL, seed=3, checkpoint=path)
+    with pytest.raises(Killed):
+        fit(TinyNet(), dots(), dots(seed=1, split="val"), SHORT, **arguments)
+    resumed = TinyNet()
+    history = fit(resumed, dots(), dots(seed=1, split="val"), SHORT, **arguments)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert history.loss == told.loss and history.score == told.score
+
+    finished = TinyNet()
+    monkeypatch.setattr(training, "train_step", None)  # a finished training takes no step
+    fit(finished, dots(), dots(seed=1, split="val"), SHORT, **arguments)
+    assert torch.equal(weights(whole), weights(finished))
+
+
+def test_checkpoint_of_another_training_is_ignored(tmp_path):
+    path = tmp_path / "c.pt"
+    fit(TinyNet(), dots(), None, SHORT, augmentation=STILL, checkpoint=path)
+    other = fit(TinyNet(), dots(seed=5), None, SHORT, augmentation=STILL, checkpoint=path)
+    assert len(other.loss) == 12
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_corrupt_checkpoint_is_named(tmp_path, content):
+    path = tmp_path / "c.pt"
+    if content is None:
+        fit(TinyNet(), dots(), None, SHORT, augmentation=STILL, checkpoint=path)
+        content = path.read_bytes()[:2000]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"c\.pt is not a readable checkpoint"):
+        fit(TinyNet(), dots(), None, SHORT, augmentation=STILL, checkpoint=path)
+
+
+def test_early_stopping_keeps_the_best(monkeypatch):
+    import fewpose.training as training
+    scores = iter([50.0, 70.0, 60.0, 60.0, 60.0, 90.0])
+    monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
+    schedule = Schedule(100, 8, evaluate_every=1, patience=2)
+    history = fit(TinyNet(), dots(), dots(seed=1, split="val"), schedule, augmentation=STILL)
+    assert history.best_score == 70 and history.best_step == 2
+    assert [s for s, _ in history.score] == [1, 2, 3, 4]
+
+
+def test_loss_that_is_not_finite_stops_with_a_message():
+    model = TinyNet()
+    with torch.no_grad():
+        model.net[0].weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(FloatingPointError, match="loss is nan at step 0"):
+        fit(model, dots(), None, SHORT, augmentation=STILL)
+
+
+def test_no_label_no_training():
+    with pytest.raises(ValueError, match="not one keypoint of dots is labelled"):
+        fit(TinyNet(), dots().unlabelled(), None, SHORT)
+
+
+def test_every_epoch_sees_every_frame_once():
+    seen = torch.cat([batch_index(10, 4, 0, step) for step in range(5)])
+    assert sorted(seen[:10].tolist()) == list(range(10)) == sorted(seen[10:].tolist())
+    assert seen[:10].tolist() != seen[10:].tolist()
+
+
+def test_learning_rate_rises_and_falls():
+    s = Schedule(steps=100, learning_rate=1.0, warmup=10)
+    assert math.isclose(learning_rate(0, s), 0.1, rel_tol=1e-3)
+    assert learning_rate(9, s) > 0.95
+    assert 0.01 <= learning_rate(99, s) < 0.02
+
+
+def test_data_refuse_what_does_not_fit():
+    good = dots(4)
+    with pytest.raises(ValueError, match="expected \\(4, 4, 3\\)"):
+        PoseData(good.frames, good.poses[:, :3], DOTS, good.video, good.split)
+    bad = good.poses.clone()
+    bad[2, 1, 0] = torch.nan
+    with pytest.raises(ValueError, match="frame 2 has a pose that is not finite"):
+        PoseData(good.frames, bad, DOTS, good.video, good.split)
+    with pytest.raises(ValueError, match="lies in both train and test"):
+        PoseData(good.frames, good.poses, DOTS, np.array(["a"] * 4),
+                 np.array(["train", "train", "test", "test"]))
