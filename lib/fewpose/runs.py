@@ -73,7 +73,7 @@ class Run:
     device: torch.device
     resumed: bool  # checkpoints of a killed run with the same fingerprint were found
     batch: bool
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.time)
     rows: list[dict] = field(default_factory=list)
 
     @property
@@ -117,7 +117,7 @@ class Run:
         """Write metrics.csv, then run.json: last and atomically, for it alone makes a result."""
         import pandas as pd
 
-        seconds = round(time.monotonic() - self.started, 1)
+        seconds = round(time.time() - self.started, 1)
         rows = [{"seconds": seconds, **row} for row in self.rows]
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(self.folder / "metrics.csv", index=False)
         manifest = {
@@ -127,11 +127,18 @@ class Run:
             "parameters": self.parameters, "seed": self.seed, "fingerprint": self.fingerprint,
             "git_commit": _git_commit(), "python": sys.version.split()[0], "packages": _versions(),
             "device": _device_name(self.device), "resumed": self.resumed, "seconds": seconds,
-            "peak_memory_mb": _peak_memory_mb(),
+            "peak_memory_mb": _peak_memory_mb(), "files": self._files(),
         }  # fmt: skip
         # In a batch the executed notebook is not yet saved: the batch gives the file its name.
         write_json(self.folder / ("run.pending.json" if self.batch else "run.json"), manifest)
         print(f"{len(rows)} rows in {shown(self.folder)}/metrics.csv after {seconds:.0f} s")
+
+    def _files(self) -> list[str]:
+        """What this run wrote, relative to the house; if any goes missing it is run again."""
+        own = [p for p in self.folder.rglob("*") if p.name not in ("notebook.ipynb", "run.json")]
+        report = repo_root() / "outputs" / self.profile / "report"
+        drawn = [p for p in report.rglob("*") if p.stat().st_mtime >= self.started]
+        return sorted(shown(path) for path in own + drawn if path.is_file())
 
 
 def start_run(notebook: str, variables: dict) -> Run:

@@ -1,0 +1,121 @@
+"""`python -m fewpose`: what make offers, for people without make, and the tools for own data."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fewpose import __version__
+from fewpose.profiles import profiles, repo_root
+
+# Every command imports what it needs when it runs: `--help` must not wait for torch.
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    from fewpose.batch import reproduce
+
+    reproduce(args.profile, args.only)
+    return 0
+
+
+def world(args: argparse.Namespace) -> int:
+    from fewpose import worlds
+
+    worlds.export(args.world, args.frames, args.size, args.seed, args.out)
+    return 0
+
+
+def weights(args: argparse.Namespace) -> int:
+    from fewpose.models.weights import fetch_rtmpose_s
+
+    print(fetch_rtmpose_s())
+    return 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    return _tool("jupyter", "lab", "notebooks")
+
+
+def test(args: argparse.Namespace) -> int:
+    """Lint, stripped notebooks, then one pytest session over unit tests and notebooks."""
+    notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
+    notebooks = [name for name in notebooks if ".ipynb_checkpoints" not in name]
+    steps = [("ruff", "check", ".")]
+    if notebooks:
+        steps.append(("nbstripout", "--verify", *notebooks))
+    steps.append(("pytest", "--nbval-lax", "--nbval-current-env", "tests", "notebooks"))
+    for step in steps:
+        print("·", " ".join(step[:3]), flush=True)
+        if code := _tool(*step):
+            return code
+    return 0
+
+
+def strip(args: argparse.Namespace) -> int:
+    folder = repo_root() / "notebooks"
+    return _tool("nbstripout", *(str(path) for path in sorted(folder.rglob("*.ipynb"))))
+
+
+def _tool(module: str, *arguments: str) -> int:
+    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=repo_root())
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m fewpose", description=__doc__)
+    top.add_argument("--version", action="version", version=f"fewpose {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="command", required=True)
+
+    command = commands.add_parser("reproduce", help="run a profile; only what is not up to date")
+    command.add_argument(
+        "--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop)"
+    )
+    command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
+    command.set_defaults(call=reproduce)
+
+    command = commands.add_parser("world", help="write an embedded world as images and COCO JSON")
+    command.add_argument("world", choices=("everyday", "jump"))
+    command.add_argument("--frames", type=_positive, default=200, help="number of frames (200)")
+    command.add_argument("--size", type=_positive, default=256, help="side in pixels (256)")
+    command.add_argument("--seed", type=int, default=0, help="another seed, another world (0)")
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    command.set_defaults(call=world)
+
+    command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
+    command.add_argument("weights", choices=("rtmpose_s",))
+    command.set_defaults(call=weights)
+
+    for name, call, text in (
+        ("lab", lab, "open JupyterLab on the notebooks"),
+        ("test", test, "lint, unit tests, and every notebook under nbval"),
+        ("strip", strip, "strip the outputs of the notebooks, as the tests demand"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(call=call)
+    return top
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; what the user can mend ends as one sentence on stderr and exit code 1."""
+    try:
+        args = parser().parse_args(arguments)
+        return args.call(args)
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("FEWPOSE_DEBUG"):
+            raise
+        print(f"fewpose: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nfewpose: stopped; the same command continues from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
