@@ -8,28 +8,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fewpose import __version__
-from fewpose.profiles import profiles, repo_root
+from . import __version__
+from .profiles import profiles, repo_root
 
 # Every command imports what it needs when it runs: `--help` must not wait for torch.
 
 
 def reproduce(args: argparse.Namespace) -> int:
-    from fewpose.batch import reproduce
+    from .batch import reproduce
 
     reproduce(args.profile, args.only)
     return 0
 
 
 def world(args: argparse.Namespace) -> int:
-    from fewpose import worlds
+    from . import worlds
 
     worlds.export(args.world, args.frames, args.size, args.seed, args.out)
     return 0
 
 
 def weights(args: argparse.Namespace) -> int:
-    from fewpose.models.weights import fetch_rtmpose_s
+    from .models.weights import fetch_rtmpose_s
 
     print(fetch_rtmpose_s())
     return 0

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from fewpose.profiles import (
+from .profiles import (
     PlannedRun,
     fingerprints,
     notebook_path,

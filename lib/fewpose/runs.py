@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewpose.profiles import (
+from .profiles import (
     check_parameters,
     fingerprint,
     notebook_parameters,

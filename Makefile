@@ -1,0 +1,46 @@
+# make reproduce [PROFILE=laptop] · make test · make lab · make strip
+# The environment is a venv in .venv, made once and again when pyproject.toml changes; with conda use
+# environment.yml and `python -m fewpose …` instead. Pins stand in pyproject.toml alone.
+
+PROFILE ?= laptop
+# The first Python of 3.11 or newer; or say which: make test PYTHON=python3.12
+PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.13 python3.11,$(shell \
+	$(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+VENV ?= .venv
+READY := $(VENV)/.installed
+RUN := $(VENV)/bin/python -m fewpose
+
+.PHONY: help setup reproduce test lab strip hooks
+.NOTPARALLEL:
+
+help:
+	@echo 'make reproduce [PROFILE=laptop]  run a profile: laptop, smoke, lsp, paper (CUDA)'
+	@echo 'make test                        lint, unit tests, every notebook under nbval'
+	@echo 'make lab                         open JupyterLab on the notebooks'
+	@echo 'make strip                       strip the outputs of the notebooks'
+	@echo 'make hooks                       lint and strip at every git commit (pre-commit)'
+
+setup: $(READY)
+
+reproduce: $(READY)
+	@$(RUN) reproduce --profile $(PROFILE)
+
+test: $(READY)
+	@$(RUN) test
+
+lab: $(READY)
+	@$(RUN) lab
+
+strip: $(READY)
+	@$(RUN) strip
+
+hooks: $(READY)
+	@$(VENV)/bin/pre-commit install
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'fewpose needs Python 3.11 or newer: install it, or name one: make … PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo 'no venv could be made: on Debian and Ubuntu install python3-venv' >&2; exit 1; }
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -e .
+	@touch $@
