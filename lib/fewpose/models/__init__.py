@@ -1,11 +1,38 @@
-"""Pose models: images in, heat maps out."""
+"""Pose models: images in, heat maps out.
 
-from fewpose.models.higher_hrnet import (
-    NARROW,
-    HigherHRNet,
-    narrow_higher_hrnet,
-    new_head,
-    set_dropout,
-)
+Every model takes images [N, 3, H, W] (RGB, ImageNet-normalised) and returns a list of heat maps
+[N, K, H/s, W/s], one for each stride s of ``model.strides``; cell centre u of a heat map lies at
+pixel (u + 0.5) s - 0.5. Outputs are linear, their targets Gaussians of peak 1.
+"""
 
-__all__ = ["NARROW", "HigherHRNet", "narrow_higher_hrnet", "new_head", "set_dropout"]
+from torch import nn
+
+from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
+from fewpose.models.official import load_official
+from fewpose.models.weights import LoadReport, load_weights, read_meta, save_weights, shipped
+
+__all__ = [
+    "NARROW",
+    "HigherHRNet",
+    "LoadReport",
+    "load_official",
+    "load_weights",
+    "narrow_higher_hrnet",
+    "new_head",
+    "read_meta",
+    "save_weights",
+    "set_dropout",
+    "shipped",
+]
+
+
+def set_dropout(model: nn.Module, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> nn.Module:
+    """Set the model's channel dropout, in place; HigherHRNet's stands in these ``stages``."""
+    model.set_dropout(p, stages)
+    return model
+
+
+def new_head(model: nn.Module, keypoints: int) -> nn.Module:
+    """Give the model an untrained head for other keypoints, in place; all else stays as it is."""
+    model.new_head(keypoints)
+    return model

@@ -41,7 +41,7 @@ class HigherHRNet(nn.Module):
         deconv_blocks: int = 4,
     ):
         super().__init__()
-        _check_keypoints(keypoints)
+        check_keypoints(keypoints)
         self.config = dict(
             width=width, modules=tuple(modules), blocks=blocks, stem=stem,
             bottlenecks=bottlenecks, deconv_blocks=deconv_blocks,
@@ -68,7 +68,7 @@ class HigherHRNet(nn.Module):
         for part in self.children():
             if part is not self.final_layers:
                 _initialise(part)
-        set_dropout(self, dropout, dropout_stages)
+        self.set_dropout(dropout, dropout_stages)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heat maps of images [N, 3, H, W] (RGB, ImageNet-normalised, H and W multiples of 32).
@@ -87,52 +87,56 @@ class HigherHRNet(nn.Module):
         quarter = self.final_layers[0](x)
         x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
         half = self.final_layers[1](x)
-        # A model that took over an official checkpoint computes tag maps it was not asked for.
+        # After an official checkpoint there may be tag maps, computed for the deconvolution alone.
         return [quarter if self.tags else quarter[:, : self.keypoints], half]
+
+    def set_dropout(self, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> None:
+        """Drop whole channels with probability ``p`` after each fusion of ``stages`` and no other.
+
+        It stands behind the ReLU of every fused map, as in the code of the sports paper's group.
+        Raises ValueError for a probability outside [0, 1) or a stage other than 2, 3 and 4.
+        """
+        if not 0 <= p < 1:
+            raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
+        if not set(stages) <= {2, 3, 4}:
+            raise ValueError(f"HRNet fuses in stages 2, 3 and 4, not in {tuple(stages)}.")
+        for stage in (2, 3, 4):
+            for module in getattr(self, f"stage{stage}"):
+                drop = p if stage in stages else 0.0
+                relu = nn.ReLU(inplace=True)
+                module.fuse_act = nn.Sequential(relu, nn.Dropout2d(drop)) if drop else relu
+
+    def new_head(self, keypoints: int, tag_maps: bool | None = None) -> None:
+        """Replace the heads by untrained ones for other keypoints; the rest stays as it is.
+
+        The part of the deconvolution that reads the first head's maps is renewed with it.
+        ``tag_maps`` says whether there are tag maps to read (None: as ``tags``).
+        """
+        check_keypoints(keypoints)
+        maps = 2 * keypoints if (self.tags if tag_maps is None else tag_maps) else keypoints
+        old = self.deconv_layers[0][0][0].weight
+        upsample = _upsampling(self.width + maps, self.width)
+        _initialise(upsample)
+        with torch.no_grad():
+            upsample.weight[: self.width] = old[: self.width].cpu()
+        self.deconv_layers[0][0][0] = upsample.to(old.device, old.dtype)
+        self.final_layers = _heads(self.width, maps, keypoints).to(old.device, old.dtype)
+        self.keypoints = keypoints
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """What belongs to the keypoints at hand: the beginnings of those parameters' names."""
+        return ("final_layers.",)
+
+    @property
+    def reads_head(self) -> dict[str, int]:
+        """Parameters whose inputs, after so many of the features, are the head's own maps."""
+        return {"deconv_layers.0.0.0.weight": self.width}
 
 
 def narrow_higher_hrnet(keypoints: int, dropout: float = 0.0) -> HigherHRNet:
     """The HigherHRNet of the laptop profile: few channels, few blocks, the same structure."""
     return HigherHRNet(keypoints, dropout=dropout, **NARROW)
-
-
-def set_dropout(
-    model: HigherHRNet, p: float, stages: tuple[int, ...] = (2, 3, 4)
-) -> HigherHRNet:
-    """Set the dropout of whole channels after each fusion of ``stages``; the others get none.
-
-    It stands behind the ReLU of every fused map, as in the code of the sports paper's group.
-    Raises ValueError for a probability outside [0, 1) or a stage other than 2, 3 and 4.
-    """
-    if not 0 <= p < 1:
-        raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
-    if not set(stages) <= {2, 3, 4}:
-        raise ValueError(f"HRNet's fusion layers are in stages 2, 3 and 4, not {tuple(stages)}.")
-    for stage in (2, 3, 4):
-        for module in getattr(model, f"stage{stage}"):
-            drop = p if stage in stages else 0.0
-            relu = nn.ReLU(inplace=True)
-            module.fuse_act = nn.Sequential(relu, nn.Dropout2d(drop)) if drop else relu
-    return model
-
-
-def new_head(model: HigherHRNet, keypoints: int) -> HigherHRNet:
-    """Give ``model`` an untrained head for other keypoints, in place; the rest stays as it is.
-
-    The part of the deconvolution that reads the first head's heat maps is renewed too.
-    """
-    _check_keypoints(keypoints)
-    width, tags = model.width, model.tags
-    old, maps = model.deconv_layers[0][0][0], 2 * keypoints if tags else keypoints
-    device, dtype = old.weight.device, old.weight.dtype
-    model.keypoints = keypoints
-    model.final_layers = _heads(width, maps, keypoints).to(device, dtype)
-    upsample = nn.ConvTranspose2d(width + maps, width, 4, stride=2, padding=1, bias=False)
-    _initialise(upsample)
-    with torch.no_grad():
-        upsample.weight[:width] = old.weight[:width].cpu()
-    model.deconv_layers[0][0][0] = upsample.to(device, dtype)
-    return model
 
 
 class _Stage(nn.Sequential):
@@ -186,11 +190,13 @@ def _stage(modules: int, blocks: int, channels: list[int], only_highest: bool = 
     )
 
 
+def _upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
+
+
 def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     upsample = nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        _upsampling(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
     return nn.Sequential(
         upsample, *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks))
@@ -212,6 +218,7 @@ def _initialise(part: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _check_keypoints(keypoints: int) -> None:
+def check_keypoints(keypoints: int) -> None:
+    """Raise ValueError unless there is at least one keypoint."""
     if keypoints < 1:
         raise ValueError(f"A pose model needs at least one keypoint, not {keypoints}.")
