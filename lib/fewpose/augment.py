@@ -113,3 +113,13 @@ def normalise(images: Tensor) -> Tensor:
     mean = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
     std = 255 * torch.tensor(STD, device=images.device).view(3, 1, 1)
     return (images.float() - mean) / std
+
+
+def example_views(
+    frames: Tensor, poses: Tensor, skeleton: Skeleton, augmentation: Augmentation, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Frames [N, 3, H, W] uint8 and poses [N, K, 3] as one training step might see them."""
+    generator = torch.Generator().manual_seed(seed)
+    view = random_view(len(frames), frames.shape[-2:], skeleton, augmentation, generator)
+    images = jitter_colour(view.images(frames), augmentation.colour, generator)
+    return images.round().to(torch.uint8), view.poses(poses)

@@ -29,12 +29,14 @@ class Schedule:
 
     The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set
     the network is scored every `evaluate_every` steps; after `patience` scores without a new best
-    training stops. The best-scored weights are the result.
+    training stops. The best-scored weights are the result. The backbone learns at `backbone_rate`
+    times the rate of the head, whose modules the model names in `head`.
     """
 
     steps: int
     batch_size: int = 32
     learning_rate: float = 1e-3
+    backbone_rate: float = 1.0
     warmup: int = 20
     evaluate_every: int = 50
     patience: int = 1_000_000
@@ -67,8 +69,7 @@ def fit(
         raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
     device = next(model.parameters()).device
     model = model.to(memory_format=torch.channels_last)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=schedule.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
     history, best, start = History(), None, 0
     identity = signature(model, train, validation, schedule, augmentation, sigma, seed)
     if state := load_checkpoint(checkpoint, identity):
@@ -82,7 +83,7 @@ def fit(
                mininterval=2, leave=False)
     for step in bar:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule)
+            group["lr"] = group["factor"] * learning_rate(step, schedule)
         loss = train_step(model, optimizer, train, schedule, augmentation, sigma, seed, step, device)
         history.loss.append(loss)
         if not math.isfinite(loss):
@@ -110,6 +111,17 @@ def fit(
     if best is not None:
         model.load_state_dict(best)
     return history
+
+
+def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
+    """The head's parameters at the full learning rate, the backbone's at its share of it."""
+    heads = tuple(f"{name}." for name in getattr(model, "head", ()))
+    head, backbone = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (head if name.startswith(heads) else backbone).append(parameter)
+    factors = ((head, 1.0), (backbone, schedule.backbone_rate))
+    return [{"params": p, "factor": f, "lr": f * schedule.learning_rate} for p, f in factors if p]
 
 
 def train_step(

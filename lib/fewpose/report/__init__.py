@@ -1,0 +1,30 @@
+"""Figures, tables and the tidy results they are made of."""
+
+from .audit import audit_rows, audit_table, kept_labels, scatter_of_views, spread_against_error
+from .figures import (
+    heatmap_grid,
+    keypoint_bars,
+    pck_curve_table,
+    pck_curves,
+    pose_grid,
+    training_curves,
+)
+from .poses import before_and_after, best_to_worst, overview
+from .results import (
+    draws,
+    gap_rows,
+    load_distances,
+    pck_rows,
+    read_metrics,
+    save_distances,
+    show_rows,
+)
+from .tables import sports_table1, write_table
+
+__all__ = [
+    "audit_rows", "audit_table", "before_and_after", "best_to_worst", "draws", "gap_rows",
+    "heatmap_grid", "kept_labels", "keypoint_bars", "load_distances", "overview",
+    "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "read_metrics", "save_distances",
+    "scatter_of_views", "show_rows", "sports_table1", "spread_against_error", "training_curves",
+    "write_table",
+]  # fmt: skip

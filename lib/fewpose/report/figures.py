@@ -1,0 +1,152 @@
+"""Every picture of the notebooks: poses on frames, curves, bars."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .. import metrics
+from ..skeleton import Skeleton
+from ..training import History
+
+LEFT, RIGHT, MIDDLE, TRUTH = "#ff9f1c", "#2ec4f3", "#b8f35c", "#ffffff"
+COLOURS = {"supervised": "#7a7a7a", "pseudo_labels": "#1f77b4", "mean_teacher": "#d1495b"}
+
+
+def draw_pose(
+    ax: Axes, pose: Tensor, skeleton: Skeleton, threshold: float = 0.0, colour: str | None = None
+) -> None:
+    """Limbs and keypoints of a pose [K, 3] in pixels of the shown frame, left and right coloured.
+
+    Keypoints whose third value (visibility or confidence) is not above `threshold` are left out.
+    """
+    pose = pose.numpy()
+    shown = pose[:, 2] > threshold
+    for a, b in skeleton.limb_index:
+        if shown[a] and shown[b]:
+            ax.plot(*pose[[a, b], :2].T, color=colour or side_colour(skeleton, a, b), lw=1.6)
+    for k in np.flatnonzero(shown):
+        ax.plot(*pose[k, :2], ".", color=colour or side_colour(skeleton, k), ms=4)
+
+
+def side_colour(skeleton: Skeleton, *indices: int) -> str:
+    """One colour for left, one for right, one for what joins or lies between them."""
+    sides = {skeleton.keypoints[i].split("_")[0] for i in indices}
+    if sides <= {"left"} or sides <= {"left", "neck"}:
+        return LEFT
+    return RIGHT if sides <= {"right"} or sides <= {"right", "neck"} else MIDDLE
+
+
+def pose_grid(
+    frames: Tensor, poses: Tensor | None = None, skeleton: Skeleton | None = None,
+    titles: list[str] | None = None, truth: Tensor | None = None, columns: int = 6,
+    threshold: float = 0.0, width: float = 10.0,
+) -> Figure:
+    """Frames [N, 3, H, W] uint8 with poses [N, K, 3] drawn on them, the truth thin and white."""
+    n = len(frames)
+    columns = max(1, min(columns, n))
+    rows = max(1, -(-n // columns))
+    side = width / columns
+    height = side * frames.shape[2] / frames.shape[3] + (0.22 if titles else 0)
+    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * height), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for i, ax in zip(range(n), axes.flat, strict=False):
+        ax.imshow(frames[i].permute(1, 2, 0).numpy(), interpolation="bilinear")
+        ax.set_autoscale_on(False)
+        if truth is not None:
+            draw_pose(ax, truth[i], skeleton, colour=TRUTH)
+        if poses is not None:
+            draw_pose(ax, poses[i], skeleton, threshold)
+        if titles:
+            ax.set_title(titles[i], fontsize=8)
+    return fig
+
+
+def heatmap_grid(frame: Tensor, heatmaps: Tensor, names: list[str], columns: int = 6) -> Figure:
+    """One frame [3, H, W] under each of its heat maps [K, h, w]."""
+    rows = -(-len(heatmaps) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(10, rows * 1.9), squeeze=False)
+    grey = frame.float().mean(0).numpy()
+    extent = (-0.5, frame.shape[2] - 0.5, frame.shape[1] - 0.5, -0.5)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, heat, name in zip(axes.flat, heatmaps, names, strict=False):
+        ax.imshow(grey, cmap="gray", alpha=0.6, extent=extent)
+        ax.imshow(heat.numpy(), cmap="magma", alpha=0.6, extent=extent, vmin=0, vmax=1)
+        ax.set_title(name, fontsize=8)
+    return fig
+
+
+def training_curves(histories: dict[str, History]) -> Figure:
+    """Loss (smoothed over 25 steps) and validation PCK@0.1 over steps, a line a training."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
+    for name, history in histories.items():
+        loss = pd.Series(history.loss).rolling(25, min_periods=1).mean()
+        (line,) = left.plot(np.arange(1, len(loss) + 1), loss, label=name)
+        if history.score:
+            steps, scores = zip(*history.score, strict=True)
+            right.plot(steps, scores, ".-", color=line.get_color())
+            right.plot(history.best_step, history.best_score, "o", ms=8, mfc="none",
+                       color=line.get_color())  # fmt: skip
+    left.set(xlabel="step", ylabel="loss (MSE of heat maps)", yscale="log")
+    right.set(xlabel="step", ylabel="validation PCK@0.1 in %, best ringed")
+    left.legend()
+    return fig
+
+
+def pck_curve_table(
+    named: dict[str, list[Tensor]], video: np.ndarray, thresholds: np.ndarray | None = None
+) -> pd.DataFrame:
+    """PCK over thresholds with intervals: columns method, at, pck, low, high.
+
+    named: for each method the normalised distances [N, K] of each draw on the same test frames.
+    """
+    from .results import interval, mean_pck
+
+    thresholds = np.linspace(0, 0.5, 26) if thresholds is None else thresholds
+    rows = []
+    for name, sets in named.items():
+        for at in thresholds:
+            value, samples = mean_pck(sets, video, float(at), resamples=200)
+            low, high = interval(samples)
+            rows.append({"method": name, "at": round(float(at), 3), "pck": value, "low": low,
+                         "high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def pck_curves(table: pd.DataFrame) -> Figure:
+    """The curves of `pck_curve_table`, with their intervals as bands."""
+    fig, ax = plt.subplots(figsize=(6.5, 4.2))
+    for (name, group), colour in zip(
+        table.groupby("method", sort=False), sns.color_palette("colorblind"), strict=False
+    ):
+        ax.plot(group["at"], group["pck"], label=name, color=colour)
+        ax.fill_between(group["at"], group["low"], group["high"], color=colour, alpha=0.15, lw=0)
+    ax.axvline(0.1, color="0.5", lw=0.8, ls=":")
+    ax.set(xlabel="threshold, part of left shoulder to right hip", ylabel="PCK in %",
+           xlim=(0, 0.5), ylim=(0, 100))  # fmt: skip
+    ax.legend(loc="lower right")
+    return fig
+
+
+def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float = 0.1) -> Figure:
+    """PCK of each keypoint, left and right pooled, a bar a method; mean over draws."""
+    names = [k.removeprefix("left_") for k in skeleton.keypoints if not k.startswith("right_")]
+    rows = []
+    for method, sets in named.items():
+        for name in names:
+            columns = [i for i, k in enumerate(skeleton.keypoints) if k.split("_", 1)[-1] == name
+                       or k == name]  # fmt: skip
+            value = np.mean([metrics.pck(d[:, columns], at) for d in sets])
+            rows.append({"keypoint": name, "method": method, "PCK": value})
+    fig, ax = plt.subplots(figsize=(10, 3.2))
+    sns.barplot(pd.DataFrame(rows), x="keypoint", y="PCK", hue="method", palette="colorblind", ax=ax)
+    ax.set(xlabel="", ylabel=f"PCK@{at} in %")
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return fig

@@ -1,0 +1,57 @@
+"""The papers' tables beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from .results import draws, interval, mean_pck
+
+# Ludwig et al., Table 1, PCK@0.1: (method, labels, iteration) → published; labels "all" = 3,154.
+SPORTS_TABLE1 = {
+    ("supervised", 50, 0): 83.8,
+    ("pseudo_labels", 50, 1): 87.7,
+    ("pseudo_labels", 50, 2): None,
+    ("pseudo_labels", 50, 3): 88.4,
+    ("mean_teacher", 50, 0): 87.1,
+    ("supervised", 100, 0): 86.0,
+    ("pseudo_labels", 100, 3): 89.0,
+    ("supervised", 250, 0): 88.4,
+    ("pseudo_labels", 250, 3): 90.0,
+    ("supervised", "all", 0): 91.9,
+}
+
+
+def sports_table1(found: list[dict], at: float = 0.1) -> pd.DataFrame:
+    """Paper / ours / difference for each row of Table 1 that was run.
+
+    found: see `results.load_distances`. Ours is the mean over label draws with its interval over
+    draws and test videos; the difference is in points of PCK.
+    """
+    most = max(e["labels"] for e in found)
+    rows = []
+    for (method, labels, iteration), paper in SPORTS_TABLE1.items():
+        sets = draws(found, method, most if labels == "all" else labels, iteration)
+        if not sets:
+            continue
+        value, samples = mean_pck(sets, found[0]["video"], at)
+        low, high = interval(samples)
+        rows.append({
+            "method": method.replace("_", " "),
+            "labels": f"all ({most})" if labels == "all" else str(labels),
+            "iteration": iteration or "",
+            "paper": paper,
+            "ours": round(value, 1),
+            "95 % interval": f"{low:.1f} to {high:.1f}",
+            "difference": None if paper is None else round(value - paper, 1),
+            "draws": len(sets),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """Save a table as `<name>.csv` and `<name>.md`."""
+    table.to_csv(folder / f"{name}.csv", index=False)
+    text = table.astype(object).where(table.notna(), "").to_markdown(index=False)
+    (folder / f"{name}.md").write_text(text + "\n")
