@@ -145,10 +145,11 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
             raise ValueError(f"{where}: unknown parameter {name!r}{_suggest(name, defaults)}")
         if not _fits(value, defaults[name]):
             # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number there.
-            hint = " (YAML wants 1.0e-3 for 1e-3)" if isinstance(value, str) and "e" in value else ""
+            text = isinstance(value, str) and isinstance(defaults[name], float)
+            hint = " (YAML wants 1.0e-3 for 1e-3)" if text else ""
             raise ValueError(
                 f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, "
-                f"not {value!r}{hint if isinstance(defaults[name], float) else ''}"
+                f"not {value!r}{hint}"
             )
 
 

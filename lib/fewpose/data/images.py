@@ -1,0 +1,98 @@
+"""Reading images and laying them into frames of one size, with the map that leads back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+def read_image(path: Path) -> np.ndarray | None:
+    """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short."""
+    try:
+        # Not OpenCV: it decodes half a JPEG without a word and paints the rest grey.
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def letterbox_map(source: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Map [2, 3] from pixels of an image of `source` (H, W) to those of a frame of `size` (H, W).
+
+    The whole image is scaled to fit and centred. Sides are rounded to whole pixels, so the two
+    scales differ a little; pixels are squares about their centres. `geometry.invert(map[None])`
+    leads from the frame back to the image.
+    """
+    (height, width), (top, left) = _fit(source, size)
+    matrix = torch.zeros(2, 3)
+    for axis, (new, old, offset) in enumerate(
+        [(width, source[1], left), (height, source[0], top)]
+    ):
+        scale = new / old
+        matrix[axis, axis] = scale
+        matrix[axis, 2] = 0.5 * scale - 0.5 + offset
+    return matrix
+
+
+def letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image [H, W, 3] scaled to fit a frame of `size` (H, W), centred, black around it."""
+    (height, width), (top, left) = _fit(image.shape[:2], size)
+    smaller = height < image.shape[0]
+    image = cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    )
+    frame = np.zeros((*size, 3), np.uint8)
+    frame[top : top + height, left : left + width] = image
+    return frame
+
+
+def _fit(source: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    scale = min(size[0] / source[0], size[1] / source[1])
+    height, width = (
+        max(1, min(limit, round(side * scale)))
+        for side, limit in zip(source, size, strict=True)
+    )
+    return (height, width), ((size[0] - height) // 2, (size[1] - width) // 2)
+
+
+def to_frames(images: list[np.ndarray]) -> Tensor:
+    """Images [H, W, 3] of one size as uint8 frames [N, 3, H, W]; the list is emptied on the way."""
+    frames = torch.empty((len(images), 3, *images[0].shape[:2]), dtype=torch.uint8)
+    for i in range(len(images)):
+        frames[i] = torch.from_numpy(images[i]).permute(2, 0, 1)
+        images[i] = None
+    return frames
+
+
+def drop_outside(poses: np.ndarray, sizes: np.ndarray, name: str) -> int:
+    """Take the visibility of keypoints outside their image away, in place; warn and count them.
+
+    poses [N, K, 3] in pixels of images of `sizes` [N, 2] (H, W).
+    """
+    x, y = poses[..., 0], poses[..., 1]
+    height, width = sizes[:, :1], sizes[:, 1:]
+    outside = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
+    outside &= poses[..., 2] > 0
+    poses[..., 2][outside] = 0
+    if count := int(outside.sum()):
+        warn(f"{name}: {count} labels lie outside their image and are ignored")
+    return count
+
+
+def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
+    """One warning that names the files left out; none if there are none."""
+    skipped = list(skipped)
+    if skipped:
+        shown = ", ".join(skipped[:10]) + (f" and {len(skipped) - 10} more" * (len(skipped) > 10))
+        warn(f"{name}: {len(skipped)} {what} skipped: {shown}")
+
+
+def warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=3)
