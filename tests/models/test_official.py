@@ -1,8 +1,8 @@
-import official_reference as official
 import pytest
 import torch
 
 from fewpose.models import HigherHRNet, load_official, narrow_higher_hrnet
+from models import official_reference as official
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_official_weights_give_the_official_outputs(state, images, prefix):
     with torch.no_grad():
         for own, true in zip(model(images), official.forward(state, images), strict=True):
             assert own.shape == true.shape
-            assert true.std() > 0.1  # the comparison is of something
+            assert true.std(dim=(0, 2, 3)).median() > 0.1  # the comparison is of something
             torch.testing.assert_close(own, true, atol=1e-4, rtol=0)
 
 
