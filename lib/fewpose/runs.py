@@ -83,6 +83,11 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @property
+    def cache(self) -> Path:
+        """Folder of the rendered worlds, `outputs/worlds`, shared by all runs."""
+        return repo_root() / "outputs" / "worlds"
+
     def checkpoint(self, name: str) -> Path:
         """Path `checkpoints/<name>`; what lies there after a kill is of this very fingerprint."""
         folder = self.folder / "checkpoints"

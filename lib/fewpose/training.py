@@ -30,7 +30,7 @@ class Schedule:
     The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set
     the network is scored every `evaluate_every` steps; after `patience` scores without a new best
     training stops. The best-scored weights are the result. The backbone learns at `backbone_rate`
-    times the rate of the head, whose modules the model names in `head`.
+    times the rate of the head, whose parameters the model names by their prefixes in `head`.
     """
 
     steps: int
@@ -115,7 +115,7 @@ def fit(
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
     """The head's parameters at the full learning rate, the backbone's at its share of it."""
-    heads = tuple(f"{name}." for name in getattr(model, "head", ()))
+    heads = getattr(model, "head", ())
     head, backbone = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..skeleton import Skeleton
@@ -72,6 +73,23 @@ class PoseData:
             self, frames=self.frames[t], poses=self.poses[t],
             video=self.video[index], split=self.split[index],
         )
+
+    def resized(self, side: int) -> PoseData:
+        """The same data with frames scaled down so that their longer side has `side` pixels."""
+        height, width = self.size
+        factor = side / max(height, width)
+        if factor == 1:
+            return self
+        size = round(height * factor), round(width * factor)
+        frames = torch.cat(
+            [
+                F.interpolate(part.float(), size, mode="bilinear", antialias=True).round().to(torch.uint8)
+                for part in self.frames.split(256)
+            ]
+        )
+        poses = self.poses.clone()
+        poses[..., :2] = (poses[..., :2] + 0.5) * factor - 0.5
+        return replace(self, frames=frames, poses=poses)
 
     def unlabelled(self) -> PoseData:
         """The same frames with every label taken away (visibility 0)."""

@@ -9,16 +9,20 @@ from torch import nn
 
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
+from fewpose.models.start import NETWORKS, build, pretrained
 from fewpose.models.weights import LoadReport, load_weights, read_meta, save_weights, shipped
 
 __all__ = [
     "NARROW",
+    "NETWORKS",
     "HigherHRNet",
     "LoadReport",
+    "build",
     "load_official",
     "load_weights",
     "narrow_higher_hrnet",
     "new_head",
+    "pretrained",
     "read_meta",
     "save_weights",
     "set_dropout",
