@@ -9,21 +9,35 @@ from torch import nn
 
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
+from fewpose.models.rtmpose import RTMPose, rtmpose_predict, rtmpose_s
 from fewpose.models.start import NETWORKS, build, pretrained
-from fewpose.models.weights import LoadReport, load_weights, read_meta, save_weights, shipped
+from fewpose.models.weights import (
+    LoadReport,
+    fetch_rtmpose_s,
+    find_rtmpose_s,
+    load_weights,
+    read_meta,
+    save_weights,
+    shipped,
+)
 
 __all__ = [
     "NARROW",
     "NETWORKS",
     "HigherHRNet",
     "LoadReport",
+    "RTMPose",
     "build",
+    "fetch_rtmpose_s",
+    "find_rtmpose_s",
     "load_official",
     "load_weights",
     "narrow_higher_hrnet",
     "new_head",
     "pretrained",
     "read_meta",
+    "rtmpose_predict",
+    "rtmpose_s",
     "save_weights",
     "set_dropout",
     "shipped",
