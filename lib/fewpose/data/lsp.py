@@ -1,7 +1,7 @@
 """Leeds Sports Pose and its Extended Training set, read as they are distributed.
 
 A folder holds `joints.mat` and `images/`: im0001.jpg … of LSP, im00001.jpg … of LSP Extended. No
-box is derived from the labels, for unlabelled images have none: the whole image, on which one person
+box is derived from the labels, for unlabelled images have none: the whole image, on which a person
 is about 150 pixels long, is laid into the frame.
 """
 

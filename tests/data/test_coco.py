@@ -1,0 +1,143 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fewpose.data.coco import crop_map, read_coco, read_skeleton
+from fewpose.skeleton import JUMP
+
+
+def dataset(names=("nose", "left_knee", "right_knee"), limbs=((1, 2), (1, 3))):
+    return {
+        "images": [{"id": 7, "file_name": "a.png", "width": 100, "height": 80}],
+        "categories": [
+            {"name": "ant", "keypoints": list(names), "skeleton": [list(pair) for pair in limbs]}
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 7, "bbox": [20, 10, 40, 60],
+             "keypoints": [40, 15, 2, 30, 40, 1, 0, 0, 0]},
+        ],
+    }  # fmt: skip
+
+
+def write(folder, content):
+    image = np.zeros((80, 100, 3), np.uint8)
+    image[13:18, 38:43] = 255  # around (40, 15)
+    Image.fromarray(image).save(folder / "a.png")
+    (folder / "labels.json").write_text(json.dumps(content))
+    return folder / "labels.json"
+
+
+def test_crop_shows_the_keypoint_where_the_pose_says(tmp_path):
+    data = read_coco(write(tmp_path, dataset()), tmp_path, (128, 96))
+    assert data.frames.shape == (1, 3, 128, 96) and data.skeleton.name == "ant"
+    assert data.skeleton.limbs == (("nose", "left_knee"), ("nose", "right_knee"))
+    assert data.poses[0, :, 2].tolist() == [2, 1, 0]
+    frame = data.frames[0, 0].double()
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(96.0), indexing="ij")
+    found = torch.stack([(x * frame).sum(), (y * frame).sum()]) / frame.sum()
+    torch.testing.assert_close(found.float(), data.poses[0, 0, :2], atol=0.15, rtol=0)
+
+
+def test_crop_map_centres_the_box():
+    matrix = crop_map(np.array([20, 10, 40, 60]), (128, 96))
+    centre = matrix @ [39.5, 39.5, 1]
+    np.testing.assert_allclose(centre, [47.5, 63.5])
+    np.testing.assert_allclose(matrix[0, 0], 128 / 60 / 1.25)
+
+
+def test_people_crowds_main_and_missing_boxes(tmp_path):
+    content = dataset()
+    first = content["annotations"][0]
+    content["annotations"] += [
+        {**first, "id": 2, "iscrowd": 1},
+        {**first, "id": 3, "keypoints": [0] * 9},
+        {key: first[key] for key in ("image_id", "keypoints")},
+    ]
+    assert len(read_coco(write(tmp_path, content), tmp_path)) == 2
+    content["annotations"][0]["main"] = True
+    assert len(read_coco(write(tmp_path, content), tmp_path)) == 1
+
+
+def test_split_and_video_of_the_file_go_first(tmp_path):
+    content = dataset()
+    assert read_coco(write(tmp_path, content), tmp_path, split="test").split.tolist() == ["test"]
+    content["images"][0] |= {"split": "val", "video_id": "run 3"}
+    data = read_coco(write(tmp_path, content), tmp_path)
+    assert data.split.tolist() == ["val"] and data.video.tolist() == ["run 3"]
+
+
+def test_known_skeletons_are_recognised(tmp_path):
+    content = dataset(JUMP.keypoints, ())
+    assert read_skeleton(content, tmp_path) is JUMP
+    content["categories"][0]["keypoints"] = ["Nose", "Left Knee", "Right-Knee"]
+    assert read_skeleton(content, tmp_path).keypoints == ("nose", "left_knee", "right_knee")
+    content["categories"][0]["keypoints"] = ["nose", "knee_l", "knee_r"]
+    with pytest.warns(UserWarning, match="swap no sides"):
+        read_skeleton(content, tmp_path)
+
+
+def test_labels_outside_and_broken_images(tmp_path):
+    content = dataset()
+    content["annotations"][0]["keypoints"][3:6] = [500, 10, 2]
+    content["images"].append({"id": 8, "file_name": "b.png"})
+    content["annotations"].append({**content["annotations"][0], "image_id": 8})
+    (tmp_path / "b.png").write_bytes(b"\x89PNG")
+    path = write(tmp_path, content)
+    with pytest.warns(UserWarning) as warnings:
+        data = read_coco(path, tmp_path)
+    assert len(data) == 1 and data.poses[0, :, 2].tolist() == [2, 0, 0]
+    text = " ".join(str(w.message) for w in warnings)
+    assert "b.png" in text and "1 labels lie outside" in text
+
+
+def spoil(content, what):
+    annotation = content["annotations"][0]
+    if what == "count":
+        annotation["keypoints"].append(0)
+    if what == "text":
+        annotation["keypoints"][0] = "forty"
+    if what == "nan":
+        annotation["keypoints"][0] = float("nan")
+    if what == "image":
+        annotation["image_id"] = 99
+    if what == "box":
+        annotation["bbox"] = [1, 2, 0, 4]
+    if what == "limbs":
+        content["categories"][0]["skeleton"] = [[1, 9]]
+    if what == "partner":
+        content["categories"][0]["keypoints"][2] = "tail"
+    if what == "names":
+        content["categories"] = []
+    if what == "nothing":
+        content["annotations"] = []
+    if what == "no list":
+        del content["images"]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("count", "annotation 1: 10 numbers, 3 keypoints need 9"), ("text", "must be numbers"),
+        ("nan", "not a finite number"), ("image", "no image 99"), ("box", "bbox"),
+        ("limbs", "pairs of 1 … 3"), ("partner", "no mirror partner"),
+        ("names", "names no keypoints"), ("nothing", "no labelled person"),
+        ("no list", "no list `images`"),
+    ],
+)
+def test_one_sentence_names_the_file(tmp_path, what, says):
+    path = write(tmp_path, spoil(dataset(), what))
+    with pytest.raises(ValueError, match=says) as error:
+        read_coco(path, tmp_path)
+    assert "labels.json" in str(error.value)
+
+
+def test_missing_or_cut_json(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.json is missing"):
+        read_coco(tmp_path / "none.json", tmp_path)
+    (tmp_path / "cut.json").write_text('{"images": [')
+    with pytest.raises(ValueError, match=r"cut\.json cannot be read"):
+        read_coco(tmp_path / "cut.json", tmp_path)

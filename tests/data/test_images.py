@@ -1,0 +1,72 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_image, to_frames
+from fewpose.geometry import invert, transform_points
+
+
+@pytest.mark.parametrize("source", [(40, 60), (200, 60), (37, 53), (512, 384), (1, 1)])
+def test_letterbox_map_leads_to_the_frame_and_back(source):
+    matrix = letterbox_map(source, (256, 192))[None]
+    corners = torch.tensor([[[-0.5, -0.5], [source[1] - 0.5, source[0] - 0.5]]])
+    inside = transform_points(matrix, corners)
+    assert inside.min() >= -0.5 - 1e-4
+    assert inside[0, 1, 0] <= 191.5 + 1e-4 and inside[0, 1, 1] <= 255.5 + 1e-4
+    torch.testing.assert_close(transform_points(invert(matrix), inside), corners)
+
+
+@pytest.mark.parametrize("source", [(60, 90), (600, 300)])
+def test_letterboxed_pixels_lie_where_the_map_says(source):
+    # A bright square block: its centre of mass is known to a fraction of a pixel.
+    image = np.zeros((*source, 3), np.uint8)
+    image[20:30, 35:45] = 255
+    centre = torch.tensor([[[39.5, 24.5]]])
+    frame = letterbox(image, (256, 192))[..., 0].astype(float)
+    y, x = np.mgrid[:256, :192]
+    found = torch.tensor([(x * frame).sum(), (y * frame).sum()]) / frame.sum()
+    expected = transform_points(letterbox_map(source, (256, 192))[None], centre)[0, 0]
+    torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0)
+
+
+def test_read_image_is_rgb_and_refuses_half_a_file(tmp_path):
+    # JPEG quantises, a flat colour stays within a few steps.
+    image = np.full((32, 32, 3), (200, 100, 20), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=95)
+    (tmp_path / "whole.jpg").write_bytes(file.getvalue())
+    (tmp_path / "half.jpg").write_bytes(file.getvalue()[: len(file.getvalue()) * 9 // 10])
+    (tmp_path / "text.jpg").write_text("not an image")
+    (tmp_path / "empty.jpg").touch()
+    read = read_image(tmp_path / "whole.jpg")
+    assert read.dtype == np.uint8 and np.abs(read.astype(int) - image).max() < 6
+    for name in ("half.jpg", "text.jpg", "empty.jpg", "missing.jpg"):
+        assert read_image(tmp_path / name) is None, name
+
+
+def test_read_image_stands_upright(tmp_path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((10, 20), np.uint8))
+    assert read_image(tmp_path / "grey.png").shape == (10, 20, 3)
+    turned = Image.new("RGB", (20, 10))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (20, 10, 3)
+
+
+def test_to_frames_puts_channels_first():
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    frames = to_frames([image, image + 1])
+    assert frames.shape == (2, 3, 2, 3)
+    assert frames[1, 2, 0, 1] == image[0, 1, 2] + 1
+
+
+def test_labels_outside_are_dropped_and_counted():
+    poses = np.array([[[0, 0, 2], [19.4, 9.4, 1], [19.6, 5, 2], [-3, 5, 0]]], float)
+    with pytest.warns(UserWarning, match="some: 1 labels"):
+        assert drop_outside(poses, np.array([[10, 20]]), "some") == 1
+    assert poses[0, :, 2].tolist() == [2, 1, 0, 0]
