@@ -58,7 +58,7 @@ class View:
         return geometry.warp(self.rename(heatmaps), matrix, heatmaps.shape[-2:])
 
     def rename(self, values: Tensor) -> Tensor:
-        """Swap the left and right entries of [N, K, ...] where the view is mirrored (its own inverse)."""
+        """Swap left and right of [N, K, ...] where the view is mirrored; its own inverse."""
         mask = self.flipped.view(-1, *[1] * (values.ndim - 1))
         return torch.where(mask, values[:, self.skeleton.flip_index], values)
 
@@ -93,7 +93,7 @@ def random_view(
 
 
 def jitter_colour(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation of images [N, 3, H, W] (0..255) each times 1 ± strength."""
+    """Brightness, contrast, saturation of images [N, 3, H, W] (0..255) each times 1 ± strength."""
     factors = 1 + strength * (2 * torch.rand(len(images), 3, generator=generator) - 1)
     brightness, contrast, saturation = factors.to(images.device).unbind(1)
     # The three act one after the other; as each is linear in the pixel they are one 3x3 matrix.

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from .augment import normalise
 
 
-def gaussian_targets(poses: Tensor, size: tuple[int, int], stride: int, sigma: float = 2.0) -> Tensor:
+def gaussian_targets(
+    poses: Tensor, size: tuple[int, int], stride: int, sigma: float = 2.0
+) -> Tensor:
     """Target heat maps [N, K, H / stride, W / stride] with a Gaussian of peak 1 at each keypoint.
 
     poses [N, K, 3] in pixels of the frame of `size` (H, W); sigma in cells of the heat map.

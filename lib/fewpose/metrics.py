@@ -51,7 +51,7 @@ def normalised_distances(
 
 
 def pck(distances: Tensor, at: float = 0.1) -> float:
-    """Percentage of counted keypoints within `at` reference lengths, all pooled; NaN if none count."""
+    """Percentage of counted keypoints within `at` reference lengths, all pooled; NaN if none."""
     counted = ~distances.isnan()
     if not counted.any():
         return float("nan")
@@ -86,7 +86,7 @@ def per_video(values: np.ndarray, video: np.ndarray) -> np.ndarray:
 
 
 def resample(n: int, resamples: int, seed: int) -> np.ndarray:
-    """Bootstrap indices [resamples, n], drawn with replacement; the same seed gives paired draws."""
+    """Bootstrap indices [resamples, n], with replacement; the same seed gives paired draws."""
     return np.random.default_rng(seed).integers(0, n, (resamples, n))
 
 

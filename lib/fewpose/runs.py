@@ -101,6 +101,12 @@ class Run:
         fig.savefig(folder / f"{name}.png")
         fig.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
 
+    def report_figure(self, fig: Figure, name: str) -> None:
+        """Save a figure as `<name>.png` and `.pdf` into the report as well as among the figures."""
+        self.figure(fig, name)
+        for suffix in (".png", ".pdf"):
+            shutil.copy(self.folder / "figures" / f"{name}{suffix}", self.report)
+
     def record(self, rows: pd.DataFrame | dict | Iterable[dict]) -> None:
         """Keep tidy rows (columns of COLUMNS) for metrics.csv.
 
@@ -176,6 +182,11 @@ def start_run(notebook: str, variables: dict) -> Run:
           + (" · resuming" if resumed else ""))  # fmt: skip
     return Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed,
                batch=bool(batch))  # fmt: skip
+
+
+def outputs() -> Path:
+    """The folder that all runs write to, `outputs` in the house."""
+    return repo_root() / "outputs"
 
 
 def find_run(profile: str, paper: str, run: str) -> Path:

@@ -22,7 +22,8 @@ class Skeleton:
     def __post_init__(self) -> None:
         if len(self.sigmas) != len(self.keypoints):
             raise ValueError(
-                f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.keypoints)} keypoints"
+                f"skeleton {self.name}: {len(self.sigmas)} sigmas "
+                f"for {len(self.keypoints)} keypoints"
             )
         for name in self.keypoints:
             if mirror_name(name) not in self.keypoints:
@@ -70,8 +71,8 @@ def _both(*limbs: tuple[str, str]) -> tuple[tuple[str, str], ...]:
 COCO = Skeleton(
     "coco",
     (
-        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-        "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
+        "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
         "left_knee", "right_knee", "left_ankle", "right_ankle",
     ),
     (

@@ -84,7 +84,9 @@ def fit(
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = group["factor"] * learning_rate(step, schedule)
-        loss = train_step(model, optimizer, train, schedule, augmentation, sigma, seed, step, device)
+        loss = train_step(
+            model, optimizer, train, schedule, augmentation, sigma, seed, step, device
+        )
         history.loss.append(loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
@@ -99,7 +101,9 @@ def fit(
             if best is None or score > history.best_score:
                 history.best_score, history.best_step = score, step + 1
                 best = copy.deepcopy(model.state_dict())
-            bar.set_postfix(loss=f"{loss:.2e}", pck=f"{score:.1f}", best=f"{history.best_score:.1f}")
+            bar.set_postfix(
+                loss=f"{loss:.2e}", pck=f"{score:.1f}", best=f"{history.best_score:.1f}"
+            )
         history.seconds = time.monotonic() - began
         waited = sum(s > history.best_step for s, _ in history.score)
         over = step + 1 == schedule.steps or waited >= schedule.patience
@@ -207,7 +211,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | None, identity: str) -> dict | None:
-    """The state saved at `path` if it belongs to this training; ValueError if it is not readable."""
+    """The state saved at `path` if it is of this training; ValueError if it is not readable."""
     if path is None or not path.exists():
         return None
     try:

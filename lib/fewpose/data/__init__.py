@@ -48,7 +48,8 @@ class PoseData:
             raise ValueError(f"{self.name}: video and split must name each of the {n} frames")
         bad = ~torch.isfinite(self.poses).all(-1).all(-1)
         if bad.any():
-            raise ValueError(f"{self.name}: frame {int(bad.nonzero()[0])} has a pose that is not finite")
+            first = int(bad.nonzero()[0])
+            raise ValueError(f"{self.name}: frame {first} has a pose that is not finite")
         if unknown := set(np.unique(self.split)) - set(SPLITS):
             raise ValueError(f"{self.name}: unknown splits {sorted(unknown)}; use {SPLITS}")
         check_disjoint(self)
@@ -81,12 +82,11 @@ class PoseData:
         if factor == 1:
             return self
         size = round(height * factor), round(width * factor)
-        frames = torch.cat(
-            [
-                F.interpolate(part.float(), size, mode="bilinear", antialias=True).round().to(torch.uint8)
-                for part in self.frames.split(256)
-            ]
-        )
+        small = [
+            F.interpolate(part.float(), size, mode="bilinear", antialias=True).round().byte()
+            for part in self.frames.split(256)
+        ]
+        frames = torch.cat(small)
         poses = self.poses.clone()
         poses[..., :2] = (poses[..., :2] + 0.5) * factor - 0.5
         return replace(self, frames=frames, poses=poses)
@@ -102,7 +102,8 @@ def check_disjoint(data: PoseData) -> None:
     for video, split in zip(data.video, data.split, strict=True):
         if owner.setdefault(video, split) != split:
             raise ValueError(
-                f"{data.name}: video {video} lies in both {owner[video]} and {split}; split by video"
+                f"{data.name}: video {video} lies in both {owner[video]} and {split}; "
+                "split by video"
             )
 
 

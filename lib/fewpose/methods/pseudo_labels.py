@@ -91,7 +91,7 @@ def select(candidates: Candidates, percent: float, threshold: float = 0.1) -> Te
 
 
 def as_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor) -> PoseData:
-    """The frames with the kept base predictions as their labels; the dropped ones are unlabelled."""
+    """The frames with the kept base predictions as labels; the dropped ones are unlabelled."""
     poses = candidates.base.clone()
     poses[..., 2] = 2.0 * keep
     some = keep.any(1).numpy()

@@ -24,7 +24,8 @@ def audit_rows(
     for name, mask in (("kept", keep), ("dropped", ~keep)):
         scores = metrics.pck_per_keypoint(torch.where(mask, distances, torch.nan))
         for keypoint, score in zip(held_back.skeleton.keypoints, scores, strict=True):
-            rows.append({"iteration": iteration, "labels": name, "keypoint": keypoint, "PCK": score})
+            row = {"iteration": iteration, "labels": name, "keypoint": keypoint, "PCK": score}
+            rows.append(row)
         whole = metrics.pck(torch.where(mask, distances, torch.nan))
         rows.append({"iteration": iteration, "labels": name, "keypoint": "all", "PCK": whole})
         rows.append({"iteration": iteration, "labels": name, "keypoint": "number",
@@ -33,7 +34,7 @@ def audit_rows(
 
 
 def audit_table(rows: list[dict]) -> pd.DataFrame:
-    """Left and right averaged: a column a keypoint, a row for kept and dropped of each iteration."""
+    """A column a keypoint (left and right averaged), a row for kept and dropped an iteration."""
     table = pd.DataFrame(rows)
     table["keypoint"] = table["keypoint"].str.replace("^(left|right)_", "", regex=True)
     order = list(dict.fromkeys(table["keypoint"]))

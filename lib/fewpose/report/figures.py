@@ -146,7 +146,8 @@ def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float 
             value = np.mean([metrics.pck(d[:, columns], at) for d in sets])
             rows.append({"keypoint": name, "method": method, "PCK": value})
     fig, ax = plt.subplots(figsize=(10, 3.2))
-    sns.barplot(pd.DataFrame(rows), x="keypoint", y="PCK", hue="method", palette="colorblind", ax=ax)
+    table = pd.DataFrame(rows)
+    sns.barplot(table, x="keypoint", y="PCK", hue="method", palette="colorblind", ax=ax)
     ax.set(xlabel="", ylabel=f"PCK@{at} in %")
     ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return fig

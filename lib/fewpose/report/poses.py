@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ..data import PoseData
 from ..heatmaps import predict_all
-from .figures import TRUTH, draw_pose, pose_grid
+from ..skeleton import Skeleton
+from .figures import pose_grid
 
 SHOWN = 0.05  # least confidence of a keypoint that is drawn
 
@@ -52,19 +53,18 @@ def before_and_after(
     )
 
 
-def overview(data: PoseData, chosen: Tensor, named: dict[str, Tensor]) -> Figure:
+def overview(named: dict[str, dict], skeleton: Skeleton) -> Figure:
     """The same test frames under each method's predictions, a row a method, truth in white.
 
-    named: for each method its poses [len(chosen), K, 3] of the frames `chosen` [n].
+    named: for each method one of `results.load_tests`.
     """
-    n, rows = len(chosen), len(named)
-    frames = data.frames[chosen].repeat(rows, 1, 1, 1)
-    fig = pose_grid(frames, titles=[""] * (rows * n), columns=n)
-    for r, (name, poses) in enumerate(named.items()):
-        for i in range(n):
-            ax = fig.axes[r * n + i]
-            draw_pose(ax, data.poses[chosen[i]], data.skeleton, colour=TRUTH)
-            draw_pose(ax, poses[i], data.skeleton, SHOWN)
-            if i == 0:
-                ax.set_title(name, loc="left", fontsize=9)
+    entries = list(named.values())
+    frames = torch.cat([e["frames"] for e in entries])
+    fig = pose_grid(
+        frames, torch.cat([e["poses"] for e in entries]), skeleton, [""] * len(frames),
+        torch.cat([e["truth"] for e in entries]), columns=len(entries[0]["frames"]),
+        threshold=SHOWN,
+    )
+    for row, name in enumerate(named):
+        fig.axes[row * len(entries[0]["frames"])].set_title(name, loc="left", fontsize=9)
     return fig

@@ -1,19 +1,21 @@
-"""Tidy results: rows of the report, the per-frame distances behind them, and intervals over draws."""
+"""Tidy results: rows of the report, the distances behind them, and intervals over draws."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import metrics
-from ..skeleton import Skeleton
+from ..data import PoseData
+from ..heatmaps import predict_all
 
 THRESHOLDS = (0.05, 0.1, 0.2)
+EXAMPLES = 8
 
 
 def pck_rows(
@@ -22,7 +24,7 @@ def pck_rows(
 ) -> list[dict]:
     """One row a threshold of the PCK on a test set, with intervals over its videos.
 
-    distances [N, K] are normalised (see `metrics.normalised_distances`), video names the [N] frames.
+    distances [N, K] as of `metrics.normalised_distances`, video [N] names each frame's video.
     """
     return [
         {
@@ -35,17 +37,25 @@ def pck_rows(
     ]
 
 
-def save_distances(
-    folder: Path, distances: Tensor, video: np.ndarray, skeleton: Skeleton, *,
+def save_test(
+    folder: Path, model: nn.Module, test: PoseData, distances: Tensor, *,
     method: str, dataset: str, labels: int, seed: int, iteration: int = 0,
 ) -> None:
-    """Write the test distances of one trained network to `<folder>/distances/<name>.npz`."""
-    path = folder / "distances" / f"{method}_{labels}_{iteration}_{seed}.npz"
-    path.parent.mkdir(exist_ok=True)
+    """Write what the report needs of one trained network to `<folder>/test/<name>.npz`.
+
+    distances [N, K] of all test frames, and the poses of EXAMPLES frames spread over them, whose
+    pictures go into the strip `<folder>/test/examples.jpg`.
+    """
+    (folder / "test").mkdir(exist_ok=True)
+    chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
+    strip = torch.cat(list(test.frames[chosen]), dim=2).permute(1, 2, 0).numpy()
+    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1])
     np.savez_compressed(
-        path, distances=distances.numpy().astype(np.float32), video=video,
-        keypoints=skeleton.keypoints, method=method, dataset=dataset, labels=labels,
-        iteration=iteration, seed=seed,
+        folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
+        distances=distances.numpy().astype(np.float32), video=test.video,
+        keypoints=test.skeleton.keypoints, method=method, dataset=dataset, labels=labels,
+        iteration=iteration, seed=seed, poses=predict_all(model, test.frames[chosen]).numpy(),
+        truth=test.poses[chosen].numpy(),
     )
 
 
@@ -60,22 +70,34 @@ def show_rows(rows: list[dict]) -> pd.DataFrame:
     return table.pivot(index=["method", "labels", "iteration"], columns="at", values="PCK")
 
 
-def load_distances(folders: Iterable[Path]) -> list[dict]:
-    """All networks' test distances of the given run folders, in order of their names.
+def load_tests(root: Path) -> list[dict]:
+    """What `save_test` wrote in all finished runs below `root`, in order of their paths.
 
     Each a dict of distances [N, K] tensor, video [N], keypoints, method, dataset, labels,
-    iteration and seed. ValueError if two were tested on different frames.
+    iteration, seed, poses and truth [EXAMPLES, K, 3] tensors and frames [EXAMPLES, 3, H, W].
+    ValueError if there is none or two were tested on different frames.
     """
     found = []
-    for path in sorted(p for f in folders for p in Path(f).glob("distances/*.npz")):
+    for path in sorted(p for f in finished_folders(root) for p in f.glob("test/*.npz")):
         with np.load(path) as file:
             entry = {k: file[k] for k in file.files}
         entry = {k: v.item() if v.ndim == 0 else v for k, v in entry.items()}
-        entry["distances"] = torch.from_numpy(entry["distances"])
+        for name in ("distances", "poses", "truth"):
+            entry[name] = torch.from_numpy(entry[name])
+        picture = cv2.imread(str(path.parent / "examples.jpg"))[..., ::-1]
+        strip = torch.from_numpy(picture.copy())
+        entry["frames"] = torch.stack(strip.permute(2, 0, 1).chunk(len(entry["poses"]), dim=2))
         if found and not np.array_equal(entry["video"], found[0]["video"]):
             raise ValueError(f"{path} was tested on other frames than {found[0]['method']}")
         found.append(entry)
+    if not found:
+        raise ValueError(f"{root} holds no finished run with test results: run some first")
     return found
+
+
+def finished_folders(root: Path) -> list[Path]:
+    """Folders below `root` with a finished run.json."""
+    return sorted(path.parent for path in Path(root).rglob("run.json"))
 
 
 def draws(
@@ -138,10 +160,8 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
     return rows
 
 
-def read_metrics(folders: Iterable[Path], columns: tuple[str, ...]) -> pd.DataFrame:
-    """The metrics.csv of all run folders under one another, with the report's columns."""
-    tables = [pd.read_csv(Path(f) / "metrics.csv") for f in folders if (Path(f) / "metrics.csv").exists()]
-    tables = [t for t in tables if len(t)]
-    if not tables:
-        return pd.DataFrame(columns=columns)
+def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """The metrics.csv of all finished runs below `root` under one another, in the given columns."""
+    paths = [f / "metrics.csv" for f in finished_folders(root)]
+    tables = [t for t in (pd.read_csv(p) for p in paths if p.exists()) if len(t)]
     return pd.concat(tables, ignore_index=True)[list(columns)]

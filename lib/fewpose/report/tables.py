@@ -26,7 +26,7 @@ SPORTS_TABLE1 = {
 def sports_table1(found: list[dict], at: float = 0.1) -> pd.DataFrame:
     """Paper / ours / difference for each row of Table 1 that was run.
 
-    found: see `results.load_distances`. Ours is the mean over label draws with its interval over
+    found: see `results.load_tests`. Ours is the mean over label draws with its interval over
     draws and test videos; the difference is in points of PCK.
     """
     most = max(e["labels"] for e in found)
