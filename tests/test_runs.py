@@ -1,0 +1,353 @@
+"""Runs and batches, on a tiny house in a temporary folder that trains nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pandas as pd
+import pytest
+
+from fewpose.batch import RunFailed, reproduce
+from fewpose.profiles import fingerprints, notebook_parameters, read_profile
+from fewpose.runs import COLUMNS, find_run, finished_runs, start_run
+
+PARAMETERS = """\
+steps = 3  # how many
+learning_rate = 0.1  # of what is not learned
+widths = [1, 2]
+title = "a"
+fast = True
+seed = 5
+"""
+WORK = """\
+import time
+first = run.checkpoint("count")
+for step in range(int(first.read_text()) if first.exists() else 0, steps):
+    print("step", step, flush=True)
+    first.write_text(str(step + 1))
+    time.sleep(0.5 if title == "slow" else 0)
+"""
+END = """\
+run.record({"method": "supervised", "dataset": "jump", "metric": "pck", "at": 0.1, "value": steps})
+run.finish()
+"""
+OPEN = 'from fewpose.runs import start_run\nrun = start_run("sports/tiny", globals())\n'
+
+
+def write_notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A root with one notebook and a profile of two runs."""
+    monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_notebook(tmp_path / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, WORK, END)
+    write_profile(tmp_path, "laptop", """\
+        - {run: one, notebook: sports/tiny}
+        - {run: two, notebook: sports/tiny, parameters: {steps: 4, learning_rate: 1}, needs: [one]}
+        """)
+    return tmp_path
+
+
+def write_profile(house, name, text):
+    (house / "params").mkdir(exist_ok=True)
+    (house / "params" / f"{name}.yaml").write_text(text)
+
+
+def manifest(house, run, profile="laptop"):
+    return json.loads((house / "outputs" / profile / "sports" / run / "run.json").read_text())
+
+
+# ---- profiles ------------------------------------------------------------------------------------
+
+
+def test_parameters_are_read_without_running(house):
+    defaults = notebook_parameters(house / "notebooks" / "sports" / "tiny.ipynb")
+    assert defaults == {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a",
+                        "fast": True, "seed": 5}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("{stesp: 4}", r"laptop\.yaml, run one: unknown parameter 'stesp' .did you mean steps"),
+        ("{steps: 4.5}", "run one: steps must be an int like 3, not 4.5"),
+        ("{steps: true}", "steps must be an int"),
+        ("{fast: 1}", "fast must be a bool"),
+        ("{learning_rate: 1e-3}", "learning_rate must be a float .*1.0e-3"),
+        ("{widths: [1, x]}", "widths must be a list of int"),
+        ("{title: [a]}", "title must be a str"),
+        ("7", "`parameters` must be a mapping"),
+    ],
+)
+def test_wrong_parameters_stop_before_any_work(house, parameters, says):
+    write_profile(house, "laptop", f"""\
+        - {{run: zero, notebook: sports/tiny}}
+        - {{run: one, notebook: sports/tiny, parameters: {parameters}}}
+        """)
+    with pytest.raises(ValueError, match=says):
+        reproduce("laptop")
+    assert not (house / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("{run: a, notbook: sports/tiny}", "unknown key 'notbook' .did you mean notebook"),
+        ("{run: a}", "`notebook` must be given"),
+        ("{run: a, notebook: sports/tinny}", "'sports/tinny' .did you mean sports/tiny"),
+        ("{run: a/b, notebook: sports/tiny}", "a run's name"),
+        ("{run: zero, notebook: sports/tiny}", "taken by an earlier run"),
+        ("{run: a, notebook: sports/tiny, needs: [zeor]}", "no earlier run .did you mean zero"),
+        ("{run: a, notebook: sports/tiny, needs: zero}", "must be a list"),
+        ("just text", "must be a mapping"),
+        ("{run: a, notebook: [}", "not valid YAML"),
+    ],
+)
+def test_wrong_entries_name_file_and_key(house, entry, says):
+    text = f"- {{run: zero, notebook: sports/tiny}}\n- {entry}\n"
+    write_profile(house, "laptop", text)
+    with pytest.raises(ValueError, match=says) as error:
+        read_profile("laptop")
+    assert "params/laptop.yaml" in str(error.value)
+
+
+def test_unknown_profile_names_close_ones(house):
+    with pytest.raises(ValueError, match=r"no profile 'labtop' .did you mean laptop"):
+        read_profile("labtop")
+    write_profile(house, "empty", "")
+    with pytest.raises(ValueError, match="must be a list of runs"):
+        read_profile("empty")
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("a = 1\nb = a * 2", "b is not a literal"), ("a = None", "a must be a bool"),
+        ("import os", "only `name = literal`"), ("a, b = 1, 2", "only `name = literal`"),
+    ],
+)
+def test_parameters_cells_hold_only_literals(house, cell, says):
+    path = house / "notebooks" / "other.ipynb"
+    write_notebook(path, cell, "pass")
+    with pytest.raises(ValueError, match=says):
+        notebook_parameters(path)
+
+
+def test_fingerprints_follow_code_parameters_and_needs(house):
+    before = fingerprints(read_profile("laptop"))
+    assert before == fingerprints(read_profile("laptop"))
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    nbformat.write(notebook, path)
+    assert before == fingerprints(read_profile("laptop"))  # outputs are not code
+
+    text = (house / "params" / "laptop.yaml").read_text()
+    write_profile(house, "laptop", text.replace("steps: 4", "steps: 6"))
+    after = fingerprints(read_profile("laptop"))
+    assert after["one"] == before["one"] and after["two"] != before["two"]
+
+    notebook.cells[2].source += "\n# changed"
+    nbformat.write(notebook, path)
+    changed = fingerprints(read_profile("laptop"))
+    assert changed["one"] != after["one"] and changed["two"] != after["two"]
+
+
+# ---- the notebook's side -------------------------------------------------------------------------
+
+
+def values(**changes):
+    return {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a", "fast": True,
+            "seed": 5, "In": [], **changes}  # fmt: skip
+
+
+def test_a_notebook_alone_is_the_smoke_profile(house):
+    run = start_run("sports/tiny", values())
+    assert run.folder == house / "outputs" / "smoke" / "sports" / "tiny"
+    assert run.parameters["steps"] == 3 and "In" not in run.parameters and run.seed == 5
+    with pytest.raises(ValueError, match=r"did not finish: run notebooks/sports/tiny\.ipynb first"):
+        find_run("smoke", "sports", "tiny")
+    row = {"method": "supervised", "dataset": "jump", "metric": "pck", "value": 50.0}
+    run.record(row)
+    run.record(pd.DataFrame([row | {"at": 0.2}, row | {"seconds": 1.5}]))
+    run.finish()
+    table = pd.read_csv(find_run("smoke", "sports", "tiny") / "metrics.csv")
+    assert tuple(table.columns) == COLUMNS and len(table) == 3
+    assert (table.paper == "sports").all() and (table.seed == 5).all() and table.seconds[2] == 1.5
+    found = manifest(house, "tiny", "smoke")
+    assert found["status"] == "finished" and found["packages"]["torch"] == "2.11.0"
+    assert found["parameters"]["widths"] == [1, 2] and found["peak_memory_mb"] > 0
+
+
+def test_seeds_are_fixed(house):
+    import random
+
+    import numpy as np
+    import torch
+
+    def draw():
+        start_run("sports/tiny", values())
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    assert draw() == draw()
+
+
+def test_figures_are_saved_twice(house):
+    import matplotlib.pyplot as plt
+
+    run = start_run("sports/tiny", values())
+    figure, _ = plt.subplots()
+    run.figure(figure, "curve")
+    plt.close(figure)
+    assert {p.name for p in (run.folder / "figures").iterdir()} == {"curve.png", "curve.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"methd": "supervised"}, "no column 'methd'"),
+        ({"method": "supervised"}, "has no dataset"),
+        ({"method": "best", "dataset": "jump", "metric": "pck", "value": 1}, "'best' is no method"),
+        ({"method": "teacher", "dataset": "jump", "metric": "ap", "value": 1}, "'ap' is no metric"),
+    ],
+)
+def test_rows_are_checked(house, row, says):
+    with pytest.raises(ValueError, match=says):
+        start_run("sports/tiny", values()).record(row)
+
+
+def test_parameters_of_a_notebook_are_checked(house):
+    with pytest.raises(ValueError, match=r"tiny\.ipynb: steps must be an int"):
+        start_run("sports/tiny", values(steps="many"))
+    with pytest.raises(ValueError, match="steps is not set, run the parameters cell"):
+        start_run("sports/tiny", {})
+
+
+def test_checkpoints_stay_only_with_the_same_fingerprint(house):
+    start_run("sports/tiny", values()).checkpoint("state").write_text("half")
+    again = start_run("sports/tiny", values())
+    assert again.resumed and again.checkpoint("state").read_text() == "half"
+    other = start_run("sports/tiny", values(steps=9))
+    assert not other.resumed and not other.checkpoint("state").exists()
+    other.checkpoint("state").write_text("done")
+    other.finish()
+    fresh = start_run("sports/tiny", values(steps=9))  # finished: run again, from the start
+    assert not fresh.resumed and not fresh.checkpoint("state").exists()
+
+
+def test_find_run_says_what_to_run_first(house):
+    with pytest.raises(ValueError, match="has not been run: run `make reproduce PROFILE=laptop`"):
+        find_run("laptop", "sports", "one")
+
+
+# ---- batches -------------------------------------------------------------------------------------
+
+
+def test_a_batch_runs_once_and_then_only_what_changed(house, capfd):
+    reproduce("laptop")
+    said = capfd.readouterr().out
+    assert "run 2 of 2" in said and "step 3" in said
+    assert manifest(house, "two")["parameters"]["steps"] == 4
+    assert manifest(house, "one")["parameters"]["steps"] == 3
+    folder = house / "outputs" / "laptop" / "sports" / "two"
+    assert {p.name for p in folder.iterdir()} >= {"notebook.ipynb", "metrics.csv", "run.json"}
+    assert [f.name for f in finished_runs("laptop")] == ["one", "two"]
+    assert find_run("laptop", "sports", "two") == folder
+
+    started = time.monotonic()
+    command = [sys.executable, "-m", "fewpose", "reproduce"]
+    second = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    assert "all 2 runs are up to date" in second.stdout and time.monotonic() - started < 3
+
+    (folder / "metrics.csv").unlink()
+    reproduce("laptop")
+    said = capfd.readouterr().out
+    assert "sports/one: up to date" in said and "sports/two done" in said
+    assert (folder / "metrics.csv").exists()
+
+
+def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(house):
+    failing = 'if title == "bad":\n    raise ValueError("images/im0001.jpg is broken")\n'
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    write_notebook(path, PARAMETERS, OPEN, WORK, failing, END)
+    write_profile(house, "laptop", """\
+        - {run: good, notebook: sports/tiny}
+        - {run: bad, notebook: sports/tiny, parameters: {title: bad}}
+        - {run: later, notebook: sports/tiny}
+        """)
+    command = [sys.executable, "-m", "fewpose", "reproduce"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "notebooks/sports/tiny.ipynb (run bad)" in last
+    assert "im0001.jpg is broken" in last and "Traceback" not in done.stderr
+    assert [f.name for f in finished_runs("laptop")] == ["good"]
+
+
+def test_a_notebook_without_finish_leaves_no_result(house):
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    write_notebook(path, PARAMETERS, OPEN)
+    with pytest.raises(RunFailed, match=r"without run.finish\(\)"):
+        reproduce("laptop", only=["one"])
+    write_notebook(path, PARAMETERS, OPEN, END, "1 / 0")  # an error after finish counts too
+    with pytest.raises(RunFailed, match="ZeroDivisionError"):
+        reproduce("laptop", only=["one"])
+    assert finished_runs("laptop") == []
+
+
+def test_a_dead_kernel_is_told(house):
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    write_notebook(path, PARAMETERS, OPEN, "import os\nos.kill(os.getpid(), 9)")
+    with pytest.raises(RunFailed, match="process died"):
+        reproduce("laptop", only=["one"])
+
+
+def test_killed_and_called_again_it_goes_on(house):
+    write_profile(house, "laptop", """\
+        - {run: one, notebook: sports/tiny}
+        - {run: slow, notebook: sports/tiny, parameters: {title: slow, steps: 12}, needs: [one]}
+        """)
+    command = [sys.executable, "-m", "fewpose", "reproduce"]
+    count = house / "outputs" / "laptop" / "sports" / "slow" / "checkpoints" / "count"
+    batch = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, text=True)
+    deadline = time.monotonic() + 60
+    while not (count.exists() and count.read_text() == "4") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(batch.pid, signal.SIGKILL)
+    batch.wait()
+    assert not (house / "outputs" / "laptop" / "sports" / "slow" / "run.json").exists()
+    first = manifest(house, "one")
+
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    assert "sports/one: up to date" in second.stdout and "resuming" in second.stdout
+    assert "step 1\n" not in second.stdout and "step 11" in second.stdout
+    assert manifest(house, "one") == first and manifest(house, "slow")["resumed"]
+
+
+def test_two_batches_of_one_profile_do_not_mix(house):
+    import fcntl
+
+    path = house / "outputs" / "laptop" / ".lock"
+    path.parent.mkdir(parents=True)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeError, match="another `reproduce`"):
+            reproduce("laptop")
+
+
+def test_only_takes_along_what_is_needed(house):
+    with pytest.raises(ValueError, match="has no run 'three': one, two"):
+        reproduce("laptop", only=["three"])
+    reproduce("laptop", only=["one"])
+    assert [f.name for f in finished_runs("laptop")] == ["one"]
