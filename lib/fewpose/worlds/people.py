@@ -236,10 +236,10 @@ def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
     blob = {"long": ((0, -3.6, -2.6), (2.6, 1.6, 3.6)), "tail": ((0, -6.2, -1.6), (0.9, 1.1, 3.0)),
             "bun": ((0, -5.6, 1.6), (1.4, 1.3, 1.3))}.get(worn.hair_style)  # fmt: skip
     if blob:
-        sphere, faces = _sphere()
+        unit_sphere, faces = sphere()
         meshes.append(Mesh(
-            on_head(sphere * blob[1] + np.array(blob[0])), faces,
-            lambda f, at: _tinted(worn.hair, at, worn.seed), sphere * 0.3, person,
+            on_head(unit_sphere * blob[1] + np.array(blob[0])), faces,
+            lambda f, at: _tinted(worn.hair, at, worn.seed), unit_sphere * 0.3, person,
         ))  # fmt: skip
     if worn.cap is not None:
         angle = np.linspace(-1.1, 1.1, 9)
@@ -266,8 +266,8 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
     collar = chest - 0.02 - 0.05 * np.exp(-((x / 0.06) ** 2)) * (y > joints[JOINTS.index("neck"), 1])
     strap = (part == TORSO) & (z < collar) if worn.sleeve > 0 else (
         (part == TORSO) & (z < collar) & (np.abs(x) < 0.15))
-    below = ((part == LEG) & (leg < worn.leg)) | ((part == TORSO) & (z < hip + 0.12))
-    above = strap & (z > hip + worn.hem) | (part == ARM) & (arm < worn.sleeve)
+    below = ((part == LEG) | (part == FOOT)) & (leg < worn.leg) | (part == TORSO) & (z < hip + 0.12)
+    above = (strap | (part == LEG)) & (z > hip + worn.hem) | (part == ARM) & (arm < worn.sleeve)
     for cloth, mask in ((worn.bottom, below), (worn.top, above)):
         if mask.any():
             folds = 1 + 0.07 * _ripples(at[mask], worn.seed) * (1 + 20 * worn.loose)
@@ -279,12 +279,13 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
             np.sin(x / s * 110 + worn.seed) + np.sin(z / s * 70 + worn.seed * 3) > 0.3)
         out[bib] = worn.bib
         out[digits & (np.abs(x) < 0.075 * s)] = 0.08
-    sock = (part == LEG) & (leg > 1 - worn.socks) & (leg > worn.leg)
+    lower = (part == LEG) | (part == FOOT)
+    sock = lower & (leg > 1 - worn.socks) & (leg > worn.leg)
     out[sock] = worn.sock_colour
     if worn.gloves is not None:
         out[part == HAND] = worn.gloves
-    foot = (part == FOOT) | ((part == LEG) & (leg > 0.975))
     ground = joints[JOINTS.index("left_ankle"), 2]
+    foot = lower & (z < ground + 0.015)
     out[foot] = worn.shoes
     out[foot & (z < ground - 0.055)] = worn.soles
     stripe = foot & (np.abs(y - joints[JOINTS.index("left_ankle"), 1] - 0.07 - 0.3 * (z - ground)) < .012)
@@ -343,7 +344,7 @@ def _tinted(colour_: np.ndarray, at: np.ndarray, seed: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _sphere(rings: int = 6, around: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def sphere(rings: int = 6, around: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """A unit sphere: vertices and faces that look outward."""
     tilt = np.linspace(0, np.pi, rings + 1)
     turn = np.arange(around) * 2 * np.pi / around

@@ -1,0 +1,162 @@
+"""The folder a world is kept in: frames.npy, annotations.json (COCO keypoints) and world.json.
+
+world.json is written last and says which parameters the frames were made with, so a folder
+without it, or with others, is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..data import PoseData
+from ..skeleton import Skeleton
+
+# A task's result: frames uint8 [n,3,S,S]; for each frame a dict (video_id, frame, split) and the
+# list of its people as dicts from `person`.
+Made = tuple[np.ndarray, list[dict], list[list[dict]]]
+
+
+def person(keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool) -> dict:
+    """One COCO annotation: keypoints [K,3] pixels and visibility, box x, y, width, height in
+    pixels, area in square pixels, keypoints3d [K,3] millimetres in the camera frame."""
+    return {
+        "category_id": 1, "iscrowd": 0, "main": bool(main),
+        "keypoints": np.round(keypoints, 2).ravel().tolist(),
+        "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+        "bbox": np.round(box, 2).tolist(), "area": round(float(area), 1),
+        "keypoints3d": np.round(keypoints3d, 1).ravel().tolist(),
+    }  # fmt: skip
+
+
+def generate(
+    work: Callable[..., Made], tasks: Iterable[tuple], frames: int, size: int, skeleton: Skeleton,
+    parameters: dict, cache: Path | None, prepare: Callable[[], None] = lambda: None,
+) -> PoseData:
+    """Make a world, or read it where the folder `cache` already holds it; the main people's data.
+
+    work(*task) makes some frames and depends on its task alone; tasks run in forked processes and
+    are put together in order. parameters must say all that the frames depend on, `name` included.
+    prepare() is called once before the processes are forked.
+    """
+    if cache is not None and _is_made(Path(cache), parameters):
+        return read(cache, skeleton)
+    prepare()
+    shape = (frames, 3, size, size)
+    if cache is None:
+        store = np.empty(shape, np.uint8)
+    else:
+        cache = Path(cache)
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / "world.json").unlink(missing_ok=True)
+        store = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, shape)
+    images: list[dict] = []
+    annotations: list[dict] = []
+    with tqdm(total=frames, desc=f"world {parameters['name']}", unit="frame", leave=False) as bar:
+        for made, about, people in _in_order(work, list(tasks)):
+            for picture, image, persons in zip(made, about, people, strict=True):
+                number = len(images)
+                store[number] = picture
+                images.append({"id": number, "file_name": f"{number:06d}.jpg", "width": size,
+                               "height": size, **image})  # fmt: skip
+                for one in persons:
+                    annotations.append({"id": len(annotations), "image_id": number, **one})
+            bar.update(len(made))
+    if len(images) != frames:
+        raise RuntimeError(f"world {parameters['name']}: {len(images)} of {frames} frames were made")
+    coco = {
+        "info": {"description": f"fewpose world {parameters['name']}"},
+        "images": images, "annotations": annotations,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints),
+                        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index]}],
+    }  # fmt: skip
+    if cache is None:
+        return _data(store, coco, skeleton, parameters["name"])
+    store.flush()
+    del store
+    (cache / "annotations.json").write_text(json.dumps(coco))
+    unfinished = cache / "world.json.part"
+    unfinished.write_text(json.dumps(parameters, indent=1))
+    os.replace(unfinished, cache / "world.json")
+    return read(cache, skeleton)
+
+
+def read(cache: Path, skeleton: Skeleton) -> PoseData:
+    """The main people of a finished world's folder, frames memory-mapped.
+
+    RuntimeError if the folder holds no finished world.
+    """
+    cache = Path(cache)
+    for name in ("world.json", "annotations.json", "frames.npy"):
+        if not (cache / name).is_file():
+            raise RuntimeError(f"{cache}: no finished world here ({name} is missing); make it anew")
+    coco = json.loads((cache / "annotations.json").read_text())
+    parameters = json.loads((cache / "world.json").read_text())
+    frames = np.load(cache / "frames.npy", mmap_mode="c")  # private: a write never reaches the file
+    return _data(frames, coco, skeleton, parameters["name"])
+
+
+def export_images(cache: Path, out: Path) -> None:
+    """Write a world's frames as images/*.jpg beside its annotations.json, for other programs."""
+    cache, out = Path(cache), Path(out)
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    coco = json.loads((cache / "annotations.json").read_text())
+    frames = np.load(cache / "frames.npy", mmap_mode="r")
+    for image in tqdm(coco["images"], desc="images", unit="frame", leave=False):
+        picture = frames[image["id"]].transpose(1, 2, 0)[..., ::-1]
+        path = out / "images" / image["file_name"]
+        if not cv2.imwrite(str(path), np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, 95]):
+            raise RuntimeError(f"{path}: the image could not be written")
+    (out / "annotations.json").write_text(json.dumps(coco))
+
+
+def _is_made(cache: Path, parameters: dict) -> bool:
+    path = cache / "world.json"
+    try:
+        return json.loads(path.read_text()) == parameters
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+
+
+def _data(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PoseData:
+    poses = np.zeros((len(frames), len(skeleton), 3), np.float32)
+    for annotation in coco["annotations"]:
+        if annotation["main"]:
+            poses[annotation["image_id"]] = np.reshape(annotation["keypoints"], (-1, 3))
+    return PoseData(
+        frames=torch.from_numpy(frames), poses=torch.from_numpy(poses), skeleton=skeleton,
+        video=np.array([image["video_id"] for image in coco["images"]]),
+        split=np.array([image["split"] for image in coco["images"]]), name=name,
+    )
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+class _Call:
+    """work(*task) as a function of one argument that a pool can carry."""
+
+    def __init__(self, work: Callable[..., Made]) -> None:
+        self.work = work
+
+    def __call__(self, task: tuple) -> Made:
+        return self.work(*task)
+
+
+def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 8)
+    if workers < 2 or len(tasks) < 3:
+        yield from map(_Call(work), tasks)
+        return
+    with multiprocessing.get_context("fork").Pool(workers, _one_thread) as pool:
+        yield from pool.imap(_Call(work), tasks)
