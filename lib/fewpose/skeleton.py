@@ -72,8 +72,8 @@ COCO = Skeleton(
     "coco",
     (
         "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
-        "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
-        "left_knee", "right_knee", "left_ankle", "right_ankle",
+        "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
     ),
     (
         ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"), ("nose", "left_eye"),
@@ -90,7 +90,7 @@ COCO = Skeleton(
     ),
 )
 
-# Triple and long jump, Ludwig et al. section 4.1: 20 keypoints, hands, heels and toe tips among them.
+# Triple and long jump, Ludwig et al. section 4.1: 20 keypoints with hands, heels, toe tips.
 JUMP = Skeleton(
     "jump",
     (

@@ -140,3 +140,15 @@ def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.
         seen[group[i]] += 1
     order = shuffled[np.argsort(turn[shuffled], kind="stable")]
     return np.sort(order[:labels]), np.sort(order[labels:])
+
+
+def split_validation(data: PoseData, frames: int, seed: int = 0) -> PoseData:
+    """The same data with `frames` frames (whole videos) of `train` made `val`, always the same."""
+    videos = np.unique(data.video[data.split == "train"])
+    split, chosen = data.split.astype("<U5"), 0
+    for video in np.random.default_rng([20211, seed]).permutation(videos):
+        if chosen >= frames:
+            break
+        split[data.video == video] = "val"
+        chosen += int((data.video == video).sum())
+    return replace(data, split=split)

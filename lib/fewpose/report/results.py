@@ -103,7 +103,7 @@ def finished_folders(root: Path) -> list[Path]:
 def draws(
     found: list[dict], method: str, labels: int | None = None, iteration: int = 0
 ) -> list[Tensor]:
-    """Distances of each label draw of one method, in order of their seeds; labels None: the most."""
+    """Distances of each label draw of one method, by seed; labels None: the most there are."""
     if labels is None:
         labels = max(e["labels"] for e in found if e["method"] == method)
     return [
@@ -161,7 +161,7 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
 
 
 def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """The metrics.csv of all finished runs below `root` under one another, in the given columns."""
+    """The metrics.csv of all finished runs below `root`, one under the other."""
     paths = [f / "metrics.csv" for f in finished_folders(root)]
     tables = [t for t in (pd.read_csv(p) for p in paths if p.exists()) if len(t)]
     return pd.concat(tables, ignore_index=True)[list(columns)]
