@@ -172,7 +172,7 @@ def _kind(value: object) -> str:
 def _suggest(name: str, known) -> str:
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3)
     choices = close or sorted(str(k) for k in known)
-    return f" (did you mean {', '.join(close)}?)" if close else f" (known: {', '.join(choices)})"
+    return f" (did you mean {', '.join(close)}?)" if close else f" (known: {', '.join(choices) or '-'})"
 
 
 # ---- the profile ---------------------------------------------------------------------------------

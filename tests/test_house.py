@@ -1,0 +1,241 @@
+"""The rules of the house: lint, notebooks, file sizes, the direction of imports, pins."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import time
+import tomllib
+
+import pytest
+
+from fewpose.profiles import notebook_parameters, profiles, read_profile, repo_root
+
+ROOT = repo_root()
+LIB = ROOT / "lib" / "fewpose"
+MODULES = sorted(LIB.rglob("*.py"))
+NOTEBOOKS = sorted(
+    p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
+)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def tool(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def tracked_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git clone")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def code_cells(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+# ---- lint and size -------------------------------------------------------------------------------
+
+
+def test_ruff_is_content_with_library_tests_and_notebooks():
+    found = tool("ruff", "check", ".")
+    assert found.returncode == 0, found.stdout
+
+
+def test_modules_stay_small():
+    long = {p.name: n for p in MODULES if (n := len(p.read_text().splitlines())) > 400}
+    assert not long, f"these want to be two rooms: {long}"
+
+
+def test_files_stay_small():
+    shipped = (".safetensors",)
+    big = [
+        str(p.relative_to(ROOT)) for p in tracked_files()
+        if p.stat().st_size > (8 * 2**20 if p.suffix in shipped else 2**20)
+    ]
+    assert not big
+    reference = [p for p in tracked_files() if "outputs/reference" in p.as_posix()]
+    assert sum(p.stat().st_size for p in reference) < 20 * 2**20
+    inside = [p for p in tracked_files() if p.relative_to(ROOT).parts[0] == "outputs"]
+    assert inside == reference, "only outputs/reference is committed"
+
+
+# ---- notebooks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks yet")
+def test_notebooks_are_stripped():
+    found = tool("nbstripout", "--verify", *NOTEBOOKS)
+    assert found.returncode == 0, f"run `make strip`: {found.stdout}{found.stderr}"
+
+
+@each_notebook
+def test_parameters_are_literals_each_with_its_comment(path):
+    defaults = notebook_parameters(path)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cell = next(c for c in cells if "parameters" in c["metadata"].get("tags", []))
+    lines = [line for line in "".join(cell["source"]).splitlines() if line.strip()]
+    uncommented = [line for line in lines if "#" not in line]
+    assert not uncommented, "a trailing comment says what each parameter is"
+    assert len(lines) >= len(defaults)
+
+
+@each_notebook
+def test_a_notebook_opens_and_finishes_its_run(path):
+    name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+    cells = code_cells(path)
+    assert any(f'start_run("{name}", globals())' in cell for cell in cells)
+    assert any("run.finish()" in cell for cell in cells)
+
+
+@each_notebook
+def test_cells_hold_calls_not_logic(path):
+    for number, cell in enumerate(code_cells(path)):
+        where = f"{path.name}, code cell {number}"
+        lines = [line for line in cell.splitlines() if line.strip()]
+        assert len(lines) <= 20, f"{where}: {len(lines)} lines"
+        assert not re.search(r"^\s*[!%]|sys\.path|\bpip\b", cell, re.M), where
+        for node in ast.walk(ast.parse(cell)):
+            assert not isinstance(node, ast.ClassDef), f"{where}: a class belongs into lib"
+            if isinstance(node, ast.FunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                assert length <= 6, f"{where}: {node.name} has {length} lines, lib wants it"
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_profiles_are_valid(profile):
+    assert read_profile(profile)
+
+
+def test_the_smoke_profile_is_every_notebook_as_it_stands():
+    if "smoke" not in profiles():
+        pytest.skip("no smoke profile yet")
+    plan = read_profile("smoke")
+    assert all(not p.parameters and p.run == p.notebook.split("/")[-1] for p in plan)
+    names = {p.relative_to(ROOT / "notebooks").with_suffix("").as_posix() for p in NOTEBOOKS}
+    assert {p.notebook for p in plan} == names
+
+
+# ---- imports -------------------------------------------------------------------------------------
+
+# notebooks → methods, report, worlds, data → training, models → losses … → geometry, skeleton. The
+# in-memory form of data (data/__init__.py) is common ground; its readers are not.
+LAYERS = {
+    "geometry": 0, "skeleton": 0, "data": 0,
+    "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1,
+    "training": 2, "models": 2,
+    "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
+    "profiles": 3, "runs": 3, "batch": 4, "__main__": 5,
+}  # fmt: skip
+
+
+def room(parts):
+    """The room of a module given by its path below fewpose, as LAYERS names it."""
+    return "data.*" if parts[0] == "data" and len(parts) > 1 else parts[0]
+
+
+def imported(path):
+    """Modules of fewpose that a file imports, as parts below fewpose."""
+    package = path.relative_to(LIB).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [a.name.split(".") for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = (node.module or "").split(".") if node.module else []
+            if node.level:
+                up = ["fewpose", *package[: len(package) - node.level + 1]]
+                base = up + base
+            # `from . import images` names a module, `from .images import letterbox` does not.
+            names = [base]
+            if len(base) < 3:
+                names = [
+                    [*base, a.name] if is_module([*base, a.name]) else base for a in node.names
+                ]
+        for name in names:
+            if name[:1] == ["fewpose"] and len(name) > 1:
+                yield tuple(name[1:])
+
+
+def is_module(name):
+    path = LIB.joinpath(*name[1:])
+    return name[0] == "fewpose" and (path.is_dir() or path.with_suffix(".py").is_file())
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for path in MODULES:
+        parts = path.relative_to(LIB).with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        here = room([p for p in parts if p != "__init__"])
+        for there_parts in imported(path):
+            there = room(there_parts)
+            if there == here:
+                continue
+            upward = LAYERS[there] > LAYERS[here]
+            meet = {here, there} == {"models", "worlds"}
+            if upward or meet:
+                wrong.append(f"{here} ({path.name}) imports {there}")
+    assert not wrong
+
+
+def test_only_runs_and_profiles_know_the_place():
+    allowed = {"profiles.py", "runs.py", "batch.py", "__main__.py"}
+    for path in MODULES:
+        if path.name not in allowed:
+            text = path.read_text()
+            assert "import yaml" not in text and "getcwd" not in text, path.name
+            assert "Path.cwd" not in text, path.name
+
+
+# ---- environment and command line ----------------------------------------------------------------
+
+
+def test_everything_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[=<>\[ ]", d)[0].lower() for d in project["dependencies"]}
+    named = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow", "IPython": "ipykernel"}
+    used = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                used.update(a.name.split(".")[0] for a in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                used.add(node.module.split(".")[0])
+    foreign = used - set(sys.stdlib_module_names) - {"fewpose"}
+    assert {named.get(name, name) for name in foreign} <= declared
+
+
+def test_nothing_is_pinned_twice():
+    text = (ROOT / "environment.yml").read_text() + (ROOT / "Makefile").read_text()
+    assert "-e ." in text and "torch=" not in text
+
+
+def test_help_is_quick_and_lists_the_commands():
+    started = time.monotonic()
+    found = tool("fewpose", "--help")
+    assert found.returncode == 0
+    assert time.monotonic() - started < 2  # a tenth of a second on an idle machine
+    for command in ("reproduce", "world", "weights", "lab", "test", "strip"):
+        assert command in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (["reproduce", "--profile", "lapdog"], "no profile 'lapdog'", 1),
+        (["world", "moon", "--out", "x"], "invalid choice: 'moon'", 2),
+        (["world", "jump", "--frames", "0", "--out", "x"], "whole number above 0", 2),
+        (["reproduce", "--only"], "expected at least one", 2),
+    ],
+)
+def test_mistakes_end_with_one_sentence(arguments, says, code):
+    found = tool("fewpose", *arguments)
+    assert found.returncode == code and says in found.stderr
+    assert "Traceback" not in found.stderr
