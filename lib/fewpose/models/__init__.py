@@ -7,6 +7,7 @@ pixel (u + 0.5) s - 0.5. Outputs are linear, their targets Gaussians of peak 1.
 
 from torch import nn
 
+from fewpose.models.backbones import TimmPose
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
 from fewpose.models.rtmpose import RTMPose, rtmpose_predict, rtmpose_s
@@ -27,6 +28,7 @@ __all__ = [
     "HigherHRNet",
     "LoadReport",
     "RTMPose",
+    "TimmPose",
     "build",
     "fetch_rtmpose_s",
     "find_rtmpose_s",

@@ -106,8 +106,8 @@ class RTMPose(nn.Module):
 
     @property
     def head(self) -> tuple[str, ...]:
-        """What belongs to the keypoints at hand: the beginnings of those parameters' names."""
-        return ("final_layer.",)
+        """All that stands on the backbone: the beginnings of those parameters' names."""
+        return ("laterals.", "deconvolutions.", "final_layer.")
 
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
