@@ -1,0 +1,321 @@
+"""One video of the jump world: an athlete, a site and a panning camera, drawn frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from fewpose.skeleton import JUMP
+from fewpose.worlds import people, poses
+from fewpose.worlds.body import JOINTS, KEYPOINTS, pose_bodies
+from fewpose.worlds.jump_motion import RATE, JumpMotion, draw_attempt, jump_motion
+from fewpose.worlds.jump_site import Site, background, draw_site
+from fewpose.worlds.render import Camera, Mesh, look_at, render, shadow, visibility
+from fewpose.worlds.scenes import box
+
+_ORDER = [KEYPOINTS.index(name) for name in JUMP.keypoints]
+_SHADOW_BLUR = 1.2  # pixels of a 128 pixel frame
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The camera over time: it stands still, pans after the athlete and zooms.
+
+    position [3] and aim [T,3] in world metres, zoom [T] focal length over frame size, roll radians.
+    """
+
+    position: np.ndarray
+    aim: np.ndarray
+    zoom: np.ndarray
+    roll: float
+
+    def camera(self, time: float, size: int) -> Camera:
+        """The camera at a time in frames (fractions allowed), for square frames of `size` pixels."""
+        time = float(np.clip(time, 0, len(self.zoom) - 1))
+        i = min(int(time), len(self.zoom) - 2)
+        u = time - i
+        aim = self.aim[i] * (1 - u) + self.aim[i + 1] * u
+        zoom = self.zoom[i] * (1 - u) + self.zoom[i + 1] * u
+        return look_at(self.position, aim, zoom * size, size, size, self.roll)
+
+
+@dataclass(frozen=True)
+class Bystander:
+    """A person drawn once: picture [h,w,4] premultiplied, where and how large it stands."""
+
+    picture: np.ndarray
+    place: np.ndarray  # [3] world, metres: the point at the middle of the picture
+    metre: float  # pixels of the picture in a metre at `place`
+
+
+@dataclass(frozen=True)
+class Video:
+    """Everything that is drawn once per video; `grade` are the camera's and codec's settings."""
+
+    name: str
+    motion: JumpMotion
+    phenotype: np.ndarray
+    look: people.Look
+    site: Site
+    operator: Operator
+    behind: list[Bystander]
+    before: list[Bystander]
+    things: list[Mesh]
+    exposure: float  # frames of 1/200 s
+    grade: dict[str, float]
+    size: int
+
+
+def draw_video(seed: int, index: int, size: int) -> Video:
+    """Draw video `index` of the world `seed`: the same whatever else is drawn, at any size."""
+    rng = np.random.default_rng([seed, 31, index])
+    phenotype = people.phenotypes(rng, athlete=True)
+    look = people.look(rng, sport=True)
+    upright = pose_bodies(phenotype[None], np.eye(3)[None, None].repeat(len(JOINTS), 1), np.zeros((1, 3)))
+    ground = upright.vertices[0, :, 2].min()
+    rest = upright.joints[0] - [0, 0, ground]
+    height = float(np.ptp(upright.vertices[0, :, 2]))
+    attempt = draw_attempt(int(rng.integers(2**31)), height)
+    motion = jump_motion(attempt, rest)
+    operator = draw_operator(rng, motion)
+    far = -1 if operator.position[0] > 0 else 1
+    land = float(motion.roots[motion.phases == "landing"][0, 1])
+    begin = float(rng.uniform(1.0, 3.0)) if attempt.kind == "long" else land - rng.uniform(2.5, 4.5)
+    others = () if rng.random() < 0.5 else (float(-rng.uniform(2, 6)),)
+    middle = len(operator.zoom) // 2
+    reach = abs(operator.position[0]) + 20
+    site = draw_site(
+        rng, far, (begin, land + float(rng.uniform(3, 6))), (0.0, *others),
+        operator.zoom[middle] * size / reach,
+    )  # fmt: skip
+    behind, before = [], []
+    for _ in range(rng.integers(1, 9)):
+        out = far * rng.uniform(2.2, max(3.0, min(9.0, site.wall - 1.5)))
+        if rng.random() < 0.12 and abs(operator.position[0]) > 7:
+            out = -far * rng.uniform(2.0, 3.0)
+        y = rng.uniform(-16, site.pit[1] + 4)
+        stander = draw_bystander(rng, operator, site, np.array([out, y, 0.0]), size)
+        (behind if out * far > 0 else before).append(stander)
+    behind.sort(key=lambda b: -np.linalg.norm(b.place - operator.position))
+    return Video(
+        name=f"jump{index:04d}", motion=motion, phenotype=phenotype, look=look, site=site,
+        operator=operator, behind=behind, before=before, things=draw_things(rng, site),
+        exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 1000), np.log(1 / 130)))),
+        grade=dict(
+            gain=rng.uniform(0.82, 1.15), gamma=rng.uniform(0.85, 1.2), colour=rng.uniform(0.6, 1.2),
+            warm=rng.normal(0, 0.04), haze=max(0.0, rng.uniform(-0.1, 0.12)),
+            noise=rng.uniform(0.004, 0.03), soft=max(0.0, rng.uniform(-0.5, 0.75)),
+            quality=rng.uniform(35, 92),
+        ),
+        size=size,
+    )  # fmt: skip
+
+
+def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
+    """Mostly from the side, now and then from beyond the pit or from the stands; imperfect pans."""
+    height = motion.attempt.height
+    land = motion.roots[motion.phases == "landing"][0, 1]
+    side = rng.choice([-1.0, 1.0])
+    if rng.random() < 0.17:  # obliquely from beyond the pit
+        position = np.array([side * rng.uniform(2.5, 6), land + rng.uniform(6, 14), rng.uniform(1, 3)])
+    else:
+        middle = rng.uniform(-3, land) if land > 9 else rng.uniform(-3, 8)
+        high = rng.uniform(3, 7) if rng.random() < 0.2 else rng.uniform(0.9, 2.6)
+        position = np.array([side * rng.uniform(6.5, 22), middle, high])
+
+    def wander(amount: float, seconds: float) -> np.ndarray:
+        walk = gaussian_filter1d(rng.normal(0, 1, len(motion.roots) + 400), seconds * RATE)
+        return amount * (walk / walk.std())[200:-200]
+
+    late = rng.uniform(-0.01, 0.05)  # seconds the operator is behind, or ahead
+    speed = np.gradient(motion.roots[:, 1]) * RATE
+    y = gaussian_filter1d(motion.roots[:, 1], 0.07 * RATE) - late * gaussian_filter1d(speed, 0.1 * RATE)
+    z = gaussian_filter1d(motion.roots[:, 2], 0.09 * RATE)
+    follow = rng.uniform(0.55, 1.0)
+    # the middle of an upright athlete is near the pelvis, of a crouching one above it
+    z = 0.53 * height + follow * (z - 0.52 * height) + 0.05
+    aim = np.stack([wander(0.03, 0.3), y + wander(0.09, 0.25), z + wander(0.06, 0.25)], 1)
+    share = rng.uniform(0.55, 0.76)  # of the frame's height that the upright athlete fills
+    away = np.linalg.norm(aim - position, axis=1)
+    zoom = share * gaussian_filter1d(away, 0.15 * RATE) / height * (1 + wander(0.05, 0.4))
+    return Operator(position, aim, zoom, float(rng.normal(0, 0.025)))
+
+
+def draw_bystander(
+    rng: np.random.Generator, operator: Operator, site: Site, place: np.ndarray, size: int
+) -> Bystander:
+    """An official, coach or athlete at `place` [3], as the operator sees them."""
+    kind = str(rng.choice(["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"],
+                          p=[.45, .15, .1, .08, .08, .06, .08]))  # fmt: skip
+    rotations, _, _ = poses.sample(rng, kind)
+    turn = rng.uniform(0, 2 * np.pi)
+    c, s = np.cos(turn), np.sin(turn)
+    rotations[0] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ rotations[0]
+    phenotype = people.phenotypes(rng)[None]
+    bodies = pose_bodies(phenotype, rotations[None], place[None])
+    lowest = [0, 0, bodies.vertices[0, :, 2].min()]
+    bodies = pose_bodies(phenotype, rotations[None], place[None] - lowest)
+    low, high = bodies.vertices[0].min(0), bodies.vertices[0].max(0)
+    middle = (low + high) / 2
+    away = np.linalg.norm(middle - operator.position)
+    half = float(np.linalg.norm(high - low)) / 2 + 0.05
+    metre = float(operator.zoom[len(operator.zoom) // 2]) * size / away
+    pixels = int(np.clip(2 * half * metre, 8, 3 * size))
+    camera = look_at(operator.position, middle, metre * away, pixels, pixels, operator.roll)
+    picture = render(camera, people.dress(bodies, 0, people.look(rng, rng.random() < 0.5), 1), site.light)
+    rgba = np.concatenate([picture.colour, picture.alpha[..., None]], -1)
+    return Bystander(rgba, middle, metre)
+
+
+def draw_things(rng: np.random.Generator, site: Site) -> list[Mesh]:
+    """Distance boards along the pit, benches, boxes, a cone or two."""
+    things = []
+    if rng.random() < 0.6:
+        shade = rng.choice([0.1, 0.9]) * np.ones(3)
+        for y in np.arange(site.pit[0] + rng.uniform(0, 2), site.pit[1], rng.choice([0.5, 1.0])):
+            place = [site.far * (site.pit_half + 0.35), y, 0.12]
+            things.append(box(np.array(place), np.array([0.06, 0.32, 0.24]), 0.0, shade))
+    for _ in range(rng.integers(0, 6)):
+        size = np.array([rng.uniform(0.1, 0.6), rng.uniform(0.1, 1.6), rng.uniform(0.15, 0.9)])
+        place = np.array([site.far * rng.uniform(1.4, 4.5), rng.uniform(-14, site.pit[1]), size[2] / 2])
+        if rng.random() < 0.15:
+            place[0] *= -0.7
+        things.append(box(place, size, rng.uniform(0, 3), people.colour(rng), rng.choice([0, 0.02])))
+    return things
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Rendered frames: images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility 0/1/2,
+    poses3d [n,20,3] millimetres in the camera frame, boxes [n,4] x0, y0, x1, y1 in pixels."""
+
+    images: np.ndarray
+    poses: np.ndarray
+    poses3d: np.ndarray
+    boxes: np.ndarray
+
+
+def shoot(video: Video, times: np.ndarray, seed: int) -> Shots:
+    """Render the frames `times` [n] (integers, 1/200 s) of a video; seed is for grain and codec."""
+    times = np.asarray(times)
+    nxt = np.minimum(times + 1, len(video.motion.roots) - 1)
+    both = np.concatenate([times, nxt])
+    bodies = pose_bodies(
+        video.phenotype[None].repeat(len(both), 0), video.motion.rotations[both], video.motion.roots[both]
+    )
+    n, size = len(times), video.size
+    images = np.empty((n, size, size, 3), np.uint8)
+    points, points3d = np.zeros((n, len(JUMP), 3), np.float32), np.zeros((n, len(JUMP), 3), np.float32)
+    boxes = np.zeros((n, 4), np.float32)
+    for i, time in enumerate(times):
+        camera = video.operator.camera(time, size)
+        now, then = people.dress(bodies, i, video.look, 0), people.dress(bodies, n + i, video.look, 0)
+        picture, colour, alpha = _exposed(video, time, now, then)
+        images[i] = _develop(video, time, camera, now, colour, alpha,
+                             np.random.default_rng([seed, int(time)]))  # fmt: skip
+        world = bodies.keypoints[i, _ORDER]
+        pixels, _ = camera.project(world)
+        seen = visibility(picture, camera, world, 0, people.SLACK[_ORDER])
+        for stander in video.before:
+            cover = _placed(stander, camera)[..., 3]
+            at = np.clip(np.rint(pixels), 0, size - 1).astype(int)
+            seen = np.where((seen == 2) & (cover[at[:, 1], at[:, 0]] > 0.5), 1, seen)
+        points[i] = np.concatenate([pixels, seen[:, None]], 1)
+        points3d[i] = camera.to_camera(world) * 1000
+        outline, _ = camera.project(bodies.vertices[i])
+        boxes[i] = np.clip([*outline.min(0), *outline.max(0)], -0.5, size - 0.5)
+    return Shots(images, points, points3d, boxes)
+
+
+def _exposed(video: Video, time: int, now: list[Mesh], then: list[Mesh]):
+    """Athlete and things over the exposure: the middle picture, mean colour and alpha."""
+    size = video.size
+    fastest = np.abs(then[0].vertices - now[0].vertices).max() * video.exposure  # metres
+    blur = fastest * video.operator.zoom[time] * size / np.linalg.norm(
+        video.operator.aim[time] - video.operator.position)  # fmt: skip
+    steps = 1 if blur < 1.0 else 3 if blur < 5 else 5
+    pictures = []
+    for share in (np.arange(steps) - (steps - 1) / 2) / steps:
+        late = share * video.exposure
+        camera = video.operator.camera(time + late, size)
+        meshes = [
+            Mesh(a.vertices + (b.vertices - a.vertices) * late, a.faces, a.paint, a.texture, a.person,
+                 a.two_sided, a.flat)
+            for a, b in zip(now, then, strict=True)
+        ]  # fmt: skip
+        pictures.append(render(camera, meshes + video.things, video.site.light, 2 if steps == 1 else 1))
+    colour = np.mean([p.colour for p in pictures], 0)
+    alpha = np.mean([p.alpha for p in pictures], 0)
+    return pictures[steps // 2], colour, alpha
+
+
+def _develop(video: Video, time: int, camera: Camera, now, colour, alpha, rng) -> np.ndarray:
+    """The finished frame [S,S,3] uint8: background, shadow, athlete, blur, grain, codec."""
+    size, site, grade = video.size, video.site, video.grade
+    scene, ground = background(site, camera)
+    dark = shadow(camera, now[:1], site.light.direction, _SHADOW_BLUR * size / 128)
+    strength = 0.55 * site.light.sun.mean() / (site.light.sun.mean() + site.light.sky.mean())
+    scene *= 1 - strength * (dark * ground)[..., None]
+    for stander in video.behind:
+        layer = _placed(stander, camera)
+        if layer is not None:
+            scene = layer[..., :3] + scene * (1 - layer[..., 3:])
+    scene = _panned(scene, video, time)
+    out = colour + scene * (1 - alpha[..., None])
+    for stander in video.before:
+        layer = _panned(_placed(stander, camera), video, time)
+        out = layer[..., :3] + out * (1 - layer[..., 3:])
+    if grade["soft"] * size / 128 > 0.3:
+        out = cv2.GaussianBlur(out, (0, 0), grade["soft"] * size / 128)
+    grey = out.mean(-1, keepdims=True)
+    out = grey + (out - grey) * grade["colour"]
+    out = out * (1 - grade["haze"]) + 0.8 * grade["haze"]
+    out *= grade["gain"] * np.array([1 + grade["warm"], 1, 1 - grade["warm"]])
+    out = np.clip(out, 0, 1) ** grade["gamma"]
+    out += rng.normal(0, grade["noise"], out.shape)
+    image = np.clip(np.rint(out * 255), 0, 255).astype(np.uint8)
+    code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(grade["quality"])])[1]
+    return cv2.imdecode(code, cv2.IMREAD_COLOR)
+
+
+def _placed(stander: Bystander, camera: Camera) -> np.ndarray:
+    """A bystander's picture moved into the frame of a camera, [S,S,4] premultiplied."""
+    (x, y), depth = camera.project(stander.place)
+    half = (len(stander.picture) - 1) / 2
+    away = np.linalg.norm(stander.place - camera.position)
+    scale = camera.focal / away / stander.metre
+    reach = half * scale
+    if depth < 0.5 or min(x, y) < -reach or max(x, y) > camera.width + reach:
+        return np.zeros((camera.height, camera.width, 4), np.float32)
+    matrix = np.array([[scale, 0, x - scale * half], [0, scale, y - scale * half]])
+    return cv2.warpAffine(stander.picture, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR)
+
+
+def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
+    """Motion blur of everything that stands still while the camera pans."""
+    early, late = (video.operator.camera(time + s * video.exposure / 2, video.size) for s in (-1, 1))
+    far = early.position + 100 * early.rotation[2]
+    (x, y) = late.project(far)[0] - early.project(far)[0]
+    length = float(np.hypot(x, y))
+    if length < 0.7:
+        return scene
+    n = 2 * int(np.ceil(length / 2)) + 3
+    line = np.zeros((n, n), np.float32)
+    centre = (n - 1) / 2
+    ends = [(int((centre + s * x / 2) * 16), int((centre + s * y / 2) * 16)) for s in (-1, 1)]
+    cv2.line(line, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, 4)
+    total = line.sum()
+    return cv2.filter2D(scene, -1, line / total) if total > 0 else scene
+
+
+def pick_frames(rng: np.random.Generator, phases: np.ndarray, n: int) -> np.ndarray:
+    """n frames of a video in order: phases get fair shares, frames within a phase an even spread."""
+    share = {"run-up": 3.0, "take-off": 1.2, "hop": 1.8, "step": 1.8, "jump": 2.4, "flight": 4.0,
+             "landing": 1.2}  # fmt: skip
+    weight = np.array([share[p] for p in phases]) / np.array([(phases == p).sum() for p in phases])
+    total = np.cumsum(weight) / weight.sum()
+    wanted = (np.arange(n) + rng.uniform(0.1, 0.9, n)) / n
+    return np.clip(np.searchsorted(total, wanted), 0, len(phases) - 1)
