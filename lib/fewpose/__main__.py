@@ -24,7 +24,8 @@ def reproduce(args: argparse.Namespace) -> int:
 def world(args: argparse.Namespace) -> int:
     from . import worlds
 
-    worlds.export(args.world, args.frames, args.size, args.seed, args.out)
+    folder = worlds.export(args.world, args.frames, args.size, args.seed, args.out)
+    print(f"{args.frames} frames with COCO keypoints in {folder}")
     return 0
 
 

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,10 +170,11 @@ def _kind(value: object) -> str:
     )
 
 
-def _suggest(name: str, known) -> str:
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3)
-    choices = close or sorted(str(k) for k in known)
-    return f" (did you mean {', '.join(close)}?)" if close else f" (known: {', '.join(choices) or '-'})"
+def _suggest(name: str, known: Iterable[str]) -> str:
+    known = sorted(str(k) for k in known)
+    if close := difflib.get_close_matches(str(name), known, n=3):
+        return f" (did you mean {', '.join(close)}?)"
+    return f" (known: {', '.join(known) or 'none'})"
 
 
 # ---- the profile ---------------------------------------------------------------------------------
