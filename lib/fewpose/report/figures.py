@@ -53,7 +53,10 @@ def pose_grid(
     rows = max(1, -(-n // columns))
     side = width / columns
     height = side * frames.shape[2] / frames.shape[3] + (0.22 if titles else 0)
-    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * height), squeeze=False)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(width, rows * height), squeeze=False, layout="constrained"
+    )
+    fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for ax in axes.flat:
         ax.set_axis_off()
     for i, ax in zip(range(n), axes.flat, strict=False):
