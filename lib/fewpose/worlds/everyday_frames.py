@@ -16,7 +16,7 @@ from . import people, poses, scenes, store
 from .body import KEYPOINTS, Bodies, pose_bodies, rig
 from .render import Camera, Picture, look_at, render, shadow, visibility
 
-SCENE = 4  # frames of one scene
+SCENE = 8  # frames of one scene
 VERSION = 1  # of the pictures: part of the cache's parameters
 _COCO = slice(0, 17)
 _SPLITS = ("train", "val", "test") + ("train",) * 7

@@ -74,7 +74,8 @@ class Light:
         """Light [n,3] falling on surfaces with the given unit normals [n,3]."""
         lit = np.clip(normals @ self.direction.astype(np.float32) + 0.08, 0, None)[:, None]
         up = (0.5 + 0.5 * normals[:, 2])[:, None]
-        return (lit * self.sun + up * self.sky + (1 - up) * self.ground).astype(np.float32)
+        sun, sky, ground = (c.astype(np.float32) for c in (self.sun, self.sky, self.ground))
+        return lit * sun + up * (sky - ground) + ground
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ def normals_of(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.
     for i in range(3):
         for axis in range(3):
             vertex[:, axis] += np.bincount(faces[:, i], face[:, axis], len(vertices))
-    unit = [n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-12) for n in (face, vertex)]
-    return unit[0], unit[1]
+    for n in (face, vertex):
+        n /= np.sqrt(np.maximum(np.einsum("ni,ni->n", n, n), 1e-24))[:, None]
+    return face, vertex
 
 
 def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2) -> Picture:
@@ -136,18 +138,22 @@ def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2)
     two_sided = np.repeat([m.two_sided for m in meshes], np.diff(face_firsts))
     pixels, depth = camera.project(vertices)
     pixels = ((pixels + 0.5) * scale - 0.5).astype(np.float32)
+    depth = depth.astype(np.float32)
     corners, depths = pixels[faces], depth[faces]  # [F,3,2], [F,3]
 
     e1, e2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]  # negative = facing us (y points down)
-    low, high = corners.min(1), corners.max(1)
+    usable = (depth > NEAR) & (np.abs(pixels[:, 0]) < 30000) & (np.abs(pixels[:, 1]) < 30000)
+    beyond = np.stack([pixels[:, 0] < -1, pixels[:, 0] > shape[1], pixels[:, 1] < -1,
+                       pixels[:, 1] > shape[0]])  # fmt: skip
+    a, b, c = faces.T
+    outside = (beyond[:, a] & beyond[:, b] & beyond[:, c]).any(0)
     drawn = (
-        (depths.min(1) > NEAR) & ((area < 0) | two_sided) & (np.abs(area) > 1e-6)
-        & (high > -1).all(1) & (low[:, 0] < shape[1]) & (low[:, 1] < shape[0])
-        & (np.abs(corners).max((1, 2)) < 30000)
+        ((area < 0) | two_sided) & (np.abs(area) > 1e-6) & ~outside
+        & usable[a] & usable[b] & usable[c]
     )
     order = np.flatnonzero(drawn)
-    order = order[np.argsort(-depths[order].mean(1), kind="stable")]
+    order = order[np.argsort(-(depth[a] + depth[b] + depth[c])[order], kind="stable")]
     number = np.full(shape, -1, np.int32)
     fixed = np.rint(corners[order] * 16).astype(np.int32)
     for face, polygon in zip(order.tolist(), fixed, strict=True):
@@ -159,11 +165,13 @@ def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2)
     d = np.stack([cols, rows], 1).astype(np.float32) - corners[at, 0]
     w1 = (d[:, 0] * e2[at, 1] - d[:, 1] * e2[at, 0]) / area[at]
     w2 = (e1[at, 0] * d[:, 1] - e1[at, 1] * d[:, 0]) / area[at]
-    weights = np.clip(np.stack([1 - w1 - w2, w1, w2], 1), 0, 1)
-    weights /= depths[at]  # perspective: interpolate over the depth
-    total = weights.sum(1, keepdims=True)
-    weights /= np.maximum(total, 1e-9)
-    pixel_depth = (weights * depths[at]).sum(1)
+    # [3,n], perspective-correct: what is linear in the picture is the value over the depth.
+    weights = np.clip(np.stack([1 - w1 - w2, w1, w2]), 0, 1)
+    of_corners = np.ascontiguousarray(depths.T)[:, at]
+    weights /= of_corners
+    weights /= np.maximum(weights[0] + weights[1] + weights[2], 1e-9)
+    weighted = weights * of_corners
+    pixel_depth = weighted[0] + weighted[1] + weighted[2]
 
     attributes = np.empty((len(vertices), 6), np.float32)
     face_normals = np.empty((len(faces), 3), np.float32)
@@ -175,9 +183,9 @@ def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2)
         )
         face_normals[f:f + len(m.faces)] = of_faces
     corner = faces[at]
-    inside = sum(attributes[corner[:, i]] * weights[:, i:i + 1] for i in range(3))
+    inside = sum(attributes[corner[:, i]] * weights[i][:, None] for i in range(3))
     normal = inside[:, :3]
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    normal /= np.sqrt(np.maximum(np.einsum("ni,ni->n", normal, normal), 1e-12))[:, None]
 
     who = np.full(shape, -2, np.int16)
     far = np.full(shape, np.inf, np.float32)
@@ -212,10 +220,10 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
         faces = m.faces
         v = m.vertices - np.maximum(m.vertices[:, 2:], 0) / max(direction[2], 0.15) * direction
         pixels, depth = camera.project(v)
-        keep = (depth[faces] > NEAR).all(1) & (np.abs(pixels[faces]) < 30000).all((1, 2))
-        a, b, c = (pixels[faces][:, i] for i in range(3))
+        usable = (depth > NEAR) & (np.abs(pixels[:, 0]) < 30000) & (np.abs(pixels[:, 1]) < 30000)
+        a, b, c = (pixels[faces[:, i]] for i in range(3))
         turn = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-        keep &= turn < 0
+        keep = (turn < 0) & usable[faces[:, 0]] & usable[faces[:, 1]] & usable[faces[:, 2]]
         for polygon in np.rint(pixels[faces[keep]] * 16).astype(np.int32):
             cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_8, 4)
     if blur > 0.3:

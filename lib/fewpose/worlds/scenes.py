@@ -74,7 +74,11 @@ def _ground(rng: np.random.Generator, indoor: bool) -> np.ndarray:
     kind = str(rng.choice(kinds))
     base = {"grass": (0.33, 0.45, 0.18), "track": (0.68, 0.30, 0.22), "sand": (0.80, 0.71, 0.54),
             "asphalt": (0.42, 0.42, 0.43), "wood": (0.68, 0.50, 0.32)}.get(kind)  # fmt: skip
-    base = colour(rng) * 0.6 + 0.25 if base is None else np.array(base) * rng.uniform(0.75, 1.2, 3)
+    if base is None:
+        base = colour(rng)
+        base = (base + 1.5 * base.mean()) / 2.5 * 0.6 + 0.22  # floors are rarely gaudy
+    else:
+        base = np.array(base) * rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
     if kind == "track" and rng.random() < 0.3:
         base = np.array([0.22, 0.38, 0.62]) * rng.uniform(0.8, 1.2)
     out = np.empty((n, n, 3), np.float32)
@@ -112,7 +116,7 @@ def _outdoors(rng: np.random.Generator) -> np.ndarray:
     for _ in range(rng.integers(1, 4)):
         kind = str(rng.choice(["trees", "trees", "hills", "houses", "stands", "fence"]))
         if kind in ("trees", "hills"):
-            tall = rng.uniform(0.06, 0.5 if kind == "trees" else 0.3)
+            tall = 0.05 + (0.4 if kind == "trees" else 0.2) * rng.random() ** 1.5
             edge = rows * (1 - tall * (1 + 0.35 * noise(rng, 1, cols, 4 if kind == "trees" else 32)))
             mask = np.arange(rows)[:, None] > edge
             green = np.array([0.2, 0.33, 0.13]) * rng.uniform(0.5, 1.4) + rng.uniform(0, 0.12)
@@ -178,22 +182,25 @@ def backdrop(place: Site, camera: Camera, shadow: np.ndarray | None = None) -> n
     rows, cols = np.mgrid[:camera.height, :camera.width].astype(np.float32)
     ray = camera.rays(np.stack([cols, rows], -1)).astype(np.float32)
     flat = np.maximum(np.hypot(ray[..., 0], ray[..., 1]), 1e-6)
-    reach = np.where(ray[..., 2] < -1e-6, camera.position[2] * flat / np.maximum(-ray[..., 2], 1e-6), 1e6)
+    tall = np.float32(camera.position[2])
+    reach = np.where(ray[..., 2] < -1e-6, tall * flat / np.maximum(-ray[..., 2], 1e-6), 1e6)
     on_ground = reach < place.distance
-    hit = camera.position[:2] + ray[..., :2] / flat[..., None] * np.minimum(reach, 200)[..., None]
+    hit = ray[..., :2] * (np.minimum(reach, 200) / flat)[..., None]
+    hit += camera.position[:2].astype(np.float32)
     n = len(place.ground)
-    xy = np.mod(hit / _TILE, 1).astype(np.float32) * (n - 1)
+    hit /= _TILE
+    xy = (hit - np.floor(hit)) * (n - 1)
     ground = cv2.remap(place.ground, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR)
-    mean = place.ground.mean((0, 1))
-    near = np.exp(-reach / (1500 / n + camera.focal * 0.12))[..., None]  # texture too fine to see
+    mean = place.ground[::8, ::8].mean((0, 1))
+    near = np.exp(-reach / np.float32(1500 / n + camera.focal * 0.12))[..., None]  # texture too fine to see
     ground = mean + (ground - mean) * near
     if shadow is not None:
         ground = ground * (1 - place.shadow * shadow[..., None])
-    up = camera.position[2] + place.distance * ray[..., 2] / flat
+    up = tall + np.float32(place.distance) * ray[..., 2] / flat
     height, width = place.wall.shape[:2]
-    x = (np.arctan2(ray[..., 1], ray[..., 0]) / (2 * np.pi) + 0.5) * (width - 1)
+    x = (0.5 - np.arctan2(ray[..., 1], ray[..., 0]) / (2 * np.pi)) * (width - 1)
     repeat = 3.0  # the wall repeats round the horizon, so that it is not magnified too much
-    x = np.mod(x * repeat, width - 1)
+    x = (x * repeat) % (width - 1)
     y = np.clip(1 - up / place.height, 0, 1) * (height - 1)
     wall = cv2.remap(place.wall, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
     return np.where(on_ground[..., None], ground, wall)
