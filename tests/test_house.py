@@ -43,7 +43,7 @@ def code_cells(path):
 
 
 def test_ruff_is_content_with_library_tests_and_notebooks():
-    found = tool("ruff", "check", ".")
+    found = tool("ruff", "check", "--output-format=concise", ".")
     assert found.returncode == 0, found.stdout
 
 
