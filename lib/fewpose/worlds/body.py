@@ -79,8 +79,11 @@ class Rig:
 @lru_cache(maxsize=1)
 def rig() -> Rig:
     """Load Anny once (some seconds; a minute the first time on a machine)."""
-    import anny
     import torch
+    import warp
+
+    warp.config.quiet = True  # Anny's skinning library greets whoever imports it
+    import anny
 
     mesh = anny.Anny(topology="notoes_collapse10pc")
     full = anny.Anny(topology="anny")

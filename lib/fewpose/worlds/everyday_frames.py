@@ -43,7 +43,7 @@ def make_scene(seed: int, scene: int, frames: int, size: int) -> store.Made:
 
 
 def _cast(rng: np.random.Generator):
-    """Phenotypes, rotations, roots (on the ground, facing anywhere), kinds and air of some people."""
+    """Phenotypes, rotations (facing anywhere), roots, kinds of pose and air of some people."""
     count = 1 + int(rng.choice([0, 1, 2, 3, 4], p=[.42, .24, .18, .1, .06]))
     rotations, kinds, airs = [], [], []
     for i in range(count):
@@ -87,7 +87,9 @@ def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int):
     picture = render(camera, meshes, place.light)
     soft = place.softness * size / 128
     towards = place.light.direction if place.softness < 3.5 else np.array([0, 0, 1.0])
-    dark = shadow(camera, casting, towards, soft) if place.shadow > 0.3 or not place.indoor else None
+    dark = None
+    if place.shadow > 0.3 or not place.indoor:
+        dark = shadow(camera, casting, towards, soft)
     image = _develop(rng, picture, scenes.backdrop(place, camera, dark), size)
     annotations = [
         made for i in shown if (made := _annotate(picture, camera, bodies, i)) is not None
@@ -103,8 +105,9 @@ def _camera(rng, vertices: np.ndarray, size: int, place: scenes.Site) -> Camera:
     if place.indoor:
         away = min(away, place.distance * 0.8 + 1)
     side = rng.uniform(0, 2 * np.pi)
-    height = rng.uniform(2.5, 5) if rng.random() < 0.08 else np.clip(rng.normal(1.3, 0.5), 0.15, 2.6)
-    position = np.array([np.cos(side) * away, np.sin(side) * away, max(height, 0.15)])
+    from_above = rng.random() < 0.08
+    height = rng.uniform(2.5, 5) if from_above else np.clip(rng.normal(1.3, 0.5), 0.15, 2.6)
+    position = np.array([np.cos(side) * away, np.sin(side) * away, height])
     roll = np.radians(rng.normal(0, 4) if rng.random() < 0.9 else rng.uniform(-25, 25))
     camera = look_at(position, middle, 1.0, size, size, roll)
     pixels, _ = replace(camera, centre=(0.0, 0.0)).project(vertices)

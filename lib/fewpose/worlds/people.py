@@ -1,4 +1,4 @@
-"""People for the worlds: who they are, what they wear, and how that is painted onto their bodies."""
+"""People for the worlds: who they are, what they wear, and how that is painted onto bodies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Garment:
 
     def paint(self, at: np.ndarray) -> np.ndarray:
         """Colours [n,3] at rest coordinates [n,3] (metres)."""
-        x, y, z = at.T
+        x, z = at[:, 0], at[:, 2]
         wave = {
             "plain": lambda: np.zeros(len(at), bool),
             "hoops": lambda: np.sin(2 * np.pi * (z / self.period) + self.phase) > 0.2,
@@ -151,7 +151,8 @@ def look(rng: np.random.Generator, sport: bool) -> Look:
 def _skin(rng: np.random.Generator) -> np.ndarray:
     i = rng.uniform(0, len(_SKINS) - 1)
     low = int(i)
-    return (_SKINS[low] * (1 - i + low) + _SKINS[min(low + 1, 6)] * (i - low)) * rng.uniform(.94, 1.05)
+    between = _SKINS[low] * (1 - i + low) + _SKINS[min(low + 1, 6)] * (i - low)
+    return between * rng.uniform(0.94, 1.05)
 
 
 @lru_cache(maxsize=1)
@@ -244,7 +245,7 @@ def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
     if worn.cap is not None:
         angle = np.linspace(-1.1, 1.1, 9)
         rim = np.stack([2.7 * np.sin(angle), 0.2 + 0.9 * np.cos(angle) - 0.5, angle * 0 + 1.7], 1)
-        edge = rim * (1.0, 1, 1) + np.stack([angle * 0, 2.6 * np.cos(angle) ** 0.7, angle * 0 - .3], 1)
+        edge = rim + np.stack([angle * 0, 2.6 * np.cos(angle) ** 0.7, angle * 0 - 0.3], 1)
         strip = np.array([[k, k + 1, k + 9] for k in range(8)]
                          + [[k + 1, k + 10, k + 9] for k in range(8)])
         meshes.append(Mesh(on_head(np.concatenate([rim, edge])), strip,
@@ -263,9 +264,11 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
     hip = joints[JOINTS.index("left_hip"), 2]
     chest = joints[JOINTS.index("neck"), 2]
 
-    collar = chest - 0.02 - 0.05 * np.exp(-((x / 0.06) ** 2)) * (y > joints[JOINTS.index("neck"), 1])
-    strap = (part == TORSO) & (z < collar) if worn.sleeve > 0 else (
-        (part == TORSO) & (z < collar) & (np.abs(x) < 0.15))
+    front = y > joints[JOINTS.index("neck"), 1]
+    collar = chest - 0.02 - 0.05 * np.exp(-((x / 0.06) ** 2)) * front
+    strap = (part == TORSO) & (z < collar)
+    if worn.sleeve == 0:
+        strap &= np.abs(x) < 0.15
     below = ((part == LEG) | (part == FOOT)) & (leg < worn.leg) | (part == TORSO) & (z < hip + 0.12)
     above = (strap | (part == LEG)) & (z > hip + worn.hem) | (part == ARM) & (arm < worn.sleeve)
     for cloth, mask in ((worn.bottom, below), (worn.top, above)):
@@ -274,7 +277,8 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
             out[mask] = cloth.paint(at[mask]) * folds[:, None]
     if worn.bib is not None:
         s = (chest - hip) / 0.6
-        bib = (part == TORSO) & (np.abs(x) < 0.1 * s) & (np.abs(z - hip - 0.30 * s) < 0.08 * s) & above
+        bib = (part == TORSO) & above & (np.abs(x) < 0.1 * s)
+        bib &= np.abs(z - hip - 0.30 * s) < 0.08 * s
         digits = bib & (np.abs(z - hip - 0.29 * s) < 0.045 * s) & (
             np.sin(x / s * 110 + worn.seed) + np.sin(z / s * 70 + worn.seed * 3) > 0.3)
         out[bib] = worn.bib
@@ -288,8 +292,8 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
     foot = lower & (z < ground + 0.015)
     out[foot] = worn.shoes
     out[foot & (z < ground - 0.055)] = worn.soles
-    stripe = foot & (np.abs(y - joints[JOINTS.index("left_ankle"), 1] - 0.07 - 0.3 * (z - ground)) < .012)
-    out[stripe] = worn.soles
+    instep = joints[JOINTS.index("left_ankle"), 1] + 0.07
+    out[foot & (np.abs(y - instep - 0.3 * (z - ground)) < 0.012)] = worn.soles
 
     head = np.flatnonzero((part == HEAD) | (part == NECK))
     if len(head):
@@ -339,8 +343,8 @@ def _paint_head(worn: Look, face: np.ndarray, head: np.ndarray) -> np.ndarray:
 
 def _tinted(colour_: np.ndarray, at: np.ndarray, seed: float) -> np.ndarray:
     """One colour with strands of light and dark [n,3]."""
-    return (colour_ * (1 + 0.22 * np.sin(at[:, :1] * 40 + seed + 3 * np.sin(at[:, 2:] * 9)))).astype(
-        np.float32)
+    strands = 1 + 0.22 * np.sin(at[:, :1] * 40 + seed + 3 * np.sin(at[:, 2:] * 9))
+    return (colour_ * strands).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

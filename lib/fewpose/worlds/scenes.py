@@ -32,12 +32,13 @@ class Site:
 
 
 def noise(rng: np.random.Generator, rows: int, cols: int, finest: int = 2) -> np.ndarray:
-    """Smooth noise [rows,cols] around 0 with about unit deviation, octaves down to finest pixels."""
+    """Smooth noise [rows,cols] around 0, about unit deviation, octaves down to finest pixels."""
     out = np.zeros((rows, cols), np.float32)
     step, weight = 64, 1.0
     while step >= finest:
         grid = rng.standard_normal((max(rows // step, 1) + 2, max(cols // step, 1) + 2))
-        out += weight * cv2.resize(grid.astype(np.float32), (cols, rows), interpolation=cv2.INTER_CUBIC)
+        grid = grid.astype(np.float32)
+        out += weight * cv2.resize(grid, (cols, rows), interpolation=cv2.INTER_CUBIC)
         step, weight = step // 2, weight * 0.75
     return out / 1.4
 
@@ -89,7 +90,8 @@ def _ground(rng: np.random.Generator, indoor: bool) -> np.ndarray:
         out[lane] = 0.9
     elif kind == "wood":
         plank = np.floor(y / 0.12)
-        out *= (1 + 0.13 * np.sin(plank * 78.233 + np.floor(x / 1.6 + plank * 0.37) * 12.9))[..., None]
+        board = np.floor(x / 1.6 + plank * 0.37)
+        out *= (1 + 0.13 * np.sin(plank * 78.233 + board * 12.9))[..., None]
         out[(y % 0.12) < 0.012] *= 0.7
         if rng.random() < 0.4:
             cv2.circle(out, (n // 2, n // 2), n // 4, colour(rng).tolist(), 4)
@@ -107,17 +109,20 @@ def _ground(rng: np.random.Generator, indoor: bool) -> np.ndarray:
 def _outdoors(rng: np.random.Generator) -> np.ndarray:
     """Sky above hills, trees, houses or stands; the bottom row stands on the ground."""
     rows, cols = _WALL
-    top = np.array([0.35, 0.55, 0.85]) if rng.random() < 0.6 else np.repeat(rng.uniform(0.6, 0.9), 3)
+    blue = rng.random() < 0.6
+    top = np.array([0.35, 0.55, 0.85]) if blue else np.repeat(rng.uniform(0.6, 0.9), 3)
     low = np.array([0.78, 0.85, 0.92]) * rng.uniform(0.85, 1.05)
     t = np.linspace(0, 1, rows)[:, None, None] ** 0.8
-    out = np.ascontiguousarray(np.broadcast_to(top * (1 - t) + low * t, (rows, cols, 3)), np.float32)
+    sky = np.broadcast_to(top * (1 - t) + low * t, (rows, cols, 3))
+    out = np.ascontiguousarray(sky, np.float32)
     cloud = np.clip(noise(rng, rows, cols, 4) * 0.6 + rng.uniform(-0.5, 0.4), 0, 1)[..., None]
     out += (np.array([0.95, 0.95, 0.97]) - out) * cloud
     for _ in range(rng.integers(1, 4)):
         kind = str(rng.choice(["trees", "trees", "hills", "houses", "stands", "fence"]))
         if kind in ("trees", "hills"):
             tall = 0.05 + (0.4 if kind == "trees" else 0.2) * rng.random() ** 1.5
-            edge = rows * (1 - tall * (1 + 0.35 * noise(rng, 1, cols, 4 if kind == "trees" else 32)))
+            rugged = noise(rng, 1, cols, 4 if kind == "trees" else 32)
+            edge = rows * (1 - tall * (1 + 0.35 * rugged))
             mask = np.arange(rows)[:, None] > edge
             green = np.array([0.2, 0.33, 0.13]) * rng.uniform(0.5, 1.4) + rng.uniform(0, 0.12)
             texture = green * (1 + 0.3 * noise(rng, rows, cols, 2))[..., None]
@@ -137,8 +142,9 @@ def _outdoors(rng: np.random.Generator) -> np.ndarray:
             for row in range(rows - tall, rows - 8, 8):
                 out[row:row + 2] *= 0.7
                 for x in rng.integers(0, cols, int(cols * rng.uniform(0.02, 0.12))):
-                    cv2.rectangle(out, (int(x), row), (int(x) + 4, row + 6), colour(rng).tolist(), -1)
-                    cv2.circle(out, (int(x) + 2, row - 1), 2, (0.75, 0.55, 0.42), -1)
+                    x, shirt = int(x), colour(rng).tolist()
+                    cv2.rectangle(out, (x, row), (x + 4, row + 6), shirt, -1)
+                    cv2.circle(out, (x + 2, row - 1), 2, (0.75, 0.55, 0.42), -1)
         else:
             tall = int(rows * rng.uniform(0.04, 0.12))
             board = colour(rng)
@@ -169,9 +175,10 @@ def _room(rng: np.random.Generator) -> np.ndarray:
         if rng.random() < 0.6:
             cv2.rectangle(out, (x, y), (x + wide, y + tall), colour(rng).tolist(), 2)
         for _ in range(rng.integers(0, 6)):
-            a = (x + int(rng.integers(0, wide)), y + int(rng.integers(0, max(min(tall, rows - y), 1))))
-            cv2.rectangle(out, a, (a[0] + int(rng.integers(2, 14)), a[1] + int(rng.integers(2, 14))),
-                          colour(rng).tolist(), -1)
+            left = x + int(rng.integers(0, wide))
+            top = y + int(rng.integers(0, max(min(tall, rows - y), 1)))
+            end = left + int(rng.integers(2, 14)), top + int(rng.integers(2, 14))
+            cv2.rectangle(out, (left, top), end, colour(rng).tolist(), -1)
     out[-6:] *= 0.7
     shade = 1 + 0.1 * noise(rng, rows, cols, 16)
     return out * shade[..., None] * np.linspace(1.05, 0.85, rows)[:, None, None]
@@ -192,7 +199,8 @@ def backdrop(place: Site, camera: Camera, shadow: np.ndarray | None = None) -> n
     xy = (hit - np.floor(hit)) * (n - 1)
     ground = cv2.remap(place.ground, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR)
     mean = place.ground[::8, ::8].mean((0, 1))
-    near = np.exp(-reach / np.float32(1500 / n + camera.focal * 0.12))[..., None]  # texture too fine to see
+    # Far away the texture is too fine to be seen, and would only flicker.
+    near = np.exp(-reach / np.float32(1500 / n + camera.focal * 0.12))[..., None]
     ground = mean + (ground - mean) * near
     if shadow is not None:
         ground = ground * (1 - place.shadow * shadow[..., None])

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -71,7 +72,7 @@ def generate(
                     annotations.append({"id": len(annotations), "image_id": number, **one})
             bar.update(len(made))
     if len(images) != frames:
-        raise RuntimeError(f"world {parameters['name']}: {len(images)} of {frames} frames were made")
+        raise RuntimeError(f"world {parameters['name']}: {len(images)} of {frames} frames made")
     coco = {
         "info": {"description": f"fewpose world {parameters['name']}"},
         "images": images, "annotations": annotations,
@@ -111,9 +112,9 @@ def export_images(cache: Path, out: Path) -> None:
     coco = json.loads((cache / "annotations.json").read_text())
     frames = np.load(cache / "frames.npy", mmap_mode="r")
     for image in tqdm(coco["images"], desc="images", unit="frame", leave=False):
-        picture = frames[image["id"]].transpose(1, 2, 0)[..., ::-1]
+        picture = np.ascontiguousarray(frames[image["id"]].transpose(1, 2, 0)[..., ::-1])
         path = out / "images" / image["file_name"]
-        if not cv2.imwrite(str(path), np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
             raise RuntimeError(f"{path}: the image could not be written")
     (out / "annotations.json").write_text(json.dumps(coco))
 
@@ -143,20 +144,15 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-class _Call:
-    """work(*task) as a function of one argument that a pool can carry."""
-
-    def __init__(self, work: Callable[..., Made]) -> None:
-        self.work = work
-
-    def __call__(self, task: tuple) -> Made:
-        return self.work(*task)
-
-
 def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
     workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 8)
     if workers < 2 or len(tasks) < 3:
-        yield from map(_Call(work), tasks)
+        yield from (work(*task) for task in tasks)
         return
-    with multiprocessing.get_context("fork").Pool(workers, _one_thread) as pool:
-        yield from pool.imap(_Call(work), tasks)
+    # An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
+    fork = multiprocessing.get_context("fork")
+    executor = ProcessPoolExecutor(workers, fork, _one_thread)
+    try:
+        yield from executor.map(work, *zip(*tasks, strict=True))
+    finally:
+        executor.shutdown(cancel_futures=True)
