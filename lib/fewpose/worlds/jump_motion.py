@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from fewpose.worlds.body import JOINTS
-from fewpose.worlds.jump_poses import SIDES, Contact, body_keys, channel, other, swing_keys
-from fewpose.worlds.kinematics import (
+from .body import JOINTS
+from .jump_poses import SIDES, Contact, body_keys, channel, other, swing_keys
+from .kinematics import (
     centre_of_mass,
     joint_positions,
     leg_angles,
@@ -141,8 +141,8 @@ def jump_motion(attempt: Attempt, rest: np.ndarray | None = None) -> JumpMotion:
     solver = _Solver(attempt, rest, contacts)
     for i in range(60):
         # Late passes keep the plan: contacts that jump over a frame would never come to rest.
-        change = solver.iterate(replan=i < 15)
-        if change < 2e-5:
+        change = solver.iterate(replan=i < 9)
+        if change < 2e-4:
             break
     else:
         raise RuntimeError(f"jump_motion: plan and pose differ by {change:.4f} m for {attempt}")

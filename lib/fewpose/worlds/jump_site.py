@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fewpose.worlds.render import Camera, Light
+from .render import Camera, Light
 
 _TRACKS = np.array([
     (168, 74, 58), (150, 60, 50), (186, 92, 70), (60, 92, 150), (72, 120, 170), (110, 84, 140),
@@ -326,9 +326,8 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
     lay(site.rim, within(x, -site.pit_half - rim, site.pit_half + rim, deep)
         * within(y, begin - rim, end + rim, pixel))
     sand = within(x, -site.pit_half, site.pit_half, deep) * within(y, begin, end, pixel)
-    rows, cols = (at[:, 0] * 40 % 256).astype(int), (at[:, 1] * 40 % 256).astype(int)
-    grain = site.grain[rows, cols]
-    coarse = site.grain[(at[:, 0] * 6 % 256).astype(int), (at[:, 1] * 6 % 256).astype(int)]
+    fine, slow = ((at[:, :2] * scale).astype(int) % 256 for scale in (40, 6))
+    grain, coarse = site.grain[fine[:, 0], fine[:, 1]], site.grain[slow[:, 0], slow[:, 1]]
     lay(site.sand * 0.98, sand)
     out *= (1 + (grain - 1) * (1 + 2 * sand) + (coarse - 1) * (0.5 + sand))[:, None]
     return np.clip(out, 0, 1)

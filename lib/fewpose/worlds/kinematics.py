@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fewpose.worlds.body import JOINTS, PARENTS
+from .body import JOINTS, PARENTS
 
 # Rest position over body height: x to the right, y forward, z up (after Winter, Biomechanics).
 _REST = {

@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from fewpose.skeleton import JUMP
-from fewpose.worlds import people, poses
-from fewpose.worlds.body import JOINTS, KEYPOINTS, pose_bodies
-from fewpose.worlds.jump_motion import RATE, JumpMotion, draw_attempt, jump_motion
-from fewpose.worlds.jump_site import Site, background, draw_site
-from fewpose.worlds.render import Camera, Mesh, look_at, render, shadow, visibility
-from fewpose.worlds.scenes import box
+from ..skeleton import JUMP
+from . import people, poses
+from .body import JOINTS, KEYPOINTS, pose_bodies
+from .jump_motion import RATE, JumpMotion, draw_attempt, jump_motion
+from .jump_site import Site, background, draw_site
+from .kinematics import rotation
+from .render import Camera, Mesh, look_at, render, shadow, visibility
+from .scenes import box
 
 _ORDER = [KEYPOINTS.index(name) for name in JUMP.keypoints]
 _SHADOW_BLUR = 1.2  # pixels of a 128 pixel frame
@@ -63,7 +64,7 @@ class Video:
     operator: Operator
     behind: list[Bystander]
     before: list[Bystander]
-    things: list[Mesh]
+    things: Mesh | None  # all that stands about, as one mesh
     exposure: float  # frames of 1/200 s
     grade: dict[str, float]
     size: int
@@ -92,23 +93,18 @@ def draw_video(seed: int, index: int, size: int) -> Video:
         operator.zoom[middle] * size / reach,
     )  # fmt: skip
     behind, before = [], []
-    for _ in range(rng.integers(1, 9)):
-        out = far * rng.uniform(2.2, max(3.0, min(9.0, site.wall - 1.5)))
-        if rng.random() < 0.12 and abs(operator.position[0]) > 7:
-            out = -far * rng.uniform(2.0, 3.0)
-        y = rng.uniform(-16, site.pit[1] + 4)
-        stander = draw_bystander(rng, operator, site, np.array([out, y, 0.0]), size)
-        (behind if out * far > 0 else before).append(stander)
+    for stander in draw_bystanders(rng, operator, site, size):
+        (behind if stander.place[0] * far > 0 else before).append(stander)
     behind.sort(key=lambda b: -np.linalg.norm(b.place - operator.position))
     return Video(
         name=f"jump{index:04d}", motion=motion, phenotype=phenotype, look=look, site=site,
         operator=operator, behind=behind, before=before, things=draw_things(rng, site),
-        exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 1000), np.log(1 / 130)))),
+        exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 800), np.log(1 / 90)))),
         grade=dict(
-            gain=rng.uniform(0.82, 1.15), gamma=rng.uniform(0.85, 1.2), colour=rng.uniform(0.6, 1.2),
+            gain=rng.uniform(0.7, 1.2), gamma=rng.uniform(0.8, 1.3), colour=rng.uniform(0.6, 1.2),
             warm=rng.normal(0, 0.04), haze=max(0.0, rng.uniform(-0.1, 0.12)),
-            noise=rng.uniform(0.004, 0.03), soft=max(0.0, rng.uniform(-0.5, 0.75)),
-            quality=rng.uniform(35, 92),
+            noise=rng.uniform(0.004, 0.04), soft=max(0.0, rng.uniform(-0.5, 0.9)),
+            quality=rng.uniform(25, 90),
         ),
         size=size,
     )  # fmt: skip
@@ -144,33 +140,40 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
     return Operator(position, aim, zoom, float(rng.normal(0, 0.025)))
 
 
-def draw_bystander(
-    rng: np.random.Generator, operator: Operator, site: Site, place: np.ndarray, size: int
-) -> Bystander:
-    """An official, coach or athlete at `place` [3], as the operator sees them."""
-    kind = str(rng.choice(["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"],
-                          p=[.45, .15, .1, .08, .08, .06, .08]))  # fmt: skip
-    rotations, _, _ = poses.sample(rng, kind)
-    turn = rng.uniform(0, 2 * np.pi)
-    c, s = np.cos(turn), np.sin(turn)
-    rotations[0] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ rotations[0]
-    phenotype = people.phenotypes(rng)[None]
-    bodies = pose_bodies(phenotype, rotations[None], place[None])
-    lowest = [0, 0, bodies.vertices[0, :, 2].min()]
-    bodies = pose_bodies(phenotype, rotations[None], place[None] - lowest)
-    low, high = bodies.vertices[0].min(0), bodies.vertices[0].max(0)
-    middle = (low + high) / 2
-    away = np.linalg.norm(middle - operator.position)
-    half = float(np.linalg.norm(high - low)) / 2 + 0.05
-    metre = float(operator.zoom[len(operator.zoom) // 2]) * size / away
-    pixels = int(np.clip(2 * half * metre, 8, 3 * size))
-    camera = look_at(operator.position, middle, metre * away, pixels, pixels, operator.roll)
-    picture = render(camera, people.dress(bodies, 0, people.look(rng, rng.random() < 0.5), 1), site.light)
-    rgba = np.concatenate([picture.colour, picture.alpha[..., None]], -1)
-    return Bystander(rgba, middle, metre)
+def draw_bystanders(
+    rng: np.random.Generator, operator: Operator, site: Site, size: int
+) -> list[Bystander]:
+    """Officials, coaches and other athletes along the runway, as the operator sees them."""
+    n = int(rng.integers(1, 9))
+    kinds = rng.choice(["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"], n,
+                       p=[.45, .15, .1, .08, .08, .06, .08])  # fmt: skip
+    rotations = np.stack([poses.sample(rng, str(kind))[0] for kind in kinds])
+    rotations[:, 0] = rotation("z", rng.uniform(0, 2 * np.pi, n)) @ rotations[:, 0]
+    out = site.far * rng.uniform(2.2, max(3.0, min(9.0, site.wall - 1.5)), n)
+    if abs(operator.position[0]) > 7:  # some stand on the operator's side and hide the athlete
+        out = np.where(rng.random(n) < 0.12, -site.far * rng.uniform(2.0, 3.0, n), out)
+    places = np.stack([out, rng.uniform(-16, site.pit[1] + 4, n), np.zeros(n)], 1)
+    phenotypes = np.stack([people.phenotypes(rng) for _ in range(n)])
+    lowest = pose_bodies(phenotypes, rotations, np.zeros((n, 3))).vertices[..., 2].min(1)
+    places[:, 2] = -lowest
+    bodies = pose_bodies(phenotypes, rotations, places)
+    standers = []
+    for i in range(n):
+        low, high = bodies.vertices[i].min(0), bodies.vertices[i].max(0)
+        middle = (low + high) / 2
+        away = np.linalg.norm(middle - operator.position)
+        half = float(np.linalg.norm(high - low)) / 2 + 0.05
+        metre = float(operator.zoom[len(operator.zoom) // 2]) * size / away
+        pixels = int(np.clip(2 * half * metre, 8, 3 * size))
+        camera = look_at(operator.position, middle, metre * away, pixels, pixels, operator.roll)
+        worn = people.look(rng, rng.random() < 0.5)
+        picture = render(camera, people.dress(bodies, i, worn, 1), site.light)
+        rgba = np.concatenate([picture.colour, picture.alpha[..., None]], -1)
+        standers.append(Bystander(rgba, middle, metre))
+    return standers
 
 
-def draw_things(rng: np.random.Generator, site: Site) -> list[Mesh]:
+def draw_things(rng: np.random.Generator, site: Site) -> Mesh | None:
     """Distance boards along the pit, benches, boxes, a cone or two."""
     things = []
     if rng.random() < 0.6:
@@ -180,11 +183,18 @@ def draw_things(rng: np.random.Generator, site: Site) -> list[Mesh]:
             things.append(box(np.array(place), np.array([0.06, 0.32, 0.24]), 0.0, shade))
     for _ in range(rng.integers(0, 6)):
         size = np.array([rng.uniform(0.1, 0.6), rng.uniform(0.1, 1.6), rng.uniform(0.15, 0.9)])
-        place = np.array([site.far * rng.uniform(1.4, 4.5), rng.uniform(-14, site.pit[1]), size[2] / 2])
-        if rng.random() < 0.15:
-            place[0] *= -0.7
-        things.append(box(place, size, rng.uniform(0, 3), people.colour(rng), rng.choice([0, 0.02])))
-    return things
+        out = site.far * rng.uniform(2.2, 4.5) * (-0.8 if rng.random() < 0.15 else 1)
+        place = np.array([out, rng.uniform(-14, site.pit[1]), size[2] / 2])
+        things.append(box(place, size, rng.uniform(0, 3), people.colour(rng)))
+    if not things:
+        return None
+    firsts = np.cumsum([0] + [len(m.vertices) for m in things])
+    shades = np.concatenate([m.paint(np.arange(len(m.faces)), m.vertices[:1]) for m in things])
+    return Mesh(
+        np.concatenate([m.vertices for m in things]),
+        np.concatenate([m.faces + first for m, first in zip(things, firsts, strict=False)]),
+        lambda faces, at: shades[faces], flat=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -246,7 +256,9 @@ def _exposed(video: Video, time: int, now: list[Mesh], then: list[Mesh]):
                  a.two_sided, a.flat)
             for a, b in zip(now, then, strict=True)
         ]  # fmt: skip
-        pictures.append(render(camera, meshes + video.things, video.site.light, 2 if steps == 1 else 1))
+        if video.things is not None:
+            meshes.append(video.things)
+        pictures.append(render(camera, meshes, video.site.light, 2 if steps == 1 else 1))
     colour = np.mean([p.colour for p in pictures], 0)
     alpha = np.mean([p.alpha for p in pictures], 0)
     return pictures[steps // 2], colour, alpha
@@ -258,13 +270,13 @@ def _develop(video: Video, time: int, camera: Camera, now, colour, alpha, rng) -
     scene, ground = background(site, camera)
     dark = shadow(camera, now[:1], site.light.direction, _SHADOW_BLUR * size / 128)
     strength = 0.55 * site.light.sun.mean() / (site.light.sun.mean() + site.light.sky.mean())
-    scene *= 1 - strength * (dark * ground)[..., None]
+    scene *= np.float32(1) - np.float32(strength) * (dark * ground)[..., None]
     for stander in video.behind:
         layer = _placed(stander, camera)
         if layer is not None:
             scene = layer[..., :3] + scene * (1 - layer[..., 3:])
     scene = _panned(scene, video, time)
-    out = colour + scene * (1 - alpha[..., None])
+    out = (colour + scene * (1 - alpha[..., None])).astype(np.float32, copy=False)
     for stander in video.before:
         layer = _panned(_placed(stander, camera), video, time)
         out = layer[..., :3] + out * (1 - layer[..., 3:])
@@ -273,9 +285,9 @@ def _develop(video: Video, time: int, camera: Camera, now, colour, alpha, rng) -
     grey = out.mean(-1, keepdims=True)
     out = grey + (out - grey) * grade["colour"]
     out = out * (1 - grade["haze"]) + 0.8 * grade["haze"]
-    out *= grade["gain"] * np.array([1 + grade["warm"], 1, 1 - grade["warm"]])
-    out = np.clip(out, 0, 1) ** grade["gamma"]
-    out += rng.normal(0, grade["noise"], out.shape)
+    out *= np.float32([1 + grade["warm"], 1, 1 - grade["warm"]]) * np.float32(grade["gain"])
+    out = np.clip(out, 0, 1) ** np.float32(grade["gamma"])
+    out += np.float32(grade["noise"]) * rng.standard_normal(out.shape, np.float32)
     image = np.clip(np.rint(out * 255), 0, 255).astype(np.uint8)
     code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(grade["quality"])])[1]
     return cv2.imdecode(code, cv2.IMREAD_COLOR)
