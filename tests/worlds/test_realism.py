@@ -13,7 +13,7 @@ _MEAN, _STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.3
 
 
 def crop(box: np.ndarray) -> np.ndarray:
-    """The affine map [2,3] from frame pixels to the network's 192x256 input around a box x0y0x1y1."""
+    """The affine map [2,3] from frame pixels to the network's 192x256 input around a box."""
     centre = (box[:2] + box[2:]) / 2
     width, height = (box[2:] - box[:2]) * 1.25
     scale = 192 / max(width, height * 0.75)

@@ -82,7 +82,7 @@ def rig() -> Rig:
     import torch
     import warp
 
-    warp.config.quiet = True  # Anny's skinning library greets whoever imports it
+    warp.config.log_level = warp.LOG_ERROR  # Anny's skinning library greets whoever imports it
     import anny
 
     mesh = anny.Anny(topology="notoes_collapse10pc")
@@ -174,11 +174,11 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
     phenotypes, rotations, roots = (np.asarray(a, np.float32)
                                     for a in (phenotypes, rotations, roots))
     b = len(roots)
-    if (phenotypes.shape != (b, 6) or rotations.shape != (b, len(JOINTS), 3, 3)
+    if (b == 0 or phenotypes.shape != (b, 6) or rotations.shape != (b, len(JOINTS), 3, 3)
             or roots.shape != (b, 3)):
         raise ValueError(
             f"pose_bodies: shapes {phenotypes.shape}, {rotations.shape}, {roots.shape} are not "
-            f"[B,6], [B,{len(JOINTS)},3,3], [B,3] with one B"
+            f"[B,6], [B,{len(JOINTS)},3,3], [B,3] with one B of at least 1"
         )
     if not (np.isfinite(rotations).all() and np.isfinite(roots).all()):
         raise ValueError("pose_bodies: a rotation or root is not finite")
@@ -188,6 +188,23 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
     heads = np.tensordot(mesh_c, r.heads, 1)  # [B,N,3]
     points = np.tensordot(full_c, r.points, 1)  # [B,K,N,4]
 
+    transforms, joints, frames = bone_transforms(r, heads, rotations, roots)
+    keypoints = np.einsum("bnij,bknj->bki", transforms, points)
+    blended = (r.weights @ transforms.reshape(b, len(r.labels), 12)).reshape(b, -1, 3, 4)
+    vertices = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+    rest_joints = heads[:, r.joint_bones].mean(2)
+    origin = rest_joints[:, :1].copy()
+    return Bodies(
+        vertices, keypoints, joints, frames, rest - origin,
+        points[..., :3].sum(2) - origin, rest_joints - origin,
+    )
+
+
+def bone_transforms(
+    r: Rig, heads: np.ndarray, rotations: np.ndarray, roots: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each of Anny's bones takes its rest pose: transforms [B,N,3,4], and our joints' places
+    [B,21,3] and frames [B,21,3,3], world metres; heads [B,N,3] are the bones in rest."""
     frames = np.empty_like(rotations)
     for j, parent in enumerate(PARENTS):
         frames[:, j] = rotations[:, j] if parent < 0 else frames[:, parent] @ rotations[:, j]
@@ -202,18 +219,10 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
     placed += shift[:, None]
     joints += shift[:, None]
 
-    transforms = np.empty((b, len(r.labels), 3, 4), np.float32)
+    transforms = np.empty((*heads.shape[:2], 3, 4), np.float32)
     transforms[..., :3] = delta
     transforms[..., 3] = placed - (delta @ heads[..., None])[..., 0]
-    keypoints = np.einsum("bnij,bknj->bki", transforms, points)
-    blended = (r.weights @ transforms.reshape(b, len(r.labels), 12)).reshape(b, -1, 3, 4)
-    vertices = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
-    rest_joints = heads[:, r.joint_bones].mean(2)
-    origin = rest_joints[:, :1].copy()
-    return Bodies(
-        vertices, keypoints, joints, frames, rest - origin,
-        points[..., :3].sum(2) - origin, rest_joints - origin,
-    )
+    return transforms, joints, frames
 
 
 def standing_height(phenotypes: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -144,15 +145,21 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
+def workers() -> int:
+    """How many processes make frames: one a core, eight at most, one where there is no fork."""
+    return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
+
+
 def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 8)
-    if workers < 2 or len(tasks) < 3:
+    if workers() < 2 or len(tasks) < 3:
         yield from (work(*task) for task in tasks)
         return
     # An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
     fork = multiprocessing.get_context("fork")
-    executor = ProcessPoolExecutor(workers, fork, _one_thread)
+    executor = ProcessPoolExecutor(workers(), fork, _one_thread)
     try:
         yield from executor.map(work, *zip(*tasks, strict=True))
+    except BrokenProcessPool as error:
+        raise RuntimeError("a process that made frames was killed (out of memory?)") from error
     finally:
         executor.shutdown(cancel_futures=True)
