@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from ..skeleton import JUMP
-from . import people, poses
+from . import people
 from .body import JOINTS, KEYPOINTS, pose_bodies
-from .jump_motion import RATE, JumpMotion, draw_attempt, jump_motion
+from .jump_attempt import draw_attempt
+from .jump_crew import Bystander, Operator, draw_bystanders, draw_operator, draw_things
+from .jump_motion import RATE, JumpMotion, jump_motion
 from .jump_site import Site, background, draw_site
-from .kinematics import rotation
-from .render import Camera, Mesh, look_at, render, shadow, visibility
-from .scenes import box
+from .render import Camera, Mesh, render, shadow, visibility
 
 _ORDER = [KEYPOINTS.index(name) for name in JUMP.keypoints]
 _SHADOW_BLUR = 1.2  # pixels of a 128 pixel frame
-
-
-@dataclass(frozen=True)
-class Operator:
-    """The camera over time: it stands still, pans after the athlete and zooms.
-
-    position [3] and aim [T,3] in world metres, zoom [T] focal length over frame size, roll radians.
-    """
-
-    position: np.ndarray
-    aim: np.ndarray
-    zoom: np.ndarray
-    roll: float
-
-    def camera(self, time: float, size: int) -> Camera:
-        """The camera at a time in frames (fractions allowed), for square frames of `size` pixels."""
-        time = float(np.clip(time, 0, len(self.zoom) - 1))
-        i = min(int(time), len(self.zoom) - 2)
-        u = time - i
-        aim = self.aim[i] * (1 - u) + self.aim[i + 1] * u
-        zoom = self.zoom[i] * (1 - u) + self.zoom[i + 1] * u
-        return look_at(self.position, aim, zoom * size, size, size, self.roll)
-
-
-@dataclass(frozen=True)
-class Bystander:
-    """A person drawn once: picture [h,w,4] premultiplied, where and how large it stands."""
-
-    picture: np.ndarray
-    place: np.ndarray  # [3] world, metres: the point at the middle of the picture
-    metre: float  # pixels of the picture in a metre at `place`
 
 
 @dataclass(frozen=True)
@@ -75,7 +43,9 @@ def draw_video(seed: int, index: int, size: int) -> Video:
     rng = np.random.default_rng([seed, 31, index])
     phenotype = people.phenotypes(rng, athlete=True)
     look = people.look(rng, sport=True)
-    upright = pose_bodies(phenotype[None], np.eye(3)[None, None].repeat(len(JOINTS), 1), np.zeros((1, 3)))
+    upright = pose_bodies(
+        phenotype[None], np.eye(3)[None, None].repeat(len(JOINTS), 1), np.zeros((1, 3))
+    )
     ground = upright.vertices[0, :, 2].min()
     rest = upright.joints[0] - [0, 0, ground]
     height = float(np.ptp(upright.vertices[0, :, 2]))
@@ -110,93 +80,6 @@ def draw_video(seed: int, index: int, size: int) -> Video:
     )  # fmt: skip
 
 
-def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
-    """Mostly from the side, now and then from beyond the pit or from the stands; imperfect pans."""
-    height = motion.attempt.height
-    land = motion.roots[motion.phases == "landing"][0, 1]
-    side = rng.choice([-1.0, 1.0])
-    if rng.random() < 0.17:  # obliquely from beyond the pit
-        position = np.array([side * rng.uniform(2.5, 6), land + rng.uniform(6, 14), rng.uniform(1, 3)])
-    else:
-        middle = rng.uniform(-3, land) if land > 9 else rng.uniform(-3, 8)
-        high = rng.uniform(3, 7) if rng.random() < 0.2 else rng.uniform(0.9, 2.6)
-        position = np.array([side * rng.uniform(6.5, 22), middle, high])
-
-    def wander(amount: float, seconds: float) -> np.ndarray:
-        walk = gaussian_filter1d(rng.normal(0, 1, len(motion.roots) + 400), seconds * RATE)
-        return amount * (walk / walk.std())[200:-200]
-
-    late = rng.uniform(-0.01, 0.05)  # seconds the operator is behind, or ahead
-    speed = np.gradient(motion.roots[:, 1]) * RATE
-    y = gaussian_filter1d(motion.roots[:, 1], 0.07 * RATE) - late * gaussian_filter1d(speed, 0.1 * RATE)
-    z = gaussian_filter1d(motion.roots[:, 2], 0.09 * RATE)
-    follow = rng.uniform(0.55, 1.0)
-    # the middle of an upright athlete is near the pelvis, of a crouching one above it
-    z = 0.53 * height + follow * (z - 0.52 * height) + 0.05
-    aim = np.stack([wander(0.03, 0.3), y + wander(0.09, 0.25), z + wander(0.06, 0.25)], 1)
-    share = rng.uniform(0.55, 0.76)  # of the frame's height that the upright athlete fills
-    away = np.linalg.norm(aim - position, axis=1)
-    zoom = share * gaussian_filter1d(away, 0.15 * RATE) / height * (1 + wander(0.05, 0.4))
-    return Operator(position, aim, zoom, float(rng.normal(0, 0.025)))
-
-
-def draw_bystanders(
-    rng: np.random.Generator, operator: Operator, site: Site, size: int
-) -> list[Bystander]:
-    """Officials, coaches and other athletes along the runway, as the operator sees them."""
-    n = int(rng.integers(1, 9))
-    kinds = rng.choice(["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"], n,
-                       p=[.45, .15, .1, .08, .08, .06, .08])  # fmt: skip
-    rotations = np.stack([poses.sample(rng, str(kind))[0] for kind in kinds])
-    rotations[:, 0] = rotation("z", rng.uniform(0, 2 * np.pi, n)) @ rotations[:, 0]
-    out = site.far * rng.uniform(2.2, max(3.0, min(9.0, site.wall - 1.5)), n)
-    if abs(operator.position[0]) > 7:  # some stand on the operator's side and hide the athlete
-        out = np.where(rng.random(n) < 0.12, -site.far * rng.uniform(2.0, 3.0, n), out)
-    places = np.stack([out, rng.uniform(-16, site.pit[1] + 4, n), np.zeros(n)], 1)
-    phenotypes = np.stack([people.phenotypes(rng) for _ in range(n)])
-    lowest = pose_bodies(phenotypes, rotations, np.zeros((n, 3))).vertices[..., 2].min(1)
-    places[:, 2] = -lowest
-    bodies = pose_bodies(phenotypes, rotations, places)
-    standers = []
-    for i in range(n):
-        low, high = bodies.vertices[i].min(0), bodies.vertices[i].max(0)
-        middle = (low + high) / 2
-        away = np.linalg.norm(middle - operator.position)
-        half = float(np.linalg.norm(high - low)) / 2 + 0.05
-        metre = float(operator.zoom[len(operator.zoom) // 2]) * size / away
-        pixels = int(np.clip(2 * half * metre, 8, 3 * size))
-        camera = look_at(operator.position, middle, metre * away, pixels, pixels, operator.roll)
-        worn = people.look(rng, rng.random() < 0.5)
-        picture = render(camera, people.dress(bodies, i, worn, 1), site.light)
-        rgba = np.concatenate([picture.colour, picture.alpha[..., None]], -1)
-        standers.append(Bystander(rgba, middle, metre))
-    return standers
-
-
-def draw_things(rng: np.random.Generator, site: Site) -> Mesh | None:
-    """Distance boards along the pit, benches, boxes, a cone or two."""
-    things = []
-    if rng.random() < 0.6:
-        shade = rng.choice([0.1, 0.9]) * np.ones(3)
-        for y in np.arange(site.pit[0] + rng.uniform(0, 2), site.pit[1], rng.choice([0.5, 1.0])):
-            place = [site.far * (site.pit_half + 0.35), y, 0.12]
-            things.append(box(np.array(place), np.array([0.06, 0.32, 0.24]), 0.0, shade))
-    for _ in range(rng.integers(0, 6)):
-        size = np.array([rng.uniform(0.1, 0.6), rng.uniform(0.1, 1.6), rng.uniform(0.15, 0.9)])
-        out = site.far * rng.uniform(2.2, 4.5) * (-0.8 if rng.random() < 0.15 else 1)
-        place = np.array([out, rng.uniform(-14, site.pit[1]), size[2] / 2])
-        things.append(box(place, size, rng.uniform(0, 3), people.colour(rng)))
-    if not things:
-        return None
-    firsts = np.cumsum([0] + [len(m.vertices) for m in things])
-    shades = np.concatenate([m.paint(np.arange(len(m.faces)), m.vertices[:1]) for m in things])
-    return Mesh(
-        np.concatenate([m.vertices for m in things]),
-        np.concatenate([m.faces + first for m, first in zip(things, firsts, strict=False)]),
-        lambda faces, at: shades[faces], flat=True,
-    )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Shots:
     """Rendered frames: images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility 0/1/2,
@@ -214,15 +97,23 @@ def shoot(video: Video, times: np.ndarray, seed: int) -> Shots:
     nxt = np.minimum(times + 1, len(video.motion.roots) - 1)
     both = np.concatenate([times, nxt])
     bodies = pose_bodies(
-        video.phenotype[None].repeat(len(both), 0), video.motion.rotations[both], video.motion.roots[both]
+        video.phenotype[None].repeat(len(both), 0),
+        video.motion.rotations[both],
+        video.motion.roots[both],
     )
     n, size = len(times), video.size
     images = np.empty((n, size, size, 3), np.uint8)
-    points, points3d = np.zeros((n, len(JUMP), 3), np.float32), np.zeros((n, len(JUMP), 3), np.float32)
+    points, points3d = (
+        np.zeros((n, len(JUMP), 3), np.float32),
+        np.zeros((n, len(JUMP), 3), np.float32),
+    )
     boxes = np.zeros((n, 4), np.float32)
     for i, time in enumerate(times):
         camera = video.operator.camera(time, size)
-        now, then = people.dress(bodies, i, video.look, 0), people.dress(bodies, n + i, video.look, 0)
+        now, then = (
+            people.dress(bodies, i, video.look, 0),
+            people.dress(bodies, n + i, video.look, 0),
+        )
         picture, colour, alpha = _exposed(video, time, now, then)
         images[i] = _develop(video, time, camera, now, colour, alpha,
                              np.random.default_rng([seed, int(time)]))  # fmt: skip
@@ -246,14 +137,13 @@ def _exposed(video: Video, time: int, now: list[Mesh], then: list[Mesh]):
     fastest = np.abs(then[0].vertices - now[0].vertices).max() * video.exposure  # metres
     blur = fastest * video.operator.zoom[time] * size / np.linalg.norm(
         video.operator.aim[time] - video.operator.position)  # fmt: skip
-    steps = 1 if blur < 1.0 else 3 if blur < 5 else 5
+    steps = 1 if blur < 1.0 else 3 if blur < 8 else 5
     pictures = []
     for share in (np.arange(steps) - (steps - 1) / 2) / steps:
         late = share * video.exposure
         camera = video.operator.camera(time + late, size)
         meshes = [
-            Mesh(a.vertices + (b.vertices - a.vertices) * late, a.faces, a.paint, a.texture, a.person,
-                 a.two_sided, a.flat)
+            replace(a, vertices=a.vertices + (b.vertices - a.vertices) * late)
             for a, b in zip(now, then, strict=True)
         ]  # fmt: skip
         if video.things is not None:
@@ -303,12 +193,16 @@ def _placed(stander: Bystander, camera: Camera) -> np.ndarray:
     if depth < 0.5 or min(x, y) < -reach or max(x, y) > camera.width + reach:
         return np.zeros((camera.height, camera.width, 4), np.float32)
     matrix = np.array([[scale, 0, x - scale * half], [0, scale, y - scale * half]])
-    return cv2.warpAffine(stander.picture, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(
+        stander.picture, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR
+    )
 
 
 def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
     """Motion blur of everything that stands still while the camera pans."""
-    early, late = (video.operator.camera(time + s * video.exposure / 2, video.size) for s in (-1, 1))
+    early, late = (
+        video.operator.camera(time + s * video.exposure / 2, video.size) for s in (-1, 1)
+    )
     far = early.position + 100 * early.rotation[2]
     (x, y) = late.project(far)[0] - early.project(far)[0]
     length = float(np.hypot(x, y))
@@ -324,7 +218,7 @@ def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
 
 
 def pick_frames(rng: np.random.Generator, phases: np.ndarray, n: int) -> np.ndarray:
-    """n frames of a video in order: phases get fair shares, frames within a phase an even spread."""
+    """n frames of a video in order: fair shares for the phases, an even spread within each."""
     share = {"run-up": 3.0, "take-off": 1.2, "hop": 1.8, "step": 1.8, "jump": 2.4, "flight": 4.0,
              "landing": 1.2}  # fmt: skip
     weight = np.array([share[p] for p in phases]) / np.array([(phases == p).sum() for p in phases])

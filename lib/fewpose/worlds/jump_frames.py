@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from . import store
 from .body import rig
-from .jump_motion import RATE
 from .jump_film import draw_video, pick_frames, shoot
+from .jump_motion import RATE
 
 VERSION = 1
 _RATIO = np.array([122, 18, 46]) / 186  # videos for training, validation and test in the paper
@@ -28,8 +28,8 @@ def count_videos(frames: int, videos: int | None) -> int:
         videos = max(6, round(frames / _STILLS))
     if not 3 <= videos <= frames:
         raise ValueError(
-            f"world jump: {frames} frames of {videos} videos; three videos are the least (training, "
-            "validation, test), each with one frame or more"
+            f"world jump: {frames} frames of {videos} videos; ask for three videos at least "
+            "(training, validation, test), each with one frame or more"
         )
     return videos
 
@@ -63,7 +63,9 @@ def make_video(seed: int, index: int, n: int, size: int, split: str) -> store.Ma
         about.append({"video_id": video.name, "frame": int(time), "split": split,
                       "phase": str(video.motion.phases[time])})  # fmt: skip
         width, height = right - left, bottom - top
-        persons.append([store.person(pose, [left, top, width, height], width * height, pose3d, True)])
+        persons.append(
+            [store.person(pose, [left, top, width, height], width * height, pose3d, True)]
+        )
     return shots.images.transpose(0, 3, 1, 2), about, persons
 
 
@@ -90,5 +92,3 @@ def write_video(seed: int, index: int, size: int, path: Path) -> int:
             film.write(np.ascontiguousarray(image[..., ::-1]))
     film.release()
     return n
-
-

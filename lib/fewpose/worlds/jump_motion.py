@@ -15,7 +15,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from .body import JOINTS
-from .jump_poses import SIDES, Contact, body_keys, channel, other, swing_keys
+from .jump_attempt import Attempt, plan
+from .jump_poses import SIDES, Contact, body_keys, channel, pose_trunk_and_arms, swing_keys
 from .kinematics import (
     centre_of_mass,
     joint_positions,
@@ -26,61 +27,7 @@ from .kinematics import (
 
 GRAVITY = 9.81
 RATE = 200.0  # frames a second
-STYLES = ("hang", "hitch-kick", "sail")
 _J = {name: i for i, name in enumerate(JOINTS)}
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What is drawn for one attempt: lengths in m, speeds in m/s, angles in degrees."""
-
-    kind: str  # 'long' | 'triple'
-    foot: str  # take-off foot at the board
-    style: str  # of the last flight
-    landing: str  # 'fall' | 'sit'
-    arms: str  # 'single' | 'double', of the take-offs after the hop
-    height: float
-    speed: float  # at the board
-    frequency: float  # strides a second near the board
-    strides: int
-    angles: tuple[float, ...]  # take-off angles, one a flight
-    kept: tuple[float, ...]  # share of the speed kept by each take-off
-    lean: float  # of the pelvis in the run-up
-    lift: float  # how high knees come, about 1
-
-
-def draw_attempt(seed: int, height: float | None = None, kind: str | None = None) -> Attempt:
-    """Draw an attempt; the same seed gives the same. ValueError for an unknown kind."""
-    if kind not in (None, "long", "triple"):
-        raise ValueError(f"draw_attempt: kind {kind!r} is neither 'long' nor 'triple'")
-    rng = np.random.default_rng([seed, 2])
-    drawn = rng.choice(["long", "triple"])
-    kind = kind or str(drawn)
-    level = rng.uniform(0, 1)  # junior to elite
-    turn = rng.normal(0, 0.6, 3)
-    return Attempt(
-        kind=kind,
-        foot=str(rng.choice(SIDES)),
-        style=str(rng.choice(STYLES, p=[0.4, 0.3, 0.3])),
-        landing=str(rng.choice(["fall", "sit"])),
-        arms=str(rng.choice(["single", "double"])),
-        height=float(height or rng.uniform(1.58, 1.94)),
-        speed=float(7.4 + 2.4 * level + rng.normal(0, 0.1)),
-        frequency=float(rng.uniform(3.9, 4.5)),
-        strides=int(rng.integers(6, 9)),
-        angles=(
-            (float(19.0 + 1.5 * turn[0]),)
-            if kind == "long"
-            else (float(15.2 + turn[0]), float(12.8 + turn[1]), float(18.6 + 1.2 * turn[2]))
-        ),
-        kept=(
-            (float(rng.uniform(0.9, 0.93)),)
-            if kind == "long"
-            else tuple(float(k) for k in rng.uniform([0.92, 0.89, 0.87], [0.95, 0.92, 0.9]))
-        ),
-        lean=float(rng.uniform(5, 12)),
-        lift=float(rng.uniform(0.92, 1.06)),
-    )
 
 
 @dataclass(frozen=True)
@@ -99,34 +46,6 @@ class JumpMotion:
     contacts: np.ndarray
     mass_centre: np.ndarray
     distances: tuple[float, ...]
-
-
-def plan(attempt: Attempt) -> list[Contact]:
-    """Ground contacts of the attempt, first stride to pit, not yet placed in time and space."""
-    a, contacts = attempt, []
-    side = a.foot if a.strides % 2 == 0 else other(a.foot)
-    for i in range(a.strides):
-        share = 0.93 + 0.07 * i / a.strides
-        low = 2.0 if i == a.strides - 1 else 0.0  # the last stride before the board sits low
-        contacts.append(Contact(
-            "run", "run-up", "run-up", (side,), a.speed * share, a.speed * (share + 0.01),
-            21 + 2 * low, -27 - 2 * low, reach_on=0.965 - 0.008 * low,
-        ))  # fmt: skip
-        side = other(side)
-    speed, long = a.speed, a.kind == "long"
-    labels = ("flight",) if long else ("hop", "step", "jump")
-    sides = (a.foot,) if long else (a.foot, a.foot, other(a.foot))
-    for i, (label, foot, angle, kept) in enumerate(zip(labels, sides, a.angles, a.kept, strict=True)):
-        contacts.append(Contact(
-            "take-off", "take-off" if i == 0 else label, label, (foot,), speed, speed * kept,
-            33 if long else (26, 27, 29)[i], -22 if long else -25, 0.975, 0.985, -14, 63,
-            rise=speed * kept * np.tan(np.radians(angle)),
-        ))  # fmt: skip
-        speed *= kept
-    contacts.append(Contact(
-        "pit", "landing", "landing", SIDES, speed, 0.0, 47, 0, reach_on=0.9, pitch_on=-40,
-    ))  # fmt: skip
-    return contacts
 
 
 def jump_motion(attempt: Attempt, rest: np.ndarray | None = None) -> JumpMotion:
@@ -239,8 +158,11 @@ class _Solver:
             else:
                 rise = c.rise
                 c.flight = (rise + np.sqrt(rise**2 + 2 * GRAVITY * (off[2] - nxt[2]))) / GRAVITY
-            cubic = CubicSpline([c.on, c.off], [[forward, on[2]], [forward + off[1] - on[1], off[2]]],
-                                bc_type=((1, [c.speed_on, sink]), (1, [c.speed_off, rise])))  # fmt: skip
+            cubic = CubicSpline(
+                [c.on, c.off],
+                [[forward, on[2]], [forward + off[1] - on[1], off[2]]],
+                bc_type=((1, [c.speed_on, sink]), (1, [c.speed_off, rise])),
+            )
             pieces.append(("stance", c.on, c.off, cubic))
             forward += off[1] - on[1]
             pieces.append(("air", c.off, c.off + c.flight, forward, c.speed_off, off[2], rise))
@@ -318,7 +240,9 @@ class _Solver:
         else:
             u = t / (c.off - c.on)
             late = (0.18, 2.0) if c.pitch_on < 0 else (0.25, 1.0)
-            roll = PchipInterpolator([0, late[0], 0.5, 0.75, 1], [c.pitch_on, late[1], 5, 26, c.pitch_off])
+            roll = PchipInterpolator(
+                [0, late[0], 0.5, 0.75, 1], [c.pitch_on, late[1], 5, 26, c.pitch_off]
+            )
             pitch = np.radians(roll(u))
             place = np.stack([np.full(len(t), out * 0.045), np.full(len(t), c.foot), 0 * t], 1)
         for _ in range(3):  # lift the heel where the ankle would have to bend beyond 32 degrees
@@ -349,27 +273,6 @@ class _Solver:
             replace(self.attempt), self.rotations, self.roots + shift, phases, self.planted,
             self.mass + shift, tuple(float(d) for d in np.diff(marks)),
         )  # fmt: skip
-
-
-def pose_trunk_and_arms(rotations: np.ndarray, ch: dict[str, np.ndarray]) -> None:
-    """Write pelvis, trunk, head and arms of the channels (radians) into rotations [T,21,3,3]."""
-    rx, ry, rz = (lambda a, k=k: rotation(k, a) for k in "xyz")
-    rotations[:, _J["pelvis"]] = rz(ch["yaw"]) @ rx(-ch["pitch"]) @ ry(ch["roll"])
-    rotations[:, _J["spine"]] = rx(-0.5 * ch["bend"]) @ rz(0.4 * ch["twist"]) @ ry(-0.6 * ch["roll"])
-    rotations[:, _J["chest"]] = rx(-0.5 * ch["bend"]) @ rz(0.6 * ch["twist"]) @ ry(-0.4 * ch["roll"])
-    # the head stays upright as far as the neck allows: half of the trunk's lean, at most 35 degrees
-    level = np.clip(0.6 * (ch["pitch"] + ch["bend"]), -0.5, 0.6)
-    turn = -0.5 * (ch["yaw"] + ch["twist"])
-    rotations[:, _J["neck"]] = rx(0.5 * level) @ rz(turn)
-    rotations[:, _J["head"]] = rx(0.5 * level) @ rz(0.5 * turn)
-    for side, out in (("left", 1), ("right", -1)):
-        flexion, apart = ch[f"{side}_flexion"], ch[f"{side}_abduction"]
-        raised = np.clip((flexion - np.radians(60)) / 4, 0, np.radians(28))
-        rotations[:, _J[f"{side}_collar"]] = ry(out * raised)
-        inward = np.radians(18) * np.cos(np.clip(flexion, -1.5, 1.5)) * out * -1
-        rotations[:, _J[f"{side}_shoulder"]] = rx(flexion) @ ry(out * apart) @ rz(inward)
-        rotations[:, _J[f"{side}_elbow"]] = rx(ch[f"{side}_elbow"])
-        rotations[:, _J[f"{side}_wrist"]] = rx(0.1 * ch[f"{side}_elbow"])
 
 
 def _swing(angles, times, first, last, keys, lean, out) -> None:

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
+from .body import JOINTS
+from .kinematics import rotation
+
 SIDES = ("left", "right")
+_J = {name: i for i, name in enumerate(JOINTS)}
 
 
 @dataclass
@@ -57,16 +62,21 @@ _DRIVE = [(0.25, -10, 75, -10), (0.55, 22, 112, 4), (0.80, 58, 102, 6), (1.0, 74
 # the free leg. They start from the take-off pose and end in the landing pose.
 _FLIGHT = {
     "hang": (
-        [(0.14, -24, 42, -22), (0.38, -16, 78, -14), (0.58, 4, 100, -4), (0.75, 48, 92, 4), (0.9, 76, 52, 8)],
-        [(0.14, 48, 70, 0), (0.32, 4, 66, -8), (0.46, -12, 82, -12), (0.6, 6, 100, -4), (0.76, 50, 92, 4), (0.9, 77, 52, 8)],
+        [(0.14, -24, 42, -22), (0.38, -16, 78, -14), (0.58, 4, 100, -4),
+         (0.75, 48, 92, 4), (0.9, 76, 52, 8)],
+        [(0.14, 48, 70, 0), (0.32, 4, 66, -8), (0.46, -12, 82, -12),
+         (0.6, 6, 100, -4), (0.76, 50, 92, 4), (0.9, 77, 52, 8)],
     ),
     "sail": (
-        [(0.14, -22, 45, -20), (0.32, 8, 85, -6), (0.5, 46, 86, 2), (0.72, 72, 60, 6), (0.88, 78, 38, 10)],
+        [(0.14, -22, 45, -20), (0.32, 8, 85, -6), (0.5, 46, 86, 2),
+         (0.72, 72, 60, 6), (0.88, 78, 38, 10)],
         [(0.15, 76, 80, 0), (0.4, 70, 72, 2), (0.7, 74, 58, 6), (0.88, 78, 36, 10)],
     ),
     "hitch-kick": (
-        [(0.12, -22, 55, -20), (0.27, 16, 108, -4), (0.44, 62, 82, 2), (0.62, 70, 34, 4), (0.86, 76, 24, 10)],
-        [(0.12, 58, 48, -4), (0.27, 6, 22, -10), (0.4, -16, 45, -14), (0.54, 6, 108, -6), (0.7, 52, 100, 2), (0.87, 77, 45, 8)],
+        [(0.12, -22, 55, -20), (0.27, 16, 108, -4), (0.44, 62, 82, 2),
+         (0.62, 70, 34, 4), (0.86, 76, 24, 10)],
+        [(0.12, 58, 48, -4), (0.27, 6, 22, -10), (0.4, -16, 45, -14),
+         (0.54, 6, 108, -6), (0.7, 52, 100, 2), (0.87, 77, 45, 8)],
     ),
 }  # fmt: skip
 # Hop: the leg that took off circles and lands again; the free leg swings back, to drive once more.
@@ -86,7 +96,7 @@ def swing_keys(
     """
     own = [c for c in contacts if side in c.sides]
     swings = []
-    for start, end in zip(own, own[1:], strict=False):
+    for start, end in pairwise(own):
         between = [c for c in contacts if start.off <= c.on and c.off <= end.on and c.kind != "run"]
         flights = [c for c in (start, *between) if c.kind == "take-off"]
         keys: list[tuple[float, float, float, float]] = []
@@ -224,3 +234,28 @@ def channel(keys: list[tuple[float, float]], times: np.ndarray, rate: float) -> 
     curve = PchipInterpolator(t[keep], np.array([k[1] for k in keys])[keep])
     values = curve(np.clip(times, t[keep][0], t[keep][-1]))
     return np.radians(gaussian_filter1d(values, 0.015 * rate, mode="nearest"))
+
+
+def pose_trunk_and_arms(rotations: np.ndarray, ch: dict[str, np.ndarray]) -> None:
+    """Write pelvis, trunk, head and arms of the channels (radians) into rotations [T,21,3,3]."""
+    rx, ry, rz = (lambda a, k=k: rotation(k, a) for k in "xyz")
+    rotations[:, _J["pelvis"]] = rz(ch["yaw"]) @ rx(-ch["pitch"]) @ ry(ch["roll"])
+    rotations[:, _J["spine"]] = (
+        rx(-0.5 * ch["bend"]) @ rz(0.4 * ch["twist"]) @ ry(-0.6 * ch["roll"])
+    )
+    rotations[:, _J["chest"]] = (
+        rx(-0.5 * ch["bend"]) @ rz(0.6 * ch["twist"]) @ ry(-0.4 * ch["roll"])
+    )
+    # the head stays upright as far as the neck allows: half of the trunk's lean, at most 35 degrees
+    level = np.clip(0.6 * (ch["pitch"] + ch["bend"]), -0.5, 0.6)
+    turn = -0.5 * (ch["yaw"] + ch["twist"])
+    rotations[:, _J["neck"]] = rx(0.5 * level) @ rz(turn)
+    rotations[:, _J["head"]] = rx(0.5 * level) @ rz(0.5 * turn)
+    for side, out in (("left", 1), ("right", -1)):
+        flexion, apart = ch[f"{side}_flexion"], ch[f"{side}_abduction"]
+        raised = np.clip((flexion - np.radians(60)) / 4, 0, np.radians(28))
+        rotations[:, _J[f"{side}_collar"]] = ry(out * raised)
+        inward = np.radians(18) * np.cos(np.clip(flexion, -1.5, 1.5)) * out * -1
+        rotations[:, _J[f"{side}_shoulder"]] = rx(flexion) @ ry(out * apart) @ rz(inward)
+        rotations[:, _J[f"{side}_elbow"]] = rx(ch[f"{side}_elbow"])
+        rotations[:, _J[f"{side}_wrist"]] = rx(0.1 * ch[f"{side}_elbow"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .jump_stands import banner_tile, stand_tile
 from .render import Camera, Light
 
 _TRACKS = np.array([
@@ -21,7 +22,6 @@ _TRACKS = np.array([
 _GRASS = np.array([(84, 128, 62), (104, 140, 72), (70, 108, 60), (128, 140, 80)]) / 255
 _FLOORS = np.array([(150, 152, 150), (70, 100, 140), (172, 150, 120), (96, 110, 100)]) / 255
 _SANDS = np.array([(214, 190, 146), (226, 208, 172), (190, 160, 116), (168, 148, 120)]) / 255
-_SKINS = np.array([(240, 200, 170), (214, 164, 128), (160, 110, 80), (100, 68, 50)]) / 255
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,10 @@ class Site:
 
 
 def draw_site(
-    rng: np.random.Generator, far: int, pit: tuple[float, float], boards: tuple[float, ...],
+    rng: np.random.Generator,
+    far: int,
+    pit: tuple[float, float],
+    boards: tuple[float, ...],
     density: float,
 ) -> Site:
     """Draw a site.
@@ -65,12 +68,18 @@ def draw_site(
     far: sign of x of the side that the camera looks at; pit: y of the sand's begin and end, boards:
     y of the take-off boards (metres); density: pixels a metre at the stands, which sets the
     resolution of their tile.
-    """  # fmt: skip
+    """
     indoor = rng.random() < 0.3
     light, level = _light(rng, indoor)
     wall = float(rng.uniform(7, 16) if indoor else rng.uniform(9, 34))
-    tint = lambda c, s=0.06: np.clip(c * rng.uniform(1 - 2 * s, 1 + 2 * s) + rng.normal(0, s / 2, 3), 0.03, 1)  # noqa: E731
-    pick = lambda table: tint(table[rng.integers(len(table))])  # noqa: E731
+
+    def tint(colour: np.ndarray, s: float = 0.06) -> np.ndarray:
+        brighter = colour * rng.uniform(1 - 2 * s, 1 + 2 * s)
+        return np.clip(brighter + rng.normal(0, s / 2, 3), 0.03, 1)
+
+    def pick(table: np.ndarray) -> np.ndarray:
+        return tint(table[rng.integers(len(table))])
+
     runway = pick(_TRACKS)
     density = float(np.clip(density, 6, 70))
     width, height = 48.0, float(rng.uniform(5, 14))
@@ -83,7 +92,9 @@ def draw_site(
         banner = banner_tile(rng, 36.0, 0.9, min(density * 1.5, 70))
     grain = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)).astype(np.float32), (0, 0), 0.8)
     grain = 1 + 0.05 * grain / grain.std() + 0.04 * _clouds(rng, 256)
-    sky_low = np.array([0.78, 0.84, 0.9]) if not indoor else tint(np.array([0.55, 0.55, 0.56]), 0.15)
+    sky_low = (
+        np.array([0.78, 0.84, 0.9]) if not indoor else tint(np.array([0.55, 0.55, 0.56]), 0.15)
+    )
     sky_high = (
         np.array([0.4, 0.58, 0.85]) * rng.uniform(0.8, 1.1) if rng.random() < 0.6
         else np.array([0.75, 0.77, 0.8])
@@ -96,7 +107,8 @@ def draw_site(
         rim=tint(rng.choice([0.9, 0.6, 0.15]) * np.ones(3)) * level,
         lines=np.full(3, rng.uniform(0.85, 0.98)) * level,
         apron_half=float(rng.uniform(0.8, 4.0)), lanes_from=float(rng.uniform(3.5, 7)),
-        lanes=int(rng.integers(0, 9)), boards=boards, pit=pit, pit_half=float(rng.uniform(1.4, 1.7)),
+        lanes=int(rng.integers(0, 9)), boards=boards, pit=pit,
+        pit_half=float(rng.uniform(1.4, 1.7)),
         far=far, wall=wall, ends=(-float(rng.uniform(48, 90)), pit[1] + float(rng.uniform(10, 40))),
         tile=tile * level, tile_height=height, tile_width=width,
         banner=None if banner is None else banner * level,
@@ -114,8 +126,11 @@ def _light(rng: np.random.Generator, indoor: bool) -> tuple[Light, float]:
         height, turn = rng.uniform(0.4, 1.2), rng.uniform(0, 2 * np.pi)
         direction = np.array([np.cos(turn), np.sin(turn), np.tan(height)])
         cloudy = rng.random() < 0.4
-        sun, sky = (rng.uniform(0.05, 0.35), rng.uniform(0.6, 0.8)) if cloudy else (
-            rng.uniform(0.7, 1.1), rng.uniform(0.25, 0.45))
+        sun, sky = (
+            (rng.uniform(0.05, 0.35), rng.uniform(0.6, 0.8))
+            if cloudy
+            else (rng.uniform(0.7, 1.1), rng.uniform(0.25, 0.45))
+        )
         warm = rng.uniform(-0.02, 0.14)
     direction /= np.linalg.norm(direction)
     tone = np.array([1 + warm, 1.0, 1 - warm])
@@ -131,109 +146,16 @@ def _clouds(rng: np.random.Generator, n: int) -> np.ndarray:
     return out / out.std()
 
 
-def banner_tile(rng: np.random.Generator, width: float, height: float, density: float) -> np.ndarray:
-    """Advertising boards [h,w,3]: panels of 3 to 6 m with letters and signs nobody can read."""
-    h, w = max(int(height * density), 4), int(width * density)
-    tile = np.zeros((h, w, 3), np.float32)
-    at = 0
-    while at < w:
-        end = min(at + int(rng.uniform(3, 6) * density), w)
-        ground, ink = _strong(rng), _strong(rng)
-        tile[:, at:end] = ground
-        x = at + 0.3 * density
-        while x < end - 0.6 * density and rng.random() < 0.93:
-            letter = rng.uniform(0.25, 0.5) * density
-            low, high = rng.uniform(0.1, 0.25) * h, rng.uniform(0.7, 0.9) * h
-            a, b = (int(x), int(low)), (int(x + letter * 0.7), int(high))
-            thick = max(1, int(0.09 * density))
-            kind = rng.integers(4)
-            if kind == 0:
-                cv2.rectangle(tile, a, b, ink.tolist(), thick, cv2.LINE_AA)
-            elif kind == 1:
-                cv2.ellipse(tile, ((a[0] + b[0]) // 2, (a[1] + b[1]) // 2),
-                            (max(1, (b[0] - a[0]) // 2), max(1, (b[1] - a[1]) // 2)), 0, 0, 360,
-                            ink.tolist(), thick, cv2.LINE_AA)
-            elif kind == 2:
-                cv2.line(tile, a, b, ink.tolist(), thick, cv2.LINE_AA)
-                cv2.line(tile, (b[0], a[1]), (a[0], b[1]), ink.tolist(), thick, cv2.LINE_AA)
-            else:
-                cv2.rectangle(tile, a, (a[0] + thick, b[1]), ink.tolist(), -1)
-            x += letter
-        at = end
-    return tile
-
-
-def _strong(rng: np.random.Generator) -> np.ndarray:
-    kind = rng.random()
-    if kind < 0.4:
-        return np.full(3, rng.choice([0.06, 0.9, 0.95, 0.5]))
-    hsv = np.uint8([[[rng.integers(180), rng.integers(120, 255), rng.integers(80, 250)]]])
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] / 255.0
-
-
-def stand_tile(
-    rng: np.random.Generator, width: float, height: float, density: float, indoor: bool
-) -> np.ndarray:
-    """A wall [h,w,3]: boards, then rows of seats with spectators, or trees, a fence or a bare wall."""
-    h, w = int(height * density), int(width * density)
-    kind = str(rng.choice(["crowd", "sparse", "plain"], p=[0.55, 0.25, 0.2]))
-    seat = _strong(rng) * 0.7
-    tile = np.empty((h, w, 3), np.float32)
-    tile[:] = seat if kind != "plain" else rng.uniform(0.3, 0.8) * np.ones(3)
-    tile *= (0.75 + 0.25 * np.linspace(0, 1, h, dtype=np.float32))[:, None, None]
-    d = density
-    low = rng.uniform(0.9, 1.6)  # metres of wall below the first row
-    if kind == "plain":
-        if indoor:
-            for x in np.arange(0, width, rng.uniform(1.5, 5)):
-                cv2.line(tile, (int(x * d), 0), (int(x * d), h), (tile[0, 0] * 0.75).tolist(),
-                         max(1, int(0.1 * d)))
-        else:  # trees and bushes
-            tile[:] = np.array([0.62, 0.70, 0.72])
-            for _ in range(220):
-                z = abs(rng.normal(0, 0.35)) * height
-                cv2.circle(tile, (int(rng.uniform(0, width) * d), int(h - z * d)),
-                           int(rng.uniform(0.4, 1.6) * d),
-                           (np.array([0.2, 0.32, 0.16]) * rng.uniform(0.5, 1.5)).tolist(), -1, cv2.LINE_AA)
-    else:
-        share = rng.uniform(0.6, 0.97) if kind == "crowd" else rng.uniform(0.08, 0.35)
-        rows = np.arange(low + 0.2, height - 0.6, rng.uniform(0.6, 0.85))
-        for z in rows[::-1]:
-            cv2.line(tile, (0, int(h - z * d)), (w, int(h - z * d)), (seat * 0.6).tolist(),
-                     max(1, int(0.12 * d)))
-            for x in np.arange(0.3, width, 0.55) + rng.normal(0, 0.07, len(np.arange(0.3, width, 0.55))):
-                if rng.random() < share:
-                    _spectator(tile, rng, x * d, h - z * d, d)
-    if rng.random() < 0.75:
-        boards = banner_tile(rng, width, min(1.0, low), d)
-        tile[h - len(boards):, :boards.shape[1]] = boards[:, :w]
-    return np.clip(tile, 0, 1)
-
-
-def _spectator(tile: np.ndarray, rng: np.random.Generator, x: float, y: float, d: float) -> None:
-    """One seated person as blobs: trunk, perhaps raised arms, head, hair. x, y pixels; d px/m."""
-    shirt, skin = _strong(rng) * rng.uniform(0.6, 1), _SKINS[rng.integers(4)]
-    s = 4  # 1/16 pixels
-    point = lambda u, v: (int((x + u * d) * 16), int((y - v * d) * 16))  # noqa: E731
-    axes = lambda a, b: (max(8, int(a * d * 16)), max(8, int(b * d * 16)))  # noqa: E731
-    cv2.ellipse(tile, point(0, 0.28), axes(0.21, 0.33), 0, 0, 360, shirt.tolist(), -1, cv2.LINE_AA, s)
-    if rng.random() < 0.12:
-        for side in (-1, 1):
-            cv2.line(tile, point(0.16 * side, 0.5), point(0.3 * side, 0.95), skin.tolist(),
-                     max(1, int(0.09 * d)), cv2.LINE_AA, s)
-    hair = rng.choice([0.08, 0.2, 0.45]) * np.array([1, 0.85, 0.7])
-    cv2.ellipse(tile, point(0, 0.74), axes(0.11, 0.14), 0, 0, 360, hair.tolist(), -1, cv2.LINE_AA, s)
-    cv2.ellipse(tile, point(0, 0.70), axes(0.09, 0.115), 0, 0, 360, skin.tolist(), -1, cv2.LINE_AA, s)
-
-
 def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """What the camera sees of the site: colours [H,W,3] float32 and the mask [H,W] of the ground."""
+    """What the camera sees of the site: colours [H,W,3] float32, mask [H,W] of the ground."""
     h, w = camera.height, camera.width
     xs, ys = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
     rays = camera.rays(np.stack([xs, ys], -1).reshape(-1, 2)).astype(np.float32)
     origin = camera.position.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        side = np.where(rays[:, 0] * site.far > 0, site.wall * site.far, -site.far * (abs(origin[0]) + 12))
+        side = np.where(
+            rays[:, 0] * site.far > 0, site.wall * site.far, -site.far * (abs(origin[0]) + 12)
+        )
         to_side = (side - origin[0]) / rays[:, 0]
         end = np.where(rays[:, 1] > 0, site.ends[1], site.ends[0])
         to_end = (end - origin[1]) / rays[:, 1]
@@ -287,13 +209,15 @@ def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Colours [n,3] of the ground at points [n,3]; pixel [n]: metres a pixel spans across the ray."""
+    """Colours [n,3] of the ground at points [n,3]; pixel [n]: metres that a pixel spans."""
     x, y = at[:, 0], at[:, 1]
     deep = np.minimum(pixel / np.maximum(slope, 0.02), 3.0)  # along the line of sight, mostly x
 
     def within(value, low, high, soft):
         soft = np.maximum(soft, 0.01)
-        return np.clip((value - low) / soft + 0.5, 0, 1) * np.clip((high - value) / soft + 0.5, 0, 1)
+        return np.clip((value - low) / soft + 0.5, 0, 1) * np.clip(
+            (high - value) / soft + 0.5, 0, 1
+        )
 
     out = np.tile(site.field.astype(np.float32), (len(x), 1))
     if not site.indoor:
@@ -308,23 +232,37 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
         lay(site.lane, within(beyond, site.lanes_from, site.lanes_from + 1.22 * site.lanes, deep))
         phase = (beyond - site.lanes_from + 0.61) % 1.22 - 0.61
         on = within(beyond, site.lanes_from - 0.1, site.lanes_from + 1.22 * site.lanes + 0.1, 0.01)
-        lay(site.lines, np.clip(0.05 / np.maximum(deep, 0.05), 0, 1) * on
-            * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep))
-    lay(site.apron, within(x, -site.apron_half, site.apron_half, deep)
-        * within(y, -60, site.pit[1] + 1.0, pixel))
+        lay(
+            site.lines,
+            np.clip(0.05 / np.maximum(deep, 0.05), 0, 1)
+            * on
+            * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep),
+        )
+    lay(
+        site.apron,
+        within(x, -site.apron_half, site.apron_half, deep)
+        * within(y, -60, site.pit[1] + 1.0, pixel),
+    )
     runway = within(y, -50, site.pit[0] + 0.02, pixel)
     lay(site.runway, within(x, -0.61, 0.61, deep) * runway)
     for edge in (-0.635, 0.635):
-        lay(site.lines, within(x, edge - 0.025, edge + 0.025, deep) * runway
-            * np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1))
+        lay(
+            site.lines,
+            within(x, edge - 0.025, edge + 0.025, deep)
+            * runway
+            * np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1),
+        )
     for board in site.boards:
         across = within(x, -0.61, 0.61, deep)
         lay(np.full(3, 0.93), across * within(y, board - 0.2, board, pixel))
         lay(np.array([0.35, 0.5, 0.3]), across * within(y, board, board + 0.1, pixel))
     rim = 0.08
     begin, end = site.pit
-    lay(site.rim, within(x, -site.pit_half - rim, site.pit_half + rim, deep)
-        * within(y, begin - rim, end + rim, pixel))
+    lay(
+        site.rim,
+        within(x, -site.pit_half - rim, site.pit_half + rim, deep)
+        * within(y, begin - rim, end + rim, pixel),
+    )
     sand = within(x, -site.pit_half, site.pit_half, deep) * within(y, begin, end, pixel)
     fine, slow = ((at[:, :2] * scale).astype(int) % 256 for scale in (40, 6))
     grain, coarse = site.grain[fine[:, 0], fine[:, 1]], site.grain[slow[:, 0], slow[:, 1]]

@@ -103,7 +103,7 @@ def leg_angles(
     c = (square - thigh @ thigh - shank @ shank) / 2 - thigh[0] * shank[0]
     knee = np.arctan2(b, a) + np.arccos(np.clip(c / np.hypot(a, b), -1, 1))
     bent = thigh + rotation("x", -knee) @ shank
-    # R_x(flexion) gives the forward component in two ways, R_y(turn) the rest; the small turn is ours.
+    # R_x(flexion) gives the forward component in two ways, R_y(turn) the rest: the smaller turn.
     wanted = np.arccos(np.clip(reach[:, 1] / np.hypot(bent[:, 1], bent[:, 2]), -1, 1))
     flexions = np.stack([wanted, -wanted]) - np.arctan2(bent[:, 2], bent[:, 1])
     down = np.sin(flexions) * bent[:, 1] + np.cos(flexions) * bent[:, 2]
