@@ -10,6 +10,7 @@ from .figures import (
     training_curves,
 )
 from .poses import before_and_after, best_to_worst, overview
+from .realism import realism
 from .results import (
     draws,
     gap_rows,
@@ -25,7 +26,7 @@ from .viewer import pose_viewer
 __all__ = [
     "audit_rows", "audit_table", "before_and_after", "best_to_worst", "draws", "gap_rows",
     "heatmap_grid", "kept_labels", "keypoint_bars", "load_tests", "overview", "pck_curve_table",
-    "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics", "save_test",
+    "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics", "realism", "save_test",
     "scatter_of_views", "show_rows", "sports_table1", "spread_against_error", "training_curves",
     "write_table",
 ]  # fmt: skip

@@ -1,0 +1,88 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from fewpose import metrics, report
+from fewpose.methods.pseudo_labels import Candidates
+from fewpose.report.figures import LEFT, MIDDLE, RIGHT, side_colour
+from fewpose.report.poses import frame_scores
+from fewpose.report.realism import crop_maps, person_boxes
+from fewpose.skeleton import COCO
+from fewpose.training import History
+from tiny import DOTS, TinyNet, dots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_sides_have_their_colours():
+    wrist, elbow = COCO.index("left_wrist"), COCO.index("left_elbow")
+    assert side_colour(COCO, wrist, elbow) == LEFT
+    assert side_colour(COCO, COCO.index("right_hip")) == RIGHT
+    assert side_colour(COCO, COCO.index("left_hip"), COCO.index("right_hip")) == MIDDLE
+    assert side_colour(COCO, COCO.index("nose")) == MIDDLE
+
+
+def test_grid_has_a_picture_a_frame_and_draws_only_what_is_labelled():
+    data = dots(5)
+    poses = data.poses.clone()
+    poses[0, :3, 2] = 0
+    fig = report.pose_grid(data.frames, poses, DOTS, titles=list("abcde"), columns=3)
+    assert [len(ax.images) for ax in fig.axes] == [1, 1, 1, 1, 1, 0]
+    assert len(fig.axes[0].lines) == 1 and len(fig.axes[1].lines) == 6
+
+
+def test_empty_grid_is_no_error():
+    report.pose_grid(dots(2).frames[:0])
+
+
+def test_frame_scores_by_hand():
+    distances = torch.tensor([[0.0, 1.0, torch.nan, torch.nan], [torch.nan] * 4])
+    scores = frame_scores(distances)
+    assert scores[0] == 50 and scores[1].isnan()
+
+
+def test_every_picture_of_the_method_can_be_drawn():
+    data, model = dots(10), TinyNet()
+    distances = metrics.normalised_distances(data.poses + 1, data.poses, DOTS)
+    candidates = Candidates(data.poses, torch.rand(10, 4), data.poses.repeat(3, 1, 1, 1))
+    keep = torch.rand(10, 4) < 0.5
+    report.best_to_worst(model, data, distances, n=4)
+    report.before_and_after(model, model, data, distances, distances.flip(0), n=4)
+    report.scatter_of_views(data, candidates, n=3)
+    report.kept_labels(data, candidates, keep, data.poses, n=3)
+    report.spread_against_error(candidates.spread, torch.rand(10, 4), keep)
+    report.training_curves({"a": History([1.0, 0.5], [(1, 10.0), (2, 20.0)], 2, 20.0)})
+    report.keypoint_bars({"a": [distances]}, DOTS)
+    report.heatmap_grid(data.frames[0], torch.rand(4, 8, 8), list(DOTS.keypoints))
+
+
+def test_audit_separates_kept_from_dropped():
+    data = dots(10)
+    base = data.poses.clone()
+    keep = torch.ones(10, 4, dtype=bool)
+    keep[5:] = False
+    base[5:, :, 0] += 30  # what is dropped is wrong
+    rows = report.audit_rows(Candidates(base, base[..., 0], base[None]), keep, data, 1)
+    table = report.audit_table(rows)
+    assert table.loc[(1, "kept"), "all"] == 100 and table.loc[(1, "dropped"), "all"] == 0
+    assert table.loc[(1, "kept"), "number"] == 20
+
+
+def test_boxes_and_crops_by_hand():
+    poses = torch.zeros(1, 3, 3)
+    poses[0, :, :2] = torch.tensor([[10.0, 20.0], [40.0, 60.0], [500.0, 500.0]])
+    poses[0, :2, 2] = 2
+    box = person_boxes(poses)
+    assert box.tolist() == [[10, 20, 40, 60]]
+    # 30 x 40 widened to 37.5 x 50 is just 3:4, so it fills 192 x 256
+    corners = torch.tensor([[25 - 18.75, 40 - 25.0]])
+    mapped = crop_maps(box)[0, :, :2] @ corners[0] + crop_maps(box)[0, :, 2]
+    assert torch.allclose(mapped, torch.tensor([-0.5, -0.5]), atol=1e-3)
