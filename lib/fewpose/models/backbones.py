@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fewpose.models.higher_hrnet import check_keypoints
+from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
 
 
 class TimmPose(nn.Module):
@@ -61,7 +61,7 @@ class TimmPose(nn.Module):
             layers += [deconvolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True), self.dropout]
             width = channels
         self.deconvolutions = nn.Sequential(*layers)
-        self.final_layer = _final(width, keypoints)
+        self.final_layer = heat_map_layer(width, keypoints)
         self.set_dropout(dropout)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -81,7 +81,7 @@ class TimmPose(nn.Module):
         """Replace the last layer by an untrained one for other keypoints."""
         check_keypoints(keypoints)
         old = self.final_layer.weight
-        self.final_layer = _final(old.shape[1], keypoints).to(old.device, old.dtype)
+        self.final_layer = heat_map_layer(old.shape[1], keypoints).to(old.device, old.dtype)
         self.keypoints = keypoints
 
     @property
@@ -129,10 +129,3 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not isinstance(given, dict):
         raise ValueError(f"{path} holds no state dict but a {type(given).__name__}.")
     return {name: value for name, value in given.items() if isinstance(value, Tensor)}
-
-
-def _final(channels: int, keypoints: int) -> nn.Conv2d:
-    layer = nn.Conv2d(channels, keypoints, 1)
-    nn.init.normal_(layer.weight, std=0.001)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -204,12 +204,15 @@ def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
 
 
 def _heads(width: int, maps: int, keypoints: int) -> nn.ModuleList:
-    """The two 1x1 heads, near zero: a heat map is background almost everywhere."""
-    heads = nn.ModuleList([nn.Conv2d(width, maps, 1), nn.Conv2d(width, keypoints, 1)])
-    for head in heads:
-        nn.init.normal_(head.weight, std=0.001)
-        nn.init.zeros_(head.bias)
-    return heads
+    return nn.ModuleList([heat_map_layer(width, maps), heat_map_layer(width, keypoints)])
+
+
+def heat_map_layer(channels: int, maps: int) -> nn.Conv2d:
+    """A 1x1 convolution that starts near zero: a heat map is background almost everywhere."""
+    layer = nn.Conv2d(channels, maps, kernel_size=1)
+    nn.init.normal_(layer.weight, std=0.001)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _initialise(part: nn.Module) -> None:

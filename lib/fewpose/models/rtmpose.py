@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fewpose.models.higher_hrnet import check_keypoints
+from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
 from fewpose.models.weights import find_rtmpose_s
 
@@ -27,7 +27,8 @@ class RTMPose(nn.Module):
     convolutions: it trains well with a tenth of the head's learning rate.
 
     The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor
-    stored for the backward pass.
+    stored for the backward pass. On two cores at 256x192 it trains 29, 33, 40, 50, 63 or 81 images
+    a second with 0 to 5 parts frozen, and predicts 105.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class RTMPose(nn.Module):
             for c, d in pairwise(channels)
         )
         self.dropout = nn.Dropout2d(0.0)
-        self.final_layer = _final(channels[-1], keypoints)
+        self.final_layer = heat_map_layer(channels[-1], keypoints)
         self.freeze(frozen)
         self.set_dropout(dropout)
 
@@ -101,7 +102,7 @@ class RTMPose(nn.Module):
         """Replace the last layer by an untrained one for other keypoints."""
         check_keypoints(keypoints)
         old = self.final_layer.weight
-        self.final_layer = _final(old.shape[1], keypoints).to(old.device, old.dtype)
+        self.final_layer = heat_map_layer(old.shape[1], keypoints).to(old.device, old.dtype)
         self.keypoints = keypoints
 
     @property
@@ -167,10 +168,3 @@ def _channels(file: OnnxFile, tensor: str) -> int:
 def _whole(path: str) -> OnnxGraph:
     file = read_onnx(path)
     return OnnxGraph(file, file.inputs, file.outputs).eval().requires_grad_(False)
-
-
-def _final(channels: int, keypoints: int) -> nn.Conv2d:
-    layer = nn.Conv2d(channels, keypoints, 1)
-    nn.init.normal_(layer.weight, std=0.001)
-    nn.init.zeros_(layer.bias)
-    return layer
