@@ -25,7 +25,7 @@ _STILLS = 25  # frames a video by default
 def count_videos(frames: int, videos: int | None) -> int:
     """How many videos a world of so many frames has; ValueError for fewer than three."""
     if videos is None:
-        videos = max(6, round(frames / _STILLS))
+        videos = min(max(6, round(frames / _STILLS)), frames)
     if not 3 <= videos <= frames:
         raise ValueError(
             f"world jump: {frames} frames of {videos} videos; ask for three videos at least "
