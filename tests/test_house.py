@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 import tomllib
 
 import pytest
@@ -70,7 +69,7 @@ def test_files_stay_small():
 
 @pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks yet")
 def test_notebooks_are_stripped():
-    found = tool("nbstripout", "--verify", *NOTEBOOKS)
+    found = tool("nbstripout", "--keep-id", "--verify", *NOTEBOOKS)
     assert found.returncode == 0, f"run `make strip`: {found.stdout}{found.stderr}"
 
 
@@ -221,10 +220,11 @@ def test_nothing_is_pinned_twice():
 
 
 def test_help_is_quick_and_lists_the_commands():
-    started = time.monotonic()
-    found = tool("fewpose", "--help")
-    assert found.returncode == 0
-    assert time.monotonic() - started < 2  # a tenth of a second on an idle machine
+    # Quick on a busy machine too, that is: nothing heavy is imported.
+    code = "import sys; from fewpose.__main__ import parser; parser().print_help(); "
+    code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
     for command in ("reproduce", "world", "weights", "lab", "test", "strip"):
         assert command in found.stdout
 

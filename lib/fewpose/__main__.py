@@ -46,7 +46,7 @@ def test(args: argparse.Namespace) -> int:
     notebooks = [name for name in notebooks if ".ipynb_checkpoints" not in name]
     steps = [("ruff", "check", ".")]
     if notebooks:
-        steps.append(("nbstripout", "--verify", *notebooks))
+        steps.append(("nbstripout", "--keep-id", "--verify", *notebooks))
     steps.append(("pytest", "--nbval-lax", "--nbval-current-env", "tests", "notebooks"))
     for step in steps:
         print("·", " ".join(step[:3]), flush=True)
@@ -56,8 +56,8 @@ def test(args: argparse.Namespace) -> int:
 
 
 def strip(args: argparse.Namespace) -> int:
-    folder = repo_root() / "notebooks"
-    return _tool("nbstripout", *(str(path) for path in sorted(folder.rglob("*.ipynb"))))
+    notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
+    return _tool("nbstripout", "--keep-id", *notebooks)
 
 
 def _tool(module: str, *arguments: str) -> int:
