@@ -1,7 +1,12 @@
 import torch
 
 from fewpose.augment import (
-    Augmentation, base_view, flipped_view, jitter_colour, normalise, random_view,
+    Augmentation,
+    base_view,
+    flipped_view,
+    jitter_colour,
+    normalise,
+    random_view,
 )
 from fewpose.heatmaps import decode, gaussian_targets
 from fewpose.skeleton import JUMP

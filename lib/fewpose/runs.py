@@ -88,6 +88,10 @@ class Run:
         """Folder of the rendered worlds, `outputs/worlds`, shared by all runs."""
         return repo_root() / "outputs" / "worlds"
 
+    def path(self, text: str) -> str:
+        """A path given as a parameter: relative ones start at the house; "" (not given) stays."""
+        return str(repo_root() / text) if text else ""
+
     def checkpoint(self, name: str) -> Path:
         """Path `checkpoints/<name>`; what lies there after a kill is of this very fingerprint."""
         folder = self.folder / "checkpoints"

@@ -96,6 +96,8 @@ def test_tests_on_other_frames_are_refused(tmp_path):
 
 
 def test_metrics_of_finished_runs_only(tmp_path):
+    with pytest.raises(ValueError, match="no metrics of a finished run"):
+        read_metrics(tmp_path, COLUMNS)
     for name, finished in (("a", True), ("b", False)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.csv").write_text(

@@ -110,6 +110,8 @@ class RTMPose(nn.Module):
         """All that stands on the backbone: the beginnings of those parameters' names."""
         return ("laterals.", "deconvolutions.", "final_layer.")
 
+    # What `02_pretraining` trains on the everyday world and the package ships.
+    decoder = ("laterals.", "deconvolutions.")
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
 

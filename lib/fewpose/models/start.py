@@ -7,14 +7,25 @@ from torch import nn
 
 from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
-from fewpose.models.weights import load_weights, shipped
+from fewpose.models.weights import load_part, load_weights, shipped
 
 NETWORKS = ("narrow", "w32", "rtmpose_s")
 
+# RTMPose-s has learned photographs from millions of labels and its batch norm is folded: with few
+# labels its early parts only lose by further training. The last of its five parts learns, slowly.
+FROZEN = 4
+
 
 def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
-    """An untrained network: "narrow" or "w32" HigherHRNet; its start is drawn from `seed`."""
+    """A network to pretrain: "narrow" or "w32" HigherHRNet, or an untrained decoder on "rtmpose_s".
+
+    What is untrained is drawn from `seed`.
+    """
     torch.manual_seed(seed)
+    if network == "rtmpose_s":
+        from fewpose.models.rtmpose import PARTS, rtmpose_s
+
+        return rtmpose_s(keypoints, frozen=PARTS)
     if network == "narrow":
         return narrow_higher_hrnet(keypoints)
     if network == "w32":
@@ -25,7 +36,8 @@ def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
 def pretrained(network: str, keypoints: int, weights: str = "", seed: int = 0) -> nn.Module:
     """A pretrained backbone under an untrained head for `keypoints` (Ludwig et al. section 4.2).
 
-    weights: a file; empty takes the shipped ones ("narrow") or fetches them once ("rtmpose_s").
+    weights: a file; empty takes the shipped ones ("narrow") or fetches them once ("rtmpose_s",
+    whose decoder is shipped).
     "w32" reads an official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`.
     The head is drawn from `seed`. ValueError if the weights are absent or do not fit.
     """
@@ -33,7 +45,9 @@ def pretrained(network: str, keypoints: int, weights: str = "", seed: int = 0) -
         from fewpose.models.rtmpose import rtmpose_s
 
         torch.manual_seed(seed)
-        return rtmpose_s(keypoints, weights or None)
+        model = rtmpose_s(keypoints, weights or None, frozen=FROZEN)
+        load_part(model, shipped("everyday_rtmpose_s"))
+        return model
     model = build(network, keypoints, seed)
     if network == "w32" and not weights:
         raise ValueError(

@@ -85,14 +85,17 @@ def take(model: nn.Module, given: Mapping[str, Tensor], backbone_only: bool = Fa
 
 
 def save_weights(
-    model: nn.Module, path: str | Path, meta: dict | None = None, half: bool = False
+    model: nn.Module, path: str | Path, meta: dict | None = None, half: bool = False,
+    parts: tuple[str, ...] = ("",),
 ) -> Path:
     """Write the model's weights and ``meta`` (JSON types) to a safetensors file, atomically.
 
-    ``half`` stores floating-point numbers in 16 bits. The description also holds the model's
-    class, ``config`` and number of keypoints.
+    ``half`` stores floating-point numbers in 16 bits. ``parts`` keeps only the tensors whose names
+    begin so, to be read by `load_part`. The description also holds the model's class, ``config``
+    and number of keypoints.
     """
-    tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    state = model.state_dict().items()
+    tensors = {name: value.detach().cpu() for name, value in state if name.startswith(parts)}
     if half:
         tensors = {name: _halved(value) for name, value in tensors.items()}
     about = {
@@ -153,6 +156,24 @@ def load_weights(
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{path} holds numbers that are not finite in '{name}'.")
     return take(model, given, backbone_only)
+
+
+def load_part(model: nn.Module, path: str | Path) -> LoadReport:
+    """Load a file that holds a part of the model (see `save_weights`) and report what was taken.
+
+    Raises ValueError naming the file if it is absent, damaged, of another model, or if one of its
+    tensors does not fit; the model is then unchanged.
+    """
+    about, given = _read(Path(path))
+    if about.get("model") != type(model).__name__:
+        raise ValueError(
+            f"{path} holds a part of a {about.get('model')}, the model is a {type(model).__name__}."
+        )
+    own = model.state_dict()
+    for name, value in given.items():
+        if name not in own or own[name].shape != value.shape:
+            raise ValueError(f"{path} does not fit the model at '{name}'.")
+    return take(model, given)
 
 
 def shipped(name: str) -> Path:

@@ -164,4 +164,6 @@ def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """The metrics.csv of all finished runs below `root`, one under the other."""
     paths = [f / "metrics.csv" for f in finished_folders(root)]
     tables = [t for t in (pd.read_csv(p) for p in paths if p.exists()) if len(t)]
+    if not tables:
+        raise ValueError(f"{root} holds no metrics of a finished run: run some first")
     return pd.concat(tables, ignore_index=True)[list(columns)]
