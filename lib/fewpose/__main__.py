@@ -36,6 +36,13 @@ def weights(args: argparse.Namespace) -> int:
     return 0
 
 
+def keep(args: argparse.Namespace) -> int:
+    from .reference import keep_reference
+
+    print(keep_reference(args.profile, args.name or args.profile))
+    return 0
+
+
 def lab(args: argparse.Namespace) -> int:
     return _tool("jupyter", "lab", "notebooks")
 
@@ -87,6 +94,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
     command.add_argument("weights", choices=("rtmpose_s",))
     command.set_defaults(call=weights)
+
+    command = commands.add_parser("keep", help="put a finished profile into outputs/reference")
+    command.add_argument("profile")
+    command.add_argument("--name", help="its name there (default: that of the profile)")
+    command.set_defaults(call=keep)
 
     for name, call, text in (
         ("lab", lab, "open JupyterLab on the notebooks"),

@@ -91,5 +91,7 @@ def resample(n: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def gap_closed(ours: float, few: float, full: float) -> float:
-    """Share in % of the gap between supervised training on the few and on all labels."""
-    return 100 * (ours - few) / (full - few)
+    """Share in % of the gap between supervised training on the few and on all; NaN without gap."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = 100 * np.subtract(ours, few) / np.subtract(full, few)
+    return np.where(np.isfinite(share), share, np.nan)[()]

@@ -43,8 +43,8 @@ COLUMNS = (
     "value", "ci_low", "ci_high", "n", "device", "seconds",
 )
 METHODS = (
-    "supervised", "pseudo_labels", "mean_teacher", "teacher", "student", "student_fixed",
-    "student_all", "single_hard", "single_soft", "single_both",
+    "supervised", "supervised_narrow", "pseudo_labels", "mean_teacher", "teacher", "student",
+    "student_fixed", "student_all", "single_hard", "single_soft", "single_both",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (

@@ -20,13 +20,13 @@ from .results import (
     save_test,
     show_rows,
 )
-from .tables import sports_table1, write_table
+from .tables import network_table, sports_table1, write_table
 from .viewer import pose_viewer
 
 __all__ = [
     "audit_rows", "audit_table", "before_and_after", "best_to_worst", "draws", "gap_rows",
-    "heatmap_grid", "kept_labels", "keypoint_bars", "load_tests", "overview", "pck_curve_table",
-    "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics", "realism", "save_test",
-    "scatter_of_views", "show_rows", "sports_table1", "spread_against_error", "training_curves",
-    "write_table",
+    "heatmap_grid", "kept_labels", "keypoint_bars", "load_tests", "network_table", "overview",
+    "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics",
+    "realism", "save_test", "scatter_of_views", "show_rows", "sports_table1",
+    "spread_against_error", "training_curves", "write_table",
 ]  # fmt: skip

@@ -145,7 +145,8 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
     few, few_samples = mean_pck(few_sets, video, at)
     full, full_samples = mean_pck(full_sets, video, at)
     rows = []
-    others = {(e["method"], e["iteration"]) for e in found if e["method"] != "supervised"}
+    others = {(e["method"], e["iteration"]) for e in found}
+    others = {(m, i) for m, i in others if not m.startswith("supervised")}
     for method, iteration in sorted(others):
         sets = draws(found, method, labels, iteration)
         if not sets:

@@ -50,6 +50,18 @@ def sports_table1(found: list[dict], at: float = 0.1) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def network_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
+    """Supervised training with other networks beside the table's own, PCK with intervals."""
+    rows = []
+    for method in sorted({e["method"] for e in found if e["method"].startswith("supervised")}):
+        for labels in sorted({e["labels"] for e in found if e["method"] == method}):
+            value, samples = mean_pck(draws(found, method, labels), found[0]["video"], at)
+            low, high = interval(samples)
+            rows.append({"method": method.replace("_", " "), "labels": labels, "PCK": value,
+                         "low": low, "high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
     """Save a table as `<name>.csv` and `<name>.md`."""
     table.to_csv(folder / f"{name}.csv", index=False)

@@ -75,7 +75,7 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
     # the middle of an upright athlete is near the pelvis, of a crouching one above it
     z = 0.53 * height + follow * (z - 0.52 * height) + 0.05
     aim = np.stack([wander(0.03, 0.3), y + wander(0.09, 0.25), z + wander(0.06, 0.25)], 1)
-    share = rng.uniform(0.55, 0.76)  # of the frame's height that the upright athlete fills
+    share = rng.uniform(0.7, 0.92)  # of the frame's height that the upright athlete fills
     away = np.linalg.norm(aim - position, axis=1)
     zoom = share * gaussian_filter1d(away, 0.15 * RATE) / height * (1 + wander(0.05, 0.4))
     return Operator(position, aim, zoom, float(rng.normal(0, 0.025)))

@@ -17,7 +17,7 @@ from .body import rig
 from .jump_film import draw_video, pick_frames, shoot
 from .jump_motion import RATE
 
-VERSION = 1
+VERSION = 2
 _RATIO = np.array([122, 18, 46]) / 186  # videos for training, validation and test in the paper
 _STILLS = 25  # frames a video by default
 
