@@ -53,7 +53,8 @@ def generate(
             for _ in range(augmentations)
         ]
         images = torch.cat([view.images(frames) for view in views])
-        predictions = predict(model, images).split(n)
+        # one view after the other: a batch of all of them falls out of a CPU's cache
+        predictions = [predict(model, part) for part in images.split(n)]
         home = [view.undo_poses(p) for view, p in zip(views, predictions, strict=True)]
         base = home[0]
         seen = [inside(view.poses(base), height, width) for view in views[1:]]
