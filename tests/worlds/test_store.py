@@ -71,7 +71,8 @@ def test_an_unfinished_world_is_refused_and_a_killed_worker_reported(tmp_path):
         store.generate(make, [(0, 2)], 3, 32, COCO, PARAMETERS, tmp_path)
     if store.workers() > 1:
         with pytest.raises(RuntimeError, match="out of memory"):
-            store.generate(die, [(i,) for i in range(4)], 4, 32, COCO, PARAMETERS, tmp_path)
+            n = store.FEW_TASKS
+            store.generate(die, [(i,) for i in range(n)], n, 32, COCO, PARAMETERS, tmp_path)
     assert not (tmp_path / "world.json").exists()
 
 

@@ -45,9 +45,9 @@ def generate(
 ) -> PoseData:
     """Make a world, or read it where the folder `cache` already holds it; the main people's data.
 
-    work(*task) makes some frames and depends on its task alone; tasks run in forked processes and
+    work(*task) makes some frames and depends on its task alone; tasks run in processes of their own and
     are put together in order. parameters must say all that the frames depend on, `name` included.
-    prepare() is called once before the processes are forked.
+    prepare() is called once before, so that slow caches are filled by one process.
     """
     if cache is not None and _is_made(Path(cache), parameters):
         return read(cache, skeleton)
@@ -140,23 +140,27 @@ def _data(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> Pose
     )
 
 
+FEW_TASKS = 12  # fewer are done sooner than processes start and load the body model
+
+
 def _one_thread() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
 
 def workers() -> int:
-    """How many processes make frames: one a core, eight at most, one where there is no fork."""
+    """How many processes make frames: one a core, eight at most, one where that is not known."""
     return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
-    if workers() < 2 or len(tasks) < 3:
+    if workers() < 2 or len(tasks) < FEW_TASKS:
         yield from (work(*task) for task in tasks)
         return
     # An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
-    fork = multiprocessing.get_context("fork")
-    executor = ProcessPoolExecutor(workers(), fork, _one_thread)
+    # Spawned, not forked: OpenMP's threads, once used by torch in this process, hang a fork.
+    spawn = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers(), spawn, _one_thread)
     try:
         yield from executor.map(work, *zip(*tasks, strict=True))
     except BrokenProcessPool as error:
