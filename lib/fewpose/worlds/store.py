@@ -46,7 +46,8 @@ def generate(
     """Make a world, or read it where the folder `cache` already holds it; the main people's data.
 
     work(*task) makes some frames and depends on its task alone; tasks run in processes of their
-    own and are put together in order. parameters must say all that the frames depend on, `name` included.
+    own and are put together in order. parameters must say all that the frames depend on, `name`
+    included.
     prepare() is called once before, so that one process fills slow caches.
     """
     if cache is not None and _is_made(Path(cache), parameters):
