@@ -57,6 +57,10 @@ class View:
         matrix = geometry.at_stride(geometry.invert(self.matrix), stride)
         return geometry.warp(self.rename(heatmaps), matrix, heatmaps.shape[-2:])
 
+    def to(self, device: torch.device | str) -> View:
+        """The same view, its tensors on `device`."""
+        return View(self.matrix.to(device), self.flipped.to(device), self.skeleton)
+
     def rename(self, values: Tensor) -> Tensor:
         """Swap left and right of [N, K, ...] where the view is mirrored; its own inverse."""
         mask = self.flipped.view(-1, *[1] * (values.ndim - 1))

@@ -69,7 +69,11 @@ def decode(heatmaps: Tensor, stride: int) -> Tensor:
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Poses [N, K, 3] (x, y in image pixels, confidence) of images [N, 3, H, W] in 0..255."""
-    maps = model(normalise(images))
+    return read_poses(model, model(normalise(images)))
+
+
+def read_poses(model: nn.Module, maps: list[Tensor]) -> Tensor:
+    """Poses [N, K, 3] (x, y in image pixels, confidence) of a model's heat maps."""
     return decode(aggregate(maps).float(), min(model.strides))
 
 

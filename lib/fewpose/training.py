@@ -132,19 +132,27 @@ def train_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, train: PoseData, schedule: Schedule,
     augmentation: Augmentation, sigma: float, seed: int, step: int, device: torch.device,
 ) -> float:
-    """One step of Adam on a random batch of augmented views; returns the loss."""
+    """One step of Adam on a random batch of augmented views; returns the loss.
+
+    The views are new ones, or drawn from the fixed ones that `train` brings along.
+    """
     generator = torch.Generator().manual_seed(hash_of(seed, step))
     torch.manual_seed(hash_of(seed, step))  # for the dropout
     index = batch_index(len(train), schedule.batch_size, seed, step)
-    view = random_view(len(index), train.size, train.skeleton, augmentation, generator, device)
-    images = view.images(train.frames[index].to(device))
-    if augmentation.colour:
-        images = jitter_colour(images, augmentation.colour, generator)
-    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    if train.views is None:
+        view = random_view(len(index), train.size, train.skeleton, augmentation, generator, device)
+        images = view.images(train.frames[index].to(device))
+        if augmentation.colour:
+            images = jitter_colour(images, augmentation.colour, generator)
+        forward, seen = model, normalise(images).contiguous(memory_format=torch.channels_last)
+    else:
+        which = torch.randint(train.views.count, (len(index),), generator=generator)
+        view, maps = train.views.take(index, which)
+        view, forward, seen = view.to(device), model.head_maps, [m.to(device) for m in maps]
     poses = view.poses(train.poses[index].to(device))
     targets = [gaussian_targets(poses, train.size, s, sigma) for s in model.strides]
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        predicted = model(images)
+        predicted = forward(seen)
     loss = heatmap_mse([p.float() for p in predicted], targets, poses[..., 2] > 0)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -188,8 +196,10 @@ def signature(
     """What makes two trainings the same: settings, labels, and the weights they start from."""
     start = sum(p.double().sum().item() for p in model.parameters())
     labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
+    views = train.views.path.name if train.views else ""
     return json.dumps(
-        [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6)]
+        [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6),
+         views]
     )
 
 

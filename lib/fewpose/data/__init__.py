@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..skeleton import Skeleton
+from ..views import Views
 
 SPLITS = ("train", "val", "test")
 
@@ -24,6 +25,7 @@ class PoseData:
     video   [N] names of the videos (or scenes) the frames come from: the unit that splits and
             bootstraps never divide
     split   [N] 'train', 'val' or 'test'
+    views   fixed views of the frames through a frozen backbone, where `views.look` made them
 
     ValueError if the parts disagree, a pose is not finite or a video lies in two splits.
     """
@@ -34,6 +36,7 @@ class PoseData:
     video: np.ndarray
     split: np.ndarray
     name: str = "data"
+    views: Views | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.frames), len(self.skeleton)
@@ -73,6 +76,7 @@ class PoseData:
         return replace(
             self, frames=self.frames[t], poses=self.poses[t],
             video=self.video[index], split=self.split[index],
+            views=None if self.views is None else self.views[t],
         )
 
     def resized(self, side: int) -> PoseData:
@@ -89,7 +93,7 @@ class PoseData:
         frames = torch.cat(small)
         poses = self.poses.clone()
         poses[..., :2] = (poses[..., :2] + 0.5) * factor - 0.5
-        return replace(self, frames=frames, poses=poses)
+        return replace(self, frames=frames, poses=poses, views=None)
 
     def unlabelled(self) -> PoseData:
         """The same frames with every label taken away (visibility 0)."""
@@ -119,7 +123,15 @@ def concatenate(*parts: PoseData) -> PoseData:
         poses=torch.cat([p.poses for p in parts]),
         video=np.concatenate([p.video for p in parts]),
         split=np.concatenate([p.split for p in parts]),
+        views=joined(parts),
     )
+
+
+def joined(parts: tuple[PoseData, ...]) -> Views | None:
+    """The views of all parts where they lie in one file, as those of one data set's subsets do."""
+    if any(p.views is None for p in parts) or len({p.views.path for p in parts}) > 1:
+        return None
+    return replace(parts[0].views, rows=torch.cat([p.views.rows for p in parts]))
 
 
 def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:

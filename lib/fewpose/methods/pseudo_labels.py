@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..augment import Augmentation, base_view, flipped_view, random_view
+from ..augment import Augmentation, View, base_view, flipped_view, random_view
 from ..data import PoseData
-from ..heatmaps import predict
+from ..heatmaps import predict, read_poses
 
 VIEWS = Augmentation(flip=0.5, rotation=30, scale=(0.75, 1.5), colour=0)
 
@@ -37,24 +37,22 @@ def generate(
 ) -> Candidates:
     """Predict the base view, the flipped view and random augmentations of every frame.
 
-    A view counts only where it shows the keypoint: a point turned out of the picture cannot be
-    found there, which is no sign of doubt.
+    Frames that bring fixed views along (`views.look`) are seen in those: ValueError unless they
+    are `augmentations` + 2. A view counts only where it shows the keypoint: a point turned out of
+    the picture cannot be found there, which is no sign of doubt.
     """
-    device = next(model.parameters()).device
+    if unlabelled.views is not None and unlabelled.views.count != augmentations + 2:
+        raise ValueError(
+            f"{unlabelled.name} brings {unlabelled.views.count} views along; the base view, the "
+            f"flipped one and {augmentations} augmentations are {augmentations + 2}"
+        )
     model.eval()
-    skeleton, (height, width) = unlabelled.skeleton, unlabelled.size
+    height, width = unlabelled.size
     generator = torch.Generator().manual_seed(seed)
     bases, found, shown = [], [], []
-    for frames in tqdm(unlabelled.frames.split(batch_size), desc="pseudo labels", leave=False):
-        n = len(frames)
-        frames = frames.to(device)
-        views = [base_view(n, skeleton, device), flipped_view(n, width, skeleton, device)] + [
-            random_view(n, (height, width), skeleton, VIEWS, generator, device)
-            for _ in range(augmentations)
-        ]
-        images = torch.cat([view.images(frames) for view in views])
-        # one view after the other: a batch of all of them falls out of a CPU's cache
-        predictions = [predict(model, part) for part in images.split(n)]
+    batches = torch.arange(len(unlabelled)).split(batch_size)
+    for index in tqdm(batches, desc="pseudo labels", leave=False):
+        views, predictions = answers(model, unlabelled, index, augmentations, generator)
         home = [view.undo_poses(p) for view, p in zip(views, predictions, strict=True)]
         base = home[0]
         seen = [inside(view.poses(base), height, width) for view in views[1:]]
@@ -68,6 +66,28 @@ def generate(
     spread = (squared * seen).sum(0) / seen.sum(0).clamp_min(1)
     spread = torch.where(seen.any(0), spread, torch.inf)
     return Candidates(base, spread, views)
+
+
+def answers(
+    model: nn.Module, unlabelled: PoseData, index: Tensor, augmentations: int,
+    generator: torch.Generator,
+) -> tuple[list[View], list[Tensor]]:
+    """The views of some frames, base view first, and the poses [n, K, 3] predicted in each."""
+    device = next(model.parameters()).device
+    views, predictions = [], []
+    # one view after the other: a batch of all of them falls out of a CPU's cache
+    if unlabelled.views is not None:
+        for v in range(unlabelled.views.count):
+            view, maps = unlabelled.views.take(index, torch.full_like(index, v))
+            views.append(view.to(device))
+            predictions.append(read_poses(model, model.head_maps([m.to(device) for m in maps])))
+        return views, predictions
+    n, skeleton, size = len(index), unlabelled.skeleton, unlabelled.size
+    frames = unlabelled.frames[index].to(device)
+    views = [base_view(n, skeleton, device), flipped_view(n, size[1], skeleton, device)]
+    views += [random_view(n, size, skeleton, VIEWS, generator, device)
+              for _ in range(augmentations)]
+    return views, [predict(model, view.images(frames)) for view in views]
 
 
 def inside(poses: Tensor, height: int, width: int) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fewpose.models.backbones import DeconvolutionPose
 from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
 from fewpose.models.weights import find_rtmpose_s
@@ -19,7 +20,7 @@ from fewpose.models.weights import find_rtmpose_s
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before
 
 
-class RTMPose(nn.Module):
+class RTMPose(DeconvolutionPose):
     """RTMPose's CSPNeXt backbone under a light deconvolution head that also reads early features.
 
     Three deconvolutions lead from 1/32 to 1/4; the maps of the backbone's stages are added on the
@@ -72,12 +73,20 @@ class RTMPose(nn.Module):
                 f"RTMPose needs images whose sides are multiples of 32, not {images.shape[-2]}x"
                 f"{images.shape[-1]} (height x width)."
             )
-        x, features = images, []
+        return self.head_maps(self.backbone_maps(images))
+
+    def backbone_maps(self, images: Tensor) -> list[Tensor]:
+        """What the four stages answer to images [N, 3, H, W]: maps at 1/4, 1/8, 1/16 and 1/32."""
+        x, maps = images, []
         for i, part in enumerate(self.backbone):
             with torch.set_grad_enabled(torch.is_grad_enabled() and i >= self.frozen):
                 (x,) = part(x)
-            features.append(x)
-        laterals = iter(zip(self.laterals, features[:0:-1], strict=True))
+            maps.append(x)
+        return maps[1:]
+
+    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """Heat maps [N, K, H/4, W/4] of the backbone's maps: all that is left if it is frozen."""
+        laterals = iter(zip(self.laterals, maps[::-1], strict=True))
         lateral, feature = next(laterals)
         x = self.dropout(lateral(feature).relu())
         for deconvolution, (lateral, feature) in zip(self.deconvolutions, laterals, strict=True):
@@ -92,19 +101,6 @@ class RTMPose(nn.Module):
         for i, part in enumerate(self.backbone):
             part.requires_grad_(i >= parts)
 
-    def set_dropout(self, p: float, stages: object = None) -> None:
-        """Drop whole channels with probability ``p`` after each fusion in the head."""
-        if not 0 <= p < 1:
-            raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
-        self.dropout.p = p
-
-    def new_head(self, keypoints: int) -> None:
-        """Replace the last layer by an untrained one for other keypoints."""
-        check_keypoints(keypoints)
-        old = self.final_layer.weight
-        self.final_layer = heat_map_layer(old.shape[1], keypoints).to(old.device, old.dtype)
-        self.keypoints = keypoints
-
     @property
     def head(self) -> tuple[str, ...]:
         """All that stands on the backbone: the beginnings of those parameters' names."""
@@ -112,7 +108,6 @@ class RTMPose(nn.Module):
 
     # What `02_pretraining` trains on the everyday world and the package ships.
     decoder = ("laterals.", "deconvolutions.")
-    reads_head: dict[str, int] = {}  # noqa: RUF012
 
 
 def rtmpose_s(
