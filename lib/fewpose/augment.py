@@ -57,6 +57,12 @@ class View:
         matrix = geometry.at_stride(geometry.invert(self.matrix), stride)
         return geometry.warp(self.rename(heatmaps), matrix, heatmaps.shape[-2:])
 
+    def shows(self, size: tuple[int, int], stride: int) -> Tensor:
+        """Which cells [N, 1, h, w] of the frame's heat map of `size` (h, w) the view shows."""
+        whole = torch.ones(len(self.matrix), 1, *size, device=self.matrix.device)
+        matrix = geometry.at_stride(geometry.invert(self.matrix), stride)
+        return geometry.warp(whole, matrix, size) > 0.99
+
     def to(self, device: torch.device | str) -> View:
         """The same view, its tensors on `device`."""
         return View(self.matrix.to(device), self.flipped.to(device), self.skeleton)

@@ -66,6 +66,18 @@ def decode(heatmaps: Tensor, stride: int) -> Tensor:
     return torch.stack([x, y, peak], dim=-1)
 
 
+def soft_argmax(heatmaps: Tensor, stride: int, sharpness: float = 30.0) -> Tensor:
+    """Points [N, K, 2] in frame pixels of heat maps [N, K, h, w], so that gradients flow.
+
+    The mean position under softmax(sharpness · heat map): near the peak for a Gaussian of peak 1.
+    """
+    h, w = heatmaps.shape[-2:]
+    mass = (sharpness * heatmaps.flatten(2)).softmax(-1).view_as(heatmaps)
+    x = (mass.sum(-2) * torch.arange(w, device=mass.device)).sum(-1)
+    y = (mass.sum(-1) * torch.arange(h, device=mass.device)).sum(-1)
+    return (torch.stack([x, y], -1) + 0.5) * stride - 0.5
+
+
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Poses [N, K, 3] (x, y in image pixels, confidence) of images [N, 3, H, W] in 0..255."""

@@ -11,6 +11,7 @@ import time
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from .augment import Augmentation, jitter_colour, normalise, random_view
 from .data import PoseData
 from .heatmaps import gaussian_targets, predict_all
 from .losses import heatmap_mse
+
+if TYPE_CHECKING:
+    from .methods.mean_teacher import Consistency
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,11 @@ class History:
 def fit(
     model: nn.Module, train: PoseData, validation: PoseData | None, schedule: Schedule, *,
     augmentation: Augmentation = Augmentation(), sigma: float = 2.0, seed: int = 0,
-    checkpoint: Path | None = None, title: str = "training",
+    checkpoint: Path | None = None, title: str = "training", consistency: Consistency | None = None,
 ) -> History:
     """Train `model` on the labelled keypoints of `train` and leave it with its best weights.
+
+    A mean teacher brings a second loss, its `consistency` on unlabelled frames.
 
     Every random number of step t is drawn from (seed, t), so a run that was killed and resumes
     from `checkpoint` ends with the very weights of an undisturbed one. A finished checkpoint is
@@ -71,7 +77,9 @@ def fit(
     model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
     history, best, start = History(), None, 0
-    identity = signature(model, train, validation, schedule, augmentation, sigma, seed)
+    identity = signature(
+        model, train, validation, schedule, augmentation, sigma, seed, consistency
+    )
     if state := load_checkpoint(checkpoint, identity):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -85,7 +93,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = group["factor"] * learning_rate(step, schedule)
         loss = train_step(
-            model, optimizer, train, schedule, augmentation, sigma, seed, step, device
+            model, optimizer, train, schedule, augmentation, sigma, seed, step, device, consistency
         )
         history.loss.append(loss)
         if not math.isfinite(loss):
@@ -131,6 +139,7 @@ def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
 def train_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, train: PoseData, schedule: Schedule,
     augmentation: Augmentation, sigma: float, seed: int, step: int, device: torch.device,
+    consistency: Consistency | None = None,
 ) -> float:
     """One step of Adam on a random batch of augmented views; returns the loss.
 
@@ -154,9 +163,14 @@ def train_step(
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         predicted = forward(seen)
     loss = heatmap_mse([p.float() for p in predicted], targets, poses[..., 2] > 0)
+    if consistency is not None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = loss + consistency(model, step, generator)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
+    if consistency is not None:
+        model.after_step()
     return float(loss.detach())
 
 
@@ -191,7 +205,7 @@ def evaluate(model: nn.Module, data: PoseData) -> Tensor:
 
 def signature(
     model: nn.Module, train: PoseData, validation: PoseData | None, schedule: Schedule,
-    augmentation: Augmentation, sigma: float, seed: int,
+    augmentation: Augmentation, sigma: float, seed: int, consistency: Consistency | None = None,
 ) -> str:
     """What makes two trainings the same: settings, labels, and the weights they start from."""
     start = sum(p.double().sum().item() for p in model.parameters())
@@ -199,7 +213,7 @@ def signature(
     views = train.views.path.name if train.views else ""
     return json.dumps(
         [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6),
-         views]
+         views, consistency.settings() if consistency else ""]
     )
 
 

@@ -1,0 +1,160 @@
+"""The mean teacher: Ludwig et al. section 3.2, after Tarvainen and Valpola (2017)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..augment import Augmentation, View, jitter_colour, normalise, random_view
+from ..data import PoseData
+from ..heatmaps import gaussian_targets, read_poses, soft_argmax
+from ..losses import heatmap_mse
+
+ERRORS = ("heatmaps", "gaussians", "coordinates")
+COLLAPSED = 0.02  # share of keypoints that a teacher which still knows something answers surely
+PATIENCE = 20  # steps in a row below it
+
+
+class MeanTeacher(nn.Module):
+    """A student and its teacher, the exponential moving average of it; to others, the student.
+
+    The teacher starts as a copy. It predicts without dropout and, in batch norm, with running
+    statistics that are averaged as the weights are: the student's own would belong to other
+    weights.
+    """
+
+    def __init__(self, student: nn.Module, decay: float = 0.999):
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay lies in [0, 1), not {decay}")
+        self.student, self.decay = student, decay
+        self.teacher = copy.deepcopy(student).requires_grad_(False)
+        self.strides, self.keypoints = student.strides, student.keypoints
+        self.head = tuple(f"student.{name}" for name in getattr(student, "head", ()))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The student's heat maps of images [N, 3, H, W]."""
+        return self.student(images)
+
+    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """The student's heat maps of what its frozen backbone answered."""
+        return self.student.head_maps(maps)
+
+    def train(self, mode: bool = True) -> MeanTeacher:
+        """Set the student's mode; the teacher always predicts as if tested."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
+        own = self.student.state_dict()
+        for name, value in self.teacher.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(own[name].to(value.dtype), 1 - self.decay)
+            else:
+                value.copy_(own[name])
+
+
+@dataclass
+class Consistency:
+    """The loss on unlabelled frames: teacher on the frame, student on an augmented view of it.
+
+    The student's answer is brought home by the exact inverse of its view and compared with the
+    teacher's, at keypoints that the teacher is sure of (peak of `threshold` or more).
+
+    error says what is compared: "heatmaps"; "gaussians", the heat map with a clean Gaussian at the
+    teacher's point; or "coordinates", both points by a soft argmax, in frame sides. weight is
+    reached after `ramp` steps, linearly. RuntimeError if the teacher has collapsed: it is sure of
+    nothing any more.
+    """
+
+    unlabelled: PoseData
+    batch_size: int = 16
+    weight: float = 1.0
+    ramp: int = 100
+    threshold: float = 0.1
+    error: str = "heatmaps"
+    augmentation: Augmentation = Augmentation()
+    sigma: float = 2.0
+    sure: list[float] = field(default_factory=list)  # share of sure keypoints, step by step
+
+    def __post_init__(self) -> None:
+        if self.error not in ERRORS:
+            raise ValueError(f"error is one of {ERRORS}, not {self.error!r}")
+
+    def settings(self) -> str:
+        """All that a training depends on, as text."""
+        frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
+        return repr((frames, self.batch_size, self.weight, self.ramp, self.threshold, self.error,
+                     self.augmentation, self.sigma))
+
+    def __call__(self, model: MeanTeacher, step: int, generator: torch.Generator) -> Tensor:
+        """The weighted loss of one step, on random frames."""
+        n = len(self.unlabelled)
+        index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
+        device = next(model.parameters()).device
+        view, student, teacher = self.answers(model, index, generator, device)
+        labels = read_poses(model, teacher)
+        sure = labels[..., 2] >= self.threshold
+        self.watch(float(sure.float().mean()))
+        loss = self.disagreement(model, view, student, teacher, labels, sure)
+        return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight * loss
+
+    def answers(
+        self, model: MeanTeacher, index: Tensor, generator: torch.Generator, device: torch.device
+    ) -> tuple[View, list[Tensor], list[Tensor]]:
+        """A view of some frames, the student's heat maps of it, the teacher's of the frames."""
+        data = self.unlabelled
+        if data.views is not None:  # a frozen backbone's answers: view 0 is the frame itself
+            _, base = data.views.take(index, torch.zeros_like(index))
+            which = torch.randint(1, data.views.count, (len(index),), generator=generator)
+            view, maps = data.views.take(index, which)
+            with torch.no_grad():
+                teacher = model.teacher.head_maps([m.to(device) for m in base])
+            return view.to(device), model.head_maps([m.to(device) for m in maps]), teacher
+        frames = data.frames[index].to(device)
+        view = random_view(
+            len(index), data.size, data.skeleton, self.augmentation, generator, device
+        )
+        images = view.images(frames)
+        if self.augmentation.colour:
+            images = jitter_colour(images, self.augmentation.colour, generator)
+        with torch.no_grad():
+            teacher = model.teacher(normalise(frames))
+        return view, model(normalise(images)), teacher
+
+    def disagreement(
+        self, model: MeanTeacher, view: View, student: list[Tensor], teacher: list[Tensor],
+        labels: Tensor, sure: Tensor,
+    ) -> Tensor:
+        """Squared error of the student, brought home, from the teacher, where it is `sure`."""
+        if self.error == "coordinates":
+            finest = min(range(len(model.strides)), key=lambda i: model.strides[i])
+            stride, side = model.strides[finest], max(self.unlabelled.size)
+            home = view.undo_poses(soft_argmax(student[finest].float(), stride))
+            apart = (home - soft_argmax(teacher[finest].float(), stride)) / side
+            return ((apart**2).sum(-1) * sure).sum() / sure.sum().clamp_min(1)
+        home, target = [], []
+        for s, t, stride in zip(student, teacher, model.strides, strict=True):
+            # what the view does not show, the student cannot tell
+            shown = view.shows(s.shape[-2:], stride)
+            if self.error == "gaussians":
+                t = gaussian_targets(labels, self.unlabelled.size, stride, self.sigma)
+            home.append(view.undo_heatmaps(s.float(), stride) * shown)
+            target.append(t.float() * shown)
+        return heatmap_mse(home, target, sure)
+
+    def watch(self, share: float) -> None:
+        """Note how much the teacher is sure of; RuntimeError when it is of nothing, for long."""
+        self.sure.append(share)
+        if len(self.sure) >= PATIENCE and max(self.sure[-PATIENCE:]) < COLLAPSED:
+            raise RuntimeError(
+                f"the mean teacher has collapsed: for {PATIENCE} steps less than {COLLAPSED:.0%} "
+                f"of its keypoints reached the score {self.threshold}. Warm up longer, or lower "
+                "the weight or the learning rate"
+            )

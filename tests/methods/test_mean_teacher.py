@@ -1,0 +1,151 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from fewpose.augment import Augmentation, base_view, random_view
+from fewpose.heatmaps import gaussian_targets
+from fewpose.methods.mean_teacher import PATIENCE, Consistency, MeanTeacher
+from fewpose.training import Schedule, fit
+from tiny import DOTS, TinyNet, dots
+
+STILL = Augmentation(flip=0, rotation=10, shift=0.05, scale=(0.9, 1.1), colour=0)
+
+
+def test_teacher_is_the_closed_form_of_the_average():
+    """With a student that stands still: θ' = α^T θ'_0 + (1 - α^T) θ, running statistics too."""
+    model = MeanTeacher(TinyNet(), decay=0.9)
+    first = copy.deepcopy(model.teacher.state_dict())
+    with torch.no_grad():
+        for value in model.student.state_dict().values():
+            value.add_(3)
+    for _ in range(7):
+        model.after_step()
+    for name, value in model.teacher.state_dict().items():
+        theta = model.student.state_dict()[name]
+        if value.is_floating_point():
+            expected = 0.9**7 * first[name] + (1 - 0.9**7) * theta
+            torch.testing.assert_close(value, expected)
+        else:
+            assert torch.equal(value, theta), name
+    assert "net.1.running_mean" in first  # batch norm was among them
+
+
+def test_it_is_the_student_and_its_teacher_never_trains():
+    model = MeanTeacher(TinyNet()).train()
+    assert model.student.training and not model.teacher.training
+    assert not any(p.requires_grad for p in model.teacher.parameters())
+    model.eval()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(model(images)[0], model.student(images)[0])
+
+
+class Said(nn.Module):
+    """Answers fixed heat maps, so that disagreement can be computed by hand."""
+
+    strides, keypoints = (1,), 4
+
+    def __init__(self, maps):
+        super().__init__()
+        self.maps = nn.Parameter(maps)
+
+    def forward(self, images):
+        return [self.maps[: len(images)]]
+
+
+def disagreement(student, teacher, view, error, threshold=0.1):
+    data = dots(len(student), size=student.shape[-1])
+    model = MeanTeacher(Said(student))
+    loss = Consistency(data, error=error, threshold=threshold)
+    from fewpose.heatmaps import read_poses
+
+    labels = read_poses(model, [teacher])
+    sure = labels[..., 2] >= threshold
+    return loss.disagreement(model, view, model([None] * len(student)), [teacher], labels, sure)
+
+
+@pytest.mark.parametrize("error", ["heatmaps", "gaussians", "coordinates"])
+def test_nothing_to_learn_where_the_student_answers_the_turned_teacher(error):
+    data = dots(6, size=48)
+    view = random_view(6, (48, 48), DOTS, Augmentation(rotation=20), torch.Generator())
+    teacher = gaussian_targets(data.poses, (48, 48), 1)
+    student = gaussian_targets(view.poses(data.poses), (48, 48), 1)
+    right = disagreement(student, teacher, view, error)
+    wrong = disagreement(student.roll(6, -1), teacher, view, error)
+    assert right < 0.1 * wrong
+
+
+def test_squared_error_by_hand_and_only_where_the_teacher_is_sure():
+    teacher, student = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
+    teacher[0, 0, 2, 3] = 1.0
+    teacher[0, 1, 2, 3] = 0.05  # below the threshold: must not count
+    student[0, 0, 2, 3] = 0.5
+    loss = disagreement(student, teacher, base_view(1, DOTS), "heatmaps")
+    assert loss.item() == pytest.approx(0.25 / 64)
+
+
+def test_gradient_reaches_the_student_alone():
+    model, data = MeanTeacher(TinyNet()).train(), dots(8)
+    Consistency(data, error="gaussians", threshold=-1e9, augmentation=STILL, ramp=1)(
+        model, 0, torch.Generator().manual_seed(0)
+    ).backward()
+    assert all(p.grad is None for p in model.teacher.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.student.parameters())
+
+
+def test_the_weight_rises_along_the_ramp():
+    data = dots(8)
+
+    def loss(step):
+        torch.manual_seed(0)
+        return float(Consistency(data, ramp=10, weight=2.0, threshold=-1e9)(
+            MeanTeacher(TinyNet()).eval(), step, torch.Generator().manual_seed(0)))
+
+    assert loss(4) == pytest.approx(0.5 * loss(9))
+    assert loss(9) == pytest.approx(loss(50))
+
+
+def test_a_collapse_stops_the_run():
+    model = MeanTeacher(Said(torch.zeros(8, 4, 32, 32)))
+    loss = Consistency(dots(8), batch_size=8)
+    with pytest.raises(RuntimeError, match="collapsed"):
+        for step in range(PATIENCE):
+            loss(model, step, torch.Generator().manual_seed(step))
+    assert len(loss.sure) == PATIENCE
+
+
+def test_training_moves_the_teacher_and_resumes_exactly(tmp_path):
+    import fewpose.training as training
+
+    def trained(checkpoint=None):
+        model = MeanTeacher(TinyNet(), decay=0.9)
+        consistency = Consistency(dots(12, seed=3), 8, threshold=-1e9, augmentation=STILL)
+        fit(model, dots(), None, Schedule(8, 8, 1e-2, evaluate_every=4), augmentation=STILL,
+            checkpoint=checkpoint, consistency=consistency)
+        return torch.cat([v.flatten().float() for v in model.state_dict().values()])
+
+    whole, path = trained(), tmp_path / "c.pt"
+    step = training.train_step
+
+    def mortal(*args):
+        if args[7] == 6:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    training.train_step = mortal
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trained(path)
+    finally:
+        training.train_step = step
+    assert torch.equal(trained(path), whole)
+    start = torch.cat([v.flatten().float() for v in MeanTeacher(TinyNet()).state_dict().values()])
+    assert not torch.equal(start[-100:], whole[-100:])
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValueError, match="error is one of"):
+        Consistency(dots(4), error="poses")
+    with pytest.raises(ValueError, match="decay lies"):
+        MeanTeacher(TinyNet(), decay=1.0)
