@@ -127,8 +127,8 @@ def test_the_smoke_profile_is_every_notebook_as_it_stands():
 # notebooks → methods, report, worlds, data → training, models → losses … → geometry, skeleton. The
 # in-memory form of data (data/__init__.py) is common ground; its readers are not.
 LAYERS = {
-    "geometry": 0, "skeleton": 0, "data": 0,
-    "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1,
+    "geometry": 0, "skeleton": 0,
+    "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1, "views": 1, "data": 1,
     "training": 2, "models": 2,
     "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
     "profiles": 3, "runs": 3, "batch": 4, "reference": 4, "__main__": 5,

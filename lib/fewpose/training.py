@@ -11,7 +11,7 @@ import time
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,13 @@ from .data import PoseData
 from .heatmaps import gaussian_targets, predict_all
 from .losses import heatmap_mse
 
-if TYPE_CHECKING:
-    from .methods.mean_teacher import Consistency
+
+class Consistency(Protocol):
+    """A loss on unlabelled frames that each step adds; `methods.mean_teacher` has one."""
+
+    def __call__(self, model: nn.Module, step: int, generator: torch.Generator) -> Tensor: ...
+
+    def settings(self) -> str: ...
 
 
 @dataclass(frozen=True)
