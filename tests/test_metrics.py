@@ -84,3 +84,14 @@ def test_interval_resamples_videos_not_frames():
 def test_gap_closed_of_the_paper():
     # Table 1: 83.8 with 50 labels, 88.4 with pseudo labels, 91.9 with all
     assert round(metrics.gap_closed(88.4, 83.8, 91.9)) == 57
+
+
+def test_risk_over_coverage_by_hand():
+    distances = torch.tensor([[0.05, 0.5], [0.5, 0.05], [0.05, torch.nan]])
+    doubt = torch.tensor([[1.0, 9.0], [3.0, 1.0], [2.0, 0.0]])
+    # by doubt: keypoint 0 right, right, wrong; keypoint 1 right, wrong, unlabelled
+    risk = metrics.risk_coverage(distances, doubt)
+    assert torch.allclose(risk, torch.tensor([0.0, 100 * 1 / 4, 100 * 2 / 5]))
+    # doubt that knows the error is never worse than doubt that knows the opposite
+    best, worst = (metrics.risk_coverage(distances, sign * distances) for sign in (1, -1))
+    assert (best <= worst + 1e-4).all() and best[-1] == worst[-1]

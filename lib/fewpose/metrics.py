@@ -95,3 +95,17 @@ def gap_closed(ours: float, few: float, full: float) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = 100 * np.subtract(ours, few) / np.subtract(full, few)
     return np.where(np.isfinite(share), share, np.nan)[()]
+
+
+def risk_coverage(distances: Tensor, doubt: Tensor, threshold: float = 0.1) -> Tensor:
+    """How often labels are wrong if only the least doubted part is believed: risk [N] in percent.
+
+    distances, doubt [N, K]: normalised distances (NaN does not count) and any measure of doubt. As
+    in the paper's rule each keypoint is ranked by itself; entry i is the share of labels beyond
+    `threshold` among the i + 1 least doubted of each keypoint.
+    """
+    order = torch.where(distances.isnan(), torch.inf, doubt).argsort(dim=0, stable=True)
+    sorted_distances = distances.gather(0, order)
+    counts = (~sorted_distances.isnan()).cumsum(0).sum(1)
+    wrong = (sorted_distances > threshold).cumsum(0).sum(1)
+    return 100 * wrong / counts.clamp_min(1)

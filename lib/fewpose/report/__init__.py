@@ -1,6 +1,13 @@
 """Figures, tables and the tidy results they are made of."""
 
-from .audit import audit_rows, audit_table, kept_labels, scatter_of_views, spread_against_error
+from .audit import (
+    audit_rows,
+    audit_table,
+    kept_labels,
+    risk_coverage,
+    scatter_of_views,
+    spread_against_error,
+)
 from .figures import (
     heatmap_grid,
     keypoint_bars,
@@ -27,6 +34,6 @@ __all__ = [
     "audit_rows", "audit_table", "before_and_after", "best_to_worst", "draws", "gap_rows",
     "heatmap_grid", "kept_labels", "keypoint_bars", "load_tests", "network_table", "overview",
     "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics",
-    "realism", "save_test", "scatter_of_views", "show_rows", "sports_table1",
+    "realism", "risk_coverage", "save_test", "scatter_of_views", "show_rows", "sports_table1",
     "spread_against_error", "training_curves", "write_table",
 ]  # fmt: skip

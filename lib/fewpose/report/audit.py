@@ -87,3 +87,24 @@ def spread_against_error(spread: Tensor, error: Tensor, keep: Tensor) -> Figure:
            ylabel="error against the held-back truth in px")  # fmt: skip
     ax.legend(markerscale=5)
     return fig
+
+
+def risk_coverage(candidates: Candidates, held_back: PoseData, percents: list[float]) -> Figure:
+    """How often believed labels are wrong (beyond PCK@0.1) over how many are believed.
+
+    Agreement of the views beside the network's own confidence, by which label a keypoint's
+    best p % are chosen; dotted at the p of the iterations.
+    """
+    distances = metrics.normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
+    fig, ax = plt.subplots(figsize=(5.5, 4))
+    doubts = {"agreement of the views": candidates.spread, "confidence": -candidates.base[..., 2]}
+    for (name, doubt), colour in zip(doubts.items(), ("#1f77b4", "#d1495b"), strict=True):
+        risk = metrics.risk_coverage(distances, doubt)
+        coverage = 100 * torch.arange(1, len(risk) + 1) / len(risk)
+        ax.plot(coverage, risk, color=colour, label=f"{name}, mean {risk.mean():.1f} %")
+    for p in percents:
+        ax.axvline(p, color="0.6", lw=0.8, ls=":")
+    ax.set(xlabel="believed labels of each keypoint in %", ylabel="of these wrong in %",
+           xlim=(0, 100), ylim=(0, None))  # fmt: skip
+    ax.legend()
+    return fig
