@@ -165,6 +165,9 @@ def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
     try:
         yield from executor.map(work, *zip(*tasks, strict=True))
     except BrokenProcessPool as error:
-        raise RuntimeError("a process that made frames was killed (out of memory?)") from error
+        raise RuntimeError(
+            "a process that made frames died: out of memory, or a script without "
+            "`if __name__ == \"__main__\":`, which each such process reads anew"
+        ) from error
     finally:
         executor.shutdown(cancel_futures=True)
