@@ -99,8 +99,8 @@ def test_the_weight_rises_along_the_ramp():
 
     def loss(step):
         torch.manual_seed(0)
-        return float(Consistency(data, ramp=10, weight=2.0, threshold=-1e9)(
-            MeanTeacher(TinyNet()).eval(), step, torch.Generator().manual_seed(0)))
+        return (Consistency(data, ramp=10, weight=2.0, threshold=-1e9)(
+            MeanTeacher(TinyNet()).eval(), step, torch.Generator().manual_seed(0))).item()
 
     assert loss(4) == pytest.approx(0.5 * loss(9))
     assert loss(9) == pytest.approx(loss(50))
