@@ -33,7 +33,7 @@ class Candidates:
 @torch.no_grad()
 def generate(
     model: nn.Module, unlabelled: PoseData, augmentations: int = 10, seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int = 16,
 ) -> Candidates:
     """Predict the base view, the flipped view and random augmentations of every frame.
 
@@ -75,7 +75,7 @@ def answers(
     """The views of some frames, base view first, and the poses [n, K, 3] predicted in each."""
     device = next(model.parameters()).device
     views, predictions = [], []
-    # one view after the other: a batch of all of them falls out of a CPU's cache
+    # one view after the other, of few frames: larger batches fall out of a CPU's cache
     if unlabelled.views is not None:
         for v in range(unlabelled.views.count):
             view, maps = unlabelled.views.take(index, torch.full_like(index, v))
