@@ -93,6 +93,15 @@ def test_a_notebook_opens_and_finishes_its_run(path):
 
 
 @each_notebook
+def test_only_the_title_is_a_first_heading(path):
+    """A stray "# " turns a sentence into a headline, and "# ## " a heading into its own source."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    first = [line for text in texts for line in text.splitlines() if line.startswith("# ")]
+    assert first == [texts[0].splitlines()[0]] and not first[0].startswith("# #")
+
+
+@each_notebook
 def test_cells_hold_calls_not_logic(path):
     for number, cell in enumerate(code_cells(path)):
         where = f"{path.name}, code cell {number}"
