@@ -86,6 +86,16 @@ def flipped_view(
     return View(geometry.mirror(width, flipped), flipped, skeleton)
 
 
+def labelling_views(
+    n: int, size: tuple[int, int], skeleton: Skeleton, augmentations: int,
+    augmentation: Augmentation, generator: torch.Generator, device: torch.device | str = "cpu",
+) -> list[View]:
+    """Base view, flipped view and random augmentations of n frames (Ludwig et al. section 3.1)."""
+    views = [base_view(n, skeleton, device), flipped_view(n, size[1], skeleton, device)]
+    return views + [random_view(n, size, skeleton, augmentation, generator, device)
+                    for _ in range(augmentations)]
+
+
 def random_view(
     n: int, size: tuple[int, int], skeleton: Skeleton, augmentation: Augmentation,
     generator: torch.Generator, device: torch.device | str = "cpu",
@@ -118,6 +128,12 @@ def jitter_colour(images: Tensor, strength: float, generator: torch.Generator) -
     return out.view(n, 3, h, w).clamp_(0, 255)
 
 
+def seen(view: View, frames: Tensor, colour: float, generator: torch.Generator) -> Tensor:
+    """Frames [N, 3, H, W] through the view, colours jittered by `colour`, float32 in 0..255."""
+    images = view.images(frames)
+    return jitter_colour(images, colour, generator) if colour else images
+
+
 def normalise(images: Tensor) -> Tensor:
     """Images [N, 3, H, W] in 0..255 → what the networks read: ImageNet mean 0 and deviation 1."""
     mean = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
@@ -131,5 +147,5 @@ def example_views(
     """Frames [N, 3, H, W] uint8 and poses [N, K, 3] as one training step might see them."""
     generator = torch.Generator().manual_seed(seed)
     view = random_view(len(frames), frames.shape[-2:], skeleton, augmentation, generator)
-    images = jitter_colour(view.images(frames), augmentation.colour, generator)
+    images = seen(view, frames, augmentation.colour, generator)
     return images.round().to(torch.uint8), view.poses(poses)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from . import metrics
-from .augment import Augmentation, jitter_colour, normalise, random_view
+from .augment import Augmentation
 from .data import PoseData
 from .heatmaps import gaussian_targets, predict_all
 from .losses import heatmap_mse
+from .views import answer
 
 
 class Consistency(Protocol):
@@ -153,24 +154,12 @@ def train_step(
     generator = torch.Generator().manual_seed(hash_of(seed, step))
     torch.manual_seed(hash_of(seed, step))  # for the dropout
     index = batch_index(len(train), schedule.batch_size, seed, step)
-    if train.views is None:
-        view = random_view(len(index), train.size, train.skeleton, augmentation, generator, device)
-        images = view.images(train.frames[index].to(device))
-        if augmentation.colour:
-            images = jitter_colour(images, augmentation.colour, generator)
-        forward, seen = model, normalise(images).contiguous(memory_format=torch.channels_last)
-    else:
-        which = torch.randint(train.views.count, (len(index),), generator=generator)
-        view, maps = train.views.take(index, which)
-        view, forward, seen = view.to(device), model.head_maps, [m.to(device) for m in maps]
+    view, predicted = answer(model, train, index, augmentation, generator)
     poses = view.poses(train.poses[index].to(device))
     targets = [gaussian_targets(poses, train.size, s, sigma) for s in model.strides]
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        predicted = forward(seen)
     loss = heatmap_mse([p.float() for p in predicted], targets, poses[..., 2] > 0)
     if consistency is not None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = loss + consistency(model, step, generator)
+        loss = loss + consistency(model, step, generator)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

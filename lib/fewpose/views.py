@@ -19,15 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .augment import (
-    Augmentation,
-    View,
-    base_view,
-    flipped_view,
-    jitter_colour,
-    normalise,
-    random_view,
-)
+from .augment import Augmentation, View, labelling_views, normalise, random_view, seen
 
 if TYPE_CHECKING:
     from .data import PoseData
@@ -82,6 +74,39 @@ class Views:
         return View(self.matrix[rows, view], self.flipped[rows, view], self.skeleton), maps
 
 
+    def answer(self, model: nn.Module, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
+        """The views that `take` gives and the model's heat maps of them: its head alone works."""
+        device = next(model.parameters()).device
+        looked, maps = self.take(index, view)
+        with half_precision(device):
+            return looked.to(device), model.head_maps([m.to(device) for m in maps])
+
+
+def answer(
+    model: nn.Module, data: PoseData, index: Tensor, augmentation: Augmentation,
+    generator: torch.Generator, first: int = 0,
+) -> tuple[View, list[Tensor]]:
+    """A random view of some frames and the model's heat maps of it.
+
+    The views are new ones, or drawn from the fixed ones that `data` brings along, from number
+    `first` on (1 leaves out the frame as it is).
+    """
+    if data.views is not None:
+        which = torch.randint(first, data.views.count, (len(index),), generator=generator)
+        return data.views.answer(model, index, which)
+    device = next(model.parameters()).device
+    view = random_view(len(index), data.size, data.skeleton, augmentation, generator, device)
+    images = seen(view, data.frames[index].to(device), augmentation.colour, generator)
+    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    with half_precision(device):
+        return view, model(images)
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """bf16 for the network alone, on CUDA: the geometry of views wants all its digits."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 @torch.no_grad()
 def look(
     model: nn.Module, data: PoseData, count: int, folder: Path, seed: int = 0,
@@ -112,14 +137,14 @@ def look(
             with open(partial, "wb") as file:
                 for index in tqdm(torch.arange(len(data)).split(batch_size), leave=False,
                                   desc=f"{count} views through the frozen backbone"):
-                    file.write(seen(model, data, index, views, seed, augmentation))
+                    file.write(records(model, data, index, views, seed, augmentation))
             os.replace(partial, views.path)
         finally:
             partial.unlink(missing_ok=True)
     return replace(data, views=views)
 
 
-def seen(
+def records(
     model: nn.Module, data: PoseData, index: Tensor, views: Views, seed: int,
     augmentation: Augmentation,
 ) -> bytes:
@@ -127,17 +152,15 @@ def seen(
     device = next(model.parameters()).device
     frames = data.frames[index].to(device)
     generator = torch.Generator().manual_seed(zlib.crc32(f"colour/{seed}/{index[0]}".encode()))
-    records = []
+    found = []
     for v in range(views.count):
         view = View(views.matrix[index, v].to(device), views.flipped[index, v], data.skeleton)
-        images = view.images(frames)
-        if v > 1 and augmentation.colour:
-            images = jitter_colour(images, augmentation.colour, generator)
+        images = seen(view, frames, augmentation.colour if v > 1 else 0, generator)
         images = normalise(images).contiguous(memory_format=torch.channels_last)
         # channels last, as convolutions read them fastest
         maps = [m.permute(0, 2, 3, 1).flatten(1).to(KEPT) for m in model.backbone_maps(images)]
-        records.append(torch.cat(maps, 1).cpu())
-    return torch.stack(records, 1).view(torch.uint8).numpy().tobytes()
+        found.append(torch.cat(maps, 1).cpu())
+    return torch.stack(found, 1).view(torch.uint8).numpy().tobytes()
 
 
 def fixed_views(
@@ -145,9 +168,7 @@ def fixed_views(
 ) -> tuple[Tensor, Tensor]:
     """Matrices [N, V, 2, 3] and flips [N, V] of the base view, the mirrored one and random ones."""
     n, generator = len(data), torch.Generator().manual_seed(seed)
-    views = [base_view(n, data.skeleton), flipped_view(n, data.size[1], data.skeleton)]
-    views += [random_view(n, data.size, data.skeleton, augmentation, generator)
-              for _ in range(count - 2)]
+    views = labelling_views(n, data.size, data.skeleton, count - 2, augmentation, generator)
     return torch.stack([v.matrix for v in views], 1), torch.stack([v.flipped for v in views], 1)
 
 

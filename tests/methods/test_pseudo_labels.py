@@ -34,10 +34,11 @@ class Oracle(nn.Module):
 
 def test_a_sure_network_agrees_with_itself_in_every_unflipped_view(monkeypatch):
     import fewpose.methods.pseudo_labels as method
+    from fewpose import augment
     from fewpose.augment import Augmentation
 
     # the oracle tells dots by colour, not by side, so it is asked without mirrored views
-    monkeypatch.setattr(method, "flipped_view", lambda n, w, s, d: method.base_view(n, s, d))
+    monkeypatch.setattr(augment, "flipped_view", lambda n, w, s, d: augment.base_view(n, s, d))
     monkeypatch.setattr(method, "VIEWS", Augmentation(flip=0, scale=(0.8, 1.2), colour=0))
     data = dots(6, size=48)
     found = generate(Oracle(), data, augmentations=4, seed=1)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..augment import Augmentation, View, jitter_colour, normalise, random_view
+from ..augment import Augmentation, View, normalise
 from ..data import PoseData
 from ..heatmaps import gaussian_targets, read_poses, soft_argmax
 from ..losses import heatmap_mse
+from ..views import answer, half_precision
 
 ERRORS = ("heatmaps", "gaussians", "coordinates")
 COLLAPSED = 0.02  # share of keypoints that a teacher which still knows something answers surely
@@ -97,36 +98,24 @@ class Consistency:
         """The weighted loss of one step, on random frames."""
         n = len(self.unlabelled)
         index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
-        device = next(model.parameters()).device
-        view, student, teacher = self.answers(model, index, generator, device)
+        teacher = self.told(model.teacher, index)
+        view, student = answer(
+            model, self.unlabelled, index, self.augmentation, generator, first=1
+        )
         labels = read_poses(model, teacher)
         sure = labels[..., 2] >= self.threshold
         self.watch(float(sure.float().mean()))
         loss = self.disagreement(model, view, student, teacher, labels, sure)
         return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight * loss
 
-    def answers(
-        self, model: MeanTeacher, index: Tensor, generator: torch.Generator, device: torch.device
-    ) -> tuple[View, list[Tensor], list[Tensor]]:
-        """A view of some frames, the student's heat maps of it, the teacher's of the frames."""
-        data = self.unlabelled
-        if data.views is not None:  # a frozen backbone's answers: view 0 is the frame itself
-            _, base = data.views.take(index, torch.zeros_like(index))
-            which = torch.randint(1, data.views.count, (len(index),), generator=generator)
-            view, maps = data.views.take(index, which)
-            with torch.no_grad():
-                teacher = model.teacher.head_maps([m.to(device) for m in base])
-            return view.to(device), model.head_maps([m.to(device) for m in maps]), teacher
-        frames = data.frames[index].to(device)
-        view = random_view(
-            len(index), data.size, data.skeleton, self.augmentation, generator, device
-        )
-        images = view.images(frames)
-        if self.augmentation.colour:
-            images = jitter_colour(images, self.augmentation.colour, generator)
-        with torch.no_grad():
-            teacher = model.teacher(normalise(frames))
-        return view, model(normalise(images)), teacher
+    @torch.no_grad()
+    def told(self, teacher: nn.Module, index: Tensor) -> list[Tensor]:
+        """The teacher's heat maps of some frames as they are: view 0 of those that are kept."""
+        data, device = self.unlabelled, next(teacher.parameters()).device
+        if data.views is not None:
+            return data.views.answer(teacher, index, torch.zeros_like(index))[1]
+        with half_precision(device):
+            return teacher(normalise(data.frames[index].to(device)))
 
     def disagreement(
         self, model: MeanTeacher, view: View, student: list[Tensor], teacher: list[Tensor],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..augment import Augmentation, View, base_view, flipped_view, random_view
+from ..augment import Augmentation, View, labelling_views
 from ..data import PoseData
 from ..heatmaps import predict, read_poses
 
@@ -73,20 +73,15 @@ def answers(
     generator: torch.Generator,
 ) -> tuple[list[View], list[Tensor]]:
     """The views of some frames, base view first, and the poses [n, K, 3] predicted in each."""
-    device = next(model.parameters()).device
-    views, predictions = [], []
     # one view after the other, of few frames: larger batches fall out of a CPU's cache
-    if unlabelled.views is not None:
-        for v in range(unlabelled.views.count):
-            view, maps = unlabelled.views.take(index, torch.full_like(index, v))
-            views.append(view.to(device))
-            predictions.append(read_poses(model, model.head_maps([m.to(device) for m in maps])))
-        return views, predictions
-    n, skeleton, size = len(index), unlabelled.skeleton, unlabelled.size
+    if (kept := unlabelled.views) is not None:
+        pairs = [kept.answer(model, index, torch.full_like(index, v)) for v in range(kept.count)]
+        return [view for view, _ in pairs], [read_poses(model, maps) for _, maps in pairs]
+    device = next(model.parameters()).device
     frames = unlabelled.frames[index].to(device)
-    views = [base_view(n, skeleton, device), flipped_view(n, size[1], skeleton, device)]
-    views += [random_view(n, size, skeleton, VIEWS, generator, device)
-              for _ in range(augmentations)]
+    views = labelling_views(
+        len(index), unlabelled.size, unlabelled.skeleton, augmentations, VIEWS, generator, device
+    )
     return views, [predict(model, view.images(frames)) for view in views]
 
 
