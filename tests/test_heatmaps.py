@@ -1,9 +1,10 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from fewpose.heatmaps import aggregate, decode, gaussian_targets, predict_all
+from fewpose.heatmaps import aggregate, decode, gaussian_targets, predict_all, smooth
 
 
 def test_target_by_hand():
@@ -39,6 +40,34 @@ def test_decode_survives_borders_ties_and_negative_maps():
     assert torch.isfinite(found).all()
     assert found[0, 0].tolist() == [1.5, 1.5, 1.0]
     assert found[0, 1, 2] == -1
+
+
+def test_smoothing_keeps_place_and_height_of_a_target():
+    poses = torch.tensor([[[50.3, 61.9, 2.0]]])
+    found = decode(smooth(gaussian_targets(poses, (128, 128), 4)), 4)
+    assert (found - torch.tensor([50.3, 61.9, 1.0])).abs().max() < 0.02
+
+
+def test_smoothing_is_the_convolution_with_a_gaussian():
+    torch.manual_seed(0)
+    maps = torch.rand(1, 2, 22, 19)
+    cells = torch.arange(-8, 9.0)
+    kernel = torch.exp(-(cells**2) / 2) / math.sqrt(2 * math.pi)
+    kernel = kernel.outer(kernel)[None, None]
+    expected = F.conv2d(maps.flatten(0, 1).unsqueeze(1), kernel, padding=8)
+    inner = (..., slice(5, -5), slice(5, -5))  # beyond, the mean is over the cells that there are
+    assert torch.allclose(smooth(maps, 1.0, 2.0)[0][inner], 1.25 * expected[:, 0][inner], atol=1e-4)
+    assert torch.allclose(smooth(torch.ones(1, 1, 5, 5), 1.0, 2.0), torch.tensor(1.25))
+
+
+def test_smoothing_reads_ragged_peaks_better():
+    torch.manual_seed(0)
+    xy = 16 + 96 * torch.rand(50, 4, 2)
+    maps = gaussian_targets(torch.cat([xy, torch.ones(50, 4, 1)], -1), (128, 128), 4)
+    ragged = maps + 0.08 * torch.randn_like(maps)
+    raw, smoothed = ((decode(m, 4)[..., :2] - xy).norm(dim=-1).mean()
+                     for m in (ragged, smooth(ragged)))
+    assert smoothed < raw / 2
 
 
 def test_aggregate_is_the_mean_at_the_finest_resolution():

@@ -53,27 +53,45 @@ def test_kept_maps_are_those_of_the_views(tmp_path):
 def test_subsets_and_joins_keep_their_views(tmp_path):
     looked = look(TwoParts(), dots(20, size=32), 3, tmp_path, augmentation=GREY)
     part = concatenate(looked.subset([4, 7]), looked.unlabelled().subset([2]))
-    assert part.views.rows.tolist() == [4, 7, 2]
+    assert part.views.row.tolist() == [4, 7, 2]
     one, _ = part.views.take(torch.tensor([2]), torch.tensor([2]))
     other, _ = looked.views.take(torch.tensor([2]), torch.tensor([2]))
     assert torch.equal(one.matrix, other.matrix)
     assert concatenate(looked, dots(3, size=32)).views is None
+    assert concatenate(looked, look(TwoParts(), dots(3, size=32), 4, tmp_path)).views is None
+
+
+def test_views_of_several_files_join(tmp_path):
+    first = look(TwoParts(), dots(9, size=32), 3, tmp_path, augmentation=GREY)
+    second = look(TwoParts(), dots(5, size=32, seed=1), 3, tmp_path, augmentation=GREY)
+    both = concatenate(second.subset([4, 0]), first, second)
+    assert len(both.views.files) == 2
+    index, which = torch.tensor([1, 0, 6, 14]), torch.tensor([0, 1, 2, 1])
+    view, maps = both.views.take(index, which)
+    for i, (data, frame) in enumerate([(second, 0), (second, 4), (first, 4), (second, 3)]):
+        own, expected = data.views.take(torch.tensor([frame]), which[i : i + 1])
+        assert torch.equal(view.matrix[i], own.matrix[0])
+        assert all(torch.equal(m[i], e[0]) for m, e in zip(maps, expected, strict=True))
+
+
+def test_views_go_with_their_frames_not_with_others(tmp_path):
+    looked = look(TwoParts(), dots(20, size=32), 3, tmp_path, augmentation=GREY)
     assert looked.resized(16).views is None
 
 
 def test_a_second_look_reads_and_another_one_does_not(tmp_path):
     model, data = TwoParts(), dots(6, size=32)
-    path = look(model, data, 3, tmp_path, augmentation=GREY).views.path
+    path = look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path
     before = path.stat().st_mtime_ns
-    assert look(model, data, 3, tmp_path, augmentation=GREY).views.path == path
+    assert look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path == path
     assert path.stat().st_mtime_ns == before
     with torch.no_grad():
         model.backbone.weight += 1
     brighter = dataclasses.replace(data, frames=data.frames.clamp_min(60))
-    names = {path, look(model, data, 3, tmp_path, augmentation=GREY).views.path,
-             look(TwoParts(), brighter, 3, tmp_path, augmentation=GREY).views.path,
-             look(TwoParts(), data, 3, tmp_path, seed=1, augmentation=GREY).views.path,
-             look(TwoParts(), data, 3, tmp_path).views.path}
+    names = {path, look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path,
+             look(TwoParts(), brighter, 3, tmp_path, augmentation=GREY).views.files[0].path,
+             look(TwoParts(), data, 3, tmp_path, seed=1, augmentation=GREY).views.files[0].path,
+             look(TwoParts(), data, 3, tmp_path).views.files[0].path}
     assert len(names) == 5 == len(list(tmp_path.iterdir()))
 
 

@@ -8,9 +8,12 @@ from torch import Tensor, nn
 
 from .augment import normalise
 
+SIGMA = 2.0  # of the targets, in cells
+SMOOTHING = 1.5  # of the answers before they are read, in cells: chosen on validation videos
+
 
 def gaussian_targets(
-    poses: Tensor, size: tuple[int, int], stride: int, sigma: float = 2.0
+    poses: Tensor, size: tuple[int, int], stride: int, sigma: float = SIGMA
 ) -> Tensor:
     """Target heat maps [N, K, H / stride, W / stride] with a Gaussian of peak 1 at each keypoint.
 
@@ -66,6 +69,23 @@ def decode(heatmaps: Tensor, stride: int) -> Tensor:
     return torch.stack([x, y, peak], dim=-1)
 
 
+def smooth(heatmaps: Tensor, width: float = SMOOTHING, sigma: float = SIGMA) -> Tensor:
+    """Heat maps [N, K, h, w] smoothed by a Gaussian of `width` cells; a target keeps its height.
+
+    A network's peak is ragged, and the parabola of `decode` reads three cells of it: smoothed
+    before, many cells vote (DARK, Zhang et al. 2020, section 3.2).
+    """
+    rows, columns = (band(side, width, heatmaps) for side in heatmaps.shape[-2:])
+    return (1 + (width / sigma) ** 2) * (rows @ heatmaps @ columns.T)
+
+
+def band(side: int, width: float, like: Tensor) -> Tensor:
+    """The matrix [side, side] that takes the weighted mean around each cell of a row."""
+    cells = torch.arange(side, device=like.device, dtype=like.dtype)
+    weights = torch.exp(-((cells[:, None] - cells) ** 2) / (2 * width**2))
+    return weights / weights.sum(1, keepdim=True)
+
+
 def soft_argmax(heatmaps: Tensor, stride: int, sharpness: float = 30.0) -> Tensor:
     """Points [N, K, 2] in frame pixels of heat maps [N, K, h, w], so that gradients flow.
 
@@ -86,7 +106,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 
 def read_poses(model: nn.Module, maps: list[Tensor]) -> Tensor:
     """Poses [N, K, 3] (x, y in image pixels, confidence) of a model's heat maps."""
-    return decode(aggregate(maps).float(), min(model.strides))
+    return decode(smooth(aggregate(maps).float()), min(model.strides))
 
 
 @torch.no_grad()

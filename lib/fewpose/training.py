@@ -204,7 +204,7 @@ def signature(
     """What makes two trainings the same: settings, labels, and the weights they start from."""
     start = sum(p.double().sum().item() for p in model.parameters())
     labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
-    views = train.views.path.name if train.views else ""
+    views = [kept.path.name for kept in train.views.files] if train.views else []
     return json.dumps(
         [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6),
          views, consistency.settings() if consistency else ""]

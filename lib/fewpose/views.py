@@ -29,50 +29,60 @@ KEPT = torch.float8_e4m3fn
 
 
 @dataclass(frozen=True)
-class Views:
-    """V views of N frames, with the backbone's maps of each in a file.
-
-    matrix, flipped  [M, V, 2, 3] and [M, V]: the views of all M frames of the file
-    rows             [N] which of the M frames these are
-    shapes           [C, h, w] of each map of one view
-    """
+class Kept:
+    """One file of the maps of V views of M frames: views [M, V, 2, 3] as matrices, flips [M, V]."""
 
     path: Path
     matrix: Tensor
     flipped: Tensor
-    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Views:
+    """V views of N frames, with the backbone's maps of each in files.
+
+    file, row  [N] which of the files a frame's views are in, and which frame of it that is
+    shapes     [C, h, w] of each map of one view
+    """
+
+    files: tuple[Kept, ...]
+    file: Tensor
+    row: Tensor
     shapes: tuple[tuple[int, int, int], ...]
     skeleton: object
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.row)
 
     def __getitem__(self, index: Tensor) -> Views:
-        return replace(self, rows=self.rows[index])
+        return replace(self, file=self.file[index], row=self.row[index])
 
     @property
     def count(self) -> int:
         """How many views there are of each frame: base, mirrored, and random ones."""
-        return self.matrix.shape[1]
+        return self.files[0].matrix.shape[1]
 
     def take(self, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
         """View `view[i]` of frame `index[i]`: the views, and the maps [n, C, h, w] of each scale.
 
-        OSError if the file is gone.
+        OSError if a file is gone.
         """
-        rows = self.rows[index]
         sizes = [math.prod(shape) for shape in self.shapes]
         size = sum(sizes)
-        kept = np.empty((len(rows), size), np.uint8)
-        with open(self.path, "rb") as file:  # read, not mapped: memory stays small
-            for record, into in zip((rows * self.count + view).tolist(), kept, strict=True):
-                file.seek(record * size)
-                file.readinto(into)
-        flat = torch.from_numpy(kept).view(KEPT).split(sizes, 1)
+        found = np.empty((len(index), size), np.uint8)
+        matrix, flipped = torch.empty(len(index), 2, 3), torch.empty(len(index), dtype=torch.bool)
+        for number, kept in enumerate(self.files):
+            here = (self.file[index] == number).nonzero().flatten()
+            rows, which = self.row[index[here]], view[here]
+            matrix[here], flipped[here] = kept.matrix[rows, which], kept.flipped[rows, which]
+            with open(kept.path, "rb") as file:  # read, not mapped: memory stays small
+                for i, record in zip(here, (rows * self.count + which).tolist(), strict=True):
+                    file.seek(record * size)
+                    file.readinto(found[i])
+        flat = torch.from_numpy(found).view(KEPT).split(sizes, 1)
         maps = [part.unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float()
                 for part, (c, h, w) in zip(flat, self.shapes, strict=True)]
-        return View(self.matrix[rows, view], self.flipped[rows, view], self.skeleton), maps
-
+        return View(matrix, flipped, self.skeleton), maps
 
     def answer(self, model: nn.Module, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
         """The views that `take` gives and the model's heat maps of them: its head alone works."""
@@ -80,6 +90,17 @@ class Views:
         looked, maps = self.take(index, view)
         with half_precision(device):
             return looked.to(device), model.head_maps([m.to(device) for m in maps])
+
+
+def join(parts: list[Views]) -> Views | None:
+    """The views of several parts, one after the other; None if they are not of one kind."""
+    if len({(v.shapes, v.count) for v in parts}) > 1:
+        return None
+    files = list({kept.path: kept for v in parts for kept in v.files}.values())
+    number = {kept.path: i for i, kept in enumerate(files)}
+    file = [torch.tensor([number[k.path] for k in v.files])[v.file] for v in parts]
+    row = torch.cat([v.row for v in parts])
+    return replace(parts[0], files=tuple(files), file=torch.cat(file), row=row)
 
 
 def answer(
@@ -128,24 +149,25 @@ def look(
     name = identity(model, data, matrix, flipped, augmentation)
     first = normalise(data.frames[:1].to(device))
     shapes = tuple(tuple(m.shape[1:]) for m in model.backbone_maps(first))
-    views = Views(Path(folder) / f"{name}.views", matrix, flipped, torch.arange(len(data)), shapes,
-                  data.skeleton)
-    if not views.path.exists():
-        views.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = views.path.with_suffix(f".{os.getpid()}")
+    kept = Kept(Path(folder) / f"{name}.views", matrix, flipped)
+    if not kept.path.exists():
+        kept.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.path.with_suffix(f".{os.getpid()}")
         try:
             with open(partial, "wb") as file:
                 for index in tqdm(torch.arange(len(data)).split(batch_size), leave=False,
                                   desc=f"{count} views through the frozen backbone"):
-                    file.write(records(model, data, index, views, seed, augmentation))
-            os.replace(partial, views.path)
+                    file.write(records(model, data, index, kept, seed, augmentation))
+            os.replace(partial, kept.path)
         finally:
             partial.unlink(missing_ok=True)
+    every = torch.arange(len(data))
+    views = Views((kept,), torch.zeros_like(every), every, shapes, data.skeleton)
     return replace(data, views=views)
 
 
 def records(
-    model: nn.Module, data: PoseData, index: Tensor, views: Views, seed: int,
+    model: nn.Module, data: PoseData, index: Tensor, kept: Kept, seed: int,
     augmentation: Augmentation,
 ) -> bytes:
     """The records of some frames: for each frame, each view, all maps one after the other."""
@@ -153,8 +175,8 @@ def records(
     frames = data.frames[index].to(device)
     generator = torch.Generator().manual_seed(zlib.crc32(f"colour/{seed}/{index[0]}".encode()))
     found = []
-    for v in range(views.count):
-        view = View(views.matrix[index, v].to(device), views.flipped[index, v], data.skeleton)
+    for v in range(kept.matrix.shape[1]):
+        view = View(kept.matrix[index, v].to(device), kept.flipped[index, v], data.skeleton)
         images = seen(view, frames, augmentation.colour if v > 1 else 0, generator)
         images = normalise(images).contiguous(memory_format=torch.channels_last)
         # channels last, as convolutions read them fastest

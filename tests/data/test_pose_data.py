@@ -21,8 +21,20 @@ def test_few_labels_come_from_many_videos():
     few, _ = draw_labels(data, 30, draw=0)
     assert len(set(data.video[few])) == 30
     assert len(draw_labels(data, 60, draw=0)[1]) == 0
-    with pytest.raises(ValueError, match="61 labels asked of 60 frames"):
+    with pytest.raises(ValueError, match="61 labels asked of 60 labelled frames"):
         draw_labels(data, 61, draw=0)
+
+
+def test_frames_without_labels_are_never_among_the_few():
+    data, pool = dots(20), dots(30, seed=1).unlabelled()
+    both = concatenate(data, pool)
+    few, rest = draw_labels(both, 8, draw=1)
+    assert np.array_equal(few, draw_labels(data, 8, draw=1)[0])  # the pool changes no draw
+    assert set(range(20, 50)) < set(rest.tolist())
+    everything, rest = draw_labels(both, 0, draw=1)
+    assert everything.tolist() == list(range(20)) and len(rest) == 30
+    with pytest.raises(ValueError, match="5 labels asked of 0 labelled frames"):
+        draw_labels(pool, 5, draw=0)
 
 
 def test_resized_keeps_points_on_what_they_mark():

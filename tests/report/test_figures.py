@@ -59,7 +59,7 @@ def test_every_picture_of_the_method_can_be_drawn():
     report.scatter_of_views(data, candidates, n=3)
     report.kept_labels(data, candidates, keep, data.poses, n=3)
     report.risk_coverage(candidates, data, [60, 90])
-    report.spread_against_error(candidates.spread, torch.rand(10, 4), keep)
+    report.spread_against_error(candidates, data, keep)
     report.training_curves({"a": History([1.0, 0.5], [(1, 10.0), (2, 20.0)], 2, 20.0)})
     report.keypoint_bars({"a": [distances]}, DOTS)
     report.heatmap_grid(data.frames[0], torch.rand(4, 8, 8), list(DOTS.keypoints))

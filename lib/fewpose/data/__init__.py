@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..skeleton import Skeleton
-from ..views import Views
+from ..views import Views, join
 
 SPLITS = ("train", "val", "test")
 
@@ -123,27 +123,25 @@ def concatenate(*parts: PoseData) -> PoseData:
         poses=torch.cat([p.poses for p in parts]),
         video=np.concatenate([p.video for p in parts]),
         split=np.concatenate([p.split for p in parts]),
-        views=joined(parts),
+        views=join([p.views for p in parts]) if all(p.views for p in parts) else None,
     )
-
-
-def joined(parts: tuple[PoseData, ...]) -> Views | None:
-    """The views of all parts where they lie in one file, as those of one data set's subsets do."""
-    if any(p.views is None for p in parts) or len({p.views.path for p in parts}) > 1:
-        return None
-    return replace(parts[0].views, rows=torch.cat([p.views.rows for p in parts]))
 
 
 def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose which frames are labelled: indices of the `labels` few and of the unlabelled rest.
 
-    Draws are nested: for one `draw` the first 50 of 100 labels are the 50 labels. Frames are taken
-    over the videos in turn, so that few labels still show many athletes.
+    0 labels take every frame that has one. Frames without a label are never among the few. Draws
+    are nested: for one `draw` the first 50 of 100 labels are the 50 labels. Frames are taken over
+    the videos in turn, so that few labels still show many athletes.
     """
-    if not 0 < labels <= len(data):
-        raise ValueError(f"{data.name}: {labels} labels asked of {len(data)} frames")
+    labelled = np.flatnonzero((data.poses[..., 2] > 0).any(1).numpy())
+    if not 0 <= labels <= len(labelled) or not len(labelled):
+        raise ValueError(
+            f"{data.name}: {labels} labels asked of {len(labelled)} labelled frames ({len(data)} "
+            "frames in all)"
+        )
     rng = np.random.default_rng([20210, draw])
-    shuffled = rng.permutation(len(data))
+    shuffled = rng.permutation(labelled)
     _, group = np.unique(data.video, return_inverse=True)
     turn = np.zeros(len(data), dtype=int)  # how many of the frame's video come before it
     seen = np.zeros(group.max() + 1, dtype=int)
@@ -151,7 +149,8 @@ def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.
         turn[i] = seen[group[i]]
         seen[group[i]] += 1
     order = shuffled[np.argsort(turn[shuffled], kind="stable")]
-    return np.sort(order[:labels]), np.sort(order[labels:])
+    few = np.sort(order[: labels or None])
+    return few, np.setdiff1d(np.arange(len(data)), few)
 
 
 def split_validation(data: PoseData, frames: int, seed: int = 0) -> PoseData:

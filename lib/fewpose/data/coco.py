@@ -19,9 +19,10 @@ MARGIN = 1.25  # the crop is this much larger than the person's box, as usual fo
 
 def read_coco(
     annotations: str | Path, images: str | Path, size: tuple[int, int] = (256, 192),
-    split: str = "train",
+    split: str = "train", whole: bool = False,
 ) -> PoseData:
     """One frame of `size` (H, W) a labelled person: its box, a quarter larger, black outside.
+    `whole` takes the whole image instead, as for videos in which nobody is labelled.
 
     Every annotation with a labelled keypoint is read, except crowds; where annotations say `main`,
     only the main person. An annotation without box gets that of its keypoints. Poses are in pixels
@@ -33,7 +34,7 @@ def read_coco(
     ValueError names the file and the annotation that is malformed.
     """
     path, folder = Path(annotations), Path(images)
-    content = _load(path)
+    content = load_coco(path)
     skeleton = read_skeleton(content, path)
     by_id = {image["id"]: image for image in content["images"]}
     people = _people(content["annotations"], len(skeleton), by_id, path)
@@ -46,7 +47,9 @@ def read_coco(
             skipped[entry["file_name"]] = len(group)
             continue
         for keypoints, box in group:
-            matrix = crop_map(box, size)
+            if whole:
+                box = np.array([0, 0, image.shape[1], image.shape[0]])
+            matrix = crop_map(box, size, 1 if whole else MARGIN)
             crops.append(cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR))
             poses.append((keypoints, matrix, image.shape[:2]))
             video.append(str(entry.get("video_id", entry["file_name"])))
@@ -97,20 +100,21 @@ def read_skeleton(content: dict, path: Path) -> Skeleton:
         raise ValueError(f"{path}: {error}") from None
 
 
-def crop_map(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def crop_map(box: np.ndarray, size: tuple[int, int], margin: float = MARGIN) -> np.ndarray:
     """Map [2, 3] from pixels of the image to those of the crop of `size` (H, W) around a box.
 
-    The box (x, y, width, height) is centred, its longer side relative to the crop fills 1 / MARGIN.
+    The box (x, y, width, height) is centred, its longer side relative to the crop fills 1 / margin.
     """
     x, y, width, height = box
-    scale = min(size[1] / width, size[0] / height) / MARGIN
+    scale = min(size[1] / width, size[0] / height) / margin
     # A box spans pixel edges, its centre in centre-based pixels is half a pixel less.
     centre = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5])
     offset = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2]) - scale * centre
     return np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
 
 
-def _load(path: Path) -> dict:
+def load_coco(path: Path) -> dict:
+    """The content of a COCO keypoint file; ValueError naming it if it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -46,6 +46,8 @@ def generate(
             f"{unlabelled.name} brings {unlabelled.views.count} views along; the base view, the "
             f"flipped one and {augmentations} augmentations are {augmentations + 2}"
         )
+    if not len(unlabelled):
+        raise ValueError(f"{unlabelled.name}: all frames have labels; set raw_every to read videos")
     model.eval()
     height, width = unlabelled.size
     generator = torch.Generator().manual_seed(seed)

@@ -75,10 +75,16 @@ def kept_labels(
     return fig
 
 
-def spread_against_error(spread: Tensor, error: Tensor, keep: Tensor) -> Figure:
-    """True error of each pseudo label [N, K] over its disagreement, kept and dropped, in px."""
+def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tensor) -> Figure:
+    """True error of each pseudo label [N, K] over its disagreement, kept and dropped, in px.
+
+    Where nobody knows the truth (raw video) there is no dot.
+    """
+    error = (candidates.base - held_back.poses)[..., :2].norm(dim=-1)
+    error[held_back.poses[..., 2] == 0] = torch.nan
     fig, ax = plt.subplots(figsize=(5.5, 4))
-    x, y = spread.clamp_min(1e-2).sqrt().flatten(), error.clamp_min(1e-1).flatten()
+    x = candidates.spread.clamp_min(1e-2).sqrt().flatten()
+    y = error.clamp_min(1e-1).flatten()
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:4000]
     for mask, name, colour in ((keep, "kept", "#1f77b4"), (~keep, "dropped", "#d1495b")):
         chosen = order[mask.flatten()[order]]

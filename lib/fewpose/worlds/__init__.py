@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from ..data import PoseData
 from ..skeleton import COCO, JUMP
 from . import store
@@ -62,6 +64,33 @@ def jump_video(seed: int, index: int, size: int, path: Path) -> int:
 
     _check("jump", 1, size)
     return world.write_video(seed, index, size, Path(path))
+
+
+def jump_films(
+    frames: int, size: int, seed: int, cache: Path, videos: int | None = None,
+    split: str = "train", rate: float = 200,
+) -> list[Path]:
+    """MP4 files of all videos of one split of `jump(frames, size, seed, videos=videos)`.
+
+    They are named as the stills' `video` and lie in the folder `cache`; those that are there are
+    kept. rate is in frames a second. Errors as for `jump_video`.
+    """
+    from . import jump_frames as world
+    from .jump_film import video_name
+
+    _check("jump", frames, size)
+    videos = world.count_videos(frames, videos)
+    folder = Path(cache) / f"jump_films_{size}px_{rate:g}Hz_seed{seed}_version{world.VERSION}"
+    chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split]
+    paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
+    todo = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True)
+            if not path.exists()]  # fmt: skip
+    if todo:
+        world.prepare()
+    for _ in tqdm(store.in_order(world.write_video, todo), total=len(todo), desc="jump films",
+                  unit="film", leave=False):  # fmt: skip
+        pass
+    return paths
 
 
 def export(world: str, frames: int, size: int, seed: int, out: Path, films: int = 3) -> Path:

@@ -38,6 +38,11 @@ class Video:
     size: int
 
 
+def video_name(index: int) -> str:
+    """What stills and film of video `index` are called."""
+    return f"jump{index:04d}"
+
+
 def draw_video(seed: int, index: int, size: int) -> Video:
     """Draw video `index` of the world `seed`: the same whatever else is drawn, at any size."""
     rng = np.random.default_rng([seed, 31, index])
@@ -67,7 +72,7 @@ def draw_video(seed: int, index: int, size: int) -> Video:
         (behind if stander.place[0] * far > 0 else before).append(stander)
     behind.sort(key=lambda b: -np.linalg.norm(b.place - operator.position))
     return Video(
-        name=f"jump{index:04d}", motion=motion, phenotype=phenotype, look=look, site=site,
+        name=video_name(index), motion=motion, phenotype=phenotype, look=look, site=site,
         operator=operator, behind=behind, before=before, things=draw_things(rng, site),
         exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 800), np.log(1 / 90)))),
         grade=dict(

@@ -6,6 +6,7 @@ video, 200 frames a second, 20 keypoints, splits by video in the paper's ratio.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -74,21 +75,25 @@ def prepare() -> None:
     rig()
 
 
-def write_video(seed: int, index: int, size: int, path: Path) -> int:
-    """Write video `index` of the world `seed` as MP4 at 200 Hz, every frame of the attempt.
+def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE) -> int:
+    """Write video `index` of the world `seed` as MP4, `rate` frames of each second of the attempt.
 
-    The athlete, site and camera are those of its stills. Returns the number of frames; RuntimeError
-    if the file cannot be written.
+    The athlete, site and camera are those of its stills. Returns the number of frames; ValueError
+    for a rate above 200 Hz, RuntimeError if the file cannot be written.
     """
+    if not 1 <= rate <= RATE:
+        raise ValueError(f"{path}: a rate of {rate} frames a second; ask for 1 to {RATE:.0f}")
     video = draw_video(seed, index, size)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), RATE, (size, size))
+    unfinished = path.with_suffix(".part.mp4")
+    film = cv2.VideoWriter(str(unfinished), cv2.VideoWriter_fourcc(*"mp4v"), rate, (size, size))
     if not film.isOpened():
         raise RuntimeError(f"{path}: the video could not be opened for writing")
-    n = len(video.motion.roots)
-    for first in tqdm(range(0, n, 50), desc=path.name, unit_scale=50, unit="frame", leave=False):
-        for image in shoot(video, np.arange(first, min(first + 50, n)), seed).images:
+    times = np.arange(0, len(video.motion.roots), RATE / rate).astype(int)
+    for first in tqdm(range(0, len(times), 50), desc=path.name, unit="50 frames", leave=False):
+        for image in shoot(video, times[first : first + 50], seed).images:
             film.write(np.ascontiguousarray(image[..., ::-1]))
     film.release()
-    return n
+    os.replace(unfinished, path)
+    return len(times)

@@ -64,7 +64,7 @@ def generate(
     images: list[dict] = []
     annotations: list[dict] = []
     with tqdm(total=frames, desc=f"world {parameters['name']}", unit="frame", leave=False) as bar:
-        for made, about, people in _in_order(work, list(tasks)):
+        for made, about, people in in_order(work, list(tasks)):
             for picture, image, persons in zip(made, about, people, strict=True):
                 number = len(images)
                 store[number] = picture
@@ -154,7 +154,8 @@ def workers() -> int:
     return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
 
 
-def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
+def in_order(work: Callable, tasks: list[tuple]) -> Iterable:
+    """The results of work(*task), in the order of the tasks, made in processes of their own."""
     if workers() < 2 or len(tasks) < FEW_TASKS:
         yield from (work(*task) for task in tasks)
         return

@@ -1,0 +1,65 @@
+"""A folder of one's own: annotations.json (COCO keypoints), images/ and videos/.
+
+It is what `python -m fewpose world jump --out FOLDER` writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import PoseData
+from .coco import load_coco, read_coco
+from .video import read_videos
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm")
+
+
+def read_own(folder: str | Path, size: int) -> PoseData:
+    """The labelled people of annotations.json on whole images, in frames of `size` x `size`.
+
+    Images that name their `split` keep it; if none does, a quarter of the videos (`video_id`, else
+    each image is one) becomes `test` and a sixth `val`. ValueError with fewer than three videos to
+    deal out, and those of `coco.read_coco`.
+    """
+    path = Path(folder) / "annotations.json"
+    images = Path(folder) / "images"
+    named = ["split" in image for image in load_coco(path)["images"]]
+    people = read_coco(path, images if images.is_dir() else folder, (size, size), whole=True)
+    if all(named):
+        return people
+    if any(named):
+        raise ValueError(f"{path}: only some images name their split; name all or none")
+    return replace(people, split=deal_videos(people.video, path))
+
+
+def deal_videos(video: np.ndarray, path: Path) -> np.ndarray:
+    """A split for each frame, whole videos at a time, the same in every call."""
+    names = np.unique(video)
+    if len(names) < 3:
+        raise ValueError(
+            f"{path}: {len(names)} video(s) cannot be dealt to three splits; label "
+            "frames of three or more and name them in `video_id`"
+        )
+    test, val = max(1, round(len(names) / 4)), max(1, round(len(names) / 6))
+    order = np.random.default_rng(20212).permutation(names)
+    split = np.full(len(video), "train")
+    split[np.isin(video, order[:test])] = "test"
+    split[np.isin(video, order[test : test + val])] = "val"
+    return split
+
+
+def read_own_videos(folder: str | Path, people: PoseData, every: int) -> PoseData:
+    """Every n-th frame of the files in videos/, unlabelled; test and validation ones are left out.
+
+    A file belongs to the labelled video whose `video_id` is its name without suffix.
+    """
+    place = Path(folder) / "videos"
+    files = sorted(p for p in place.glob("*") if p.suffix.lower() in VIDEOS)
+    held_out = set(people.video[people.split != "train"])
+    files = [path for path in files if path.stem not in held_out]
+    if not files:
+        raise ValueError(f"{place} holds no video outside of validation and test")
+    return read_videos(files, people.skeleton, every, people.size)

@@ -1,0 +1,107 @@
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fewpose import worlds
+from fewpose.athletes import read_athletes, read_raw
+from fewpose.data.own import deal_videos, read_own
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A jump world as `python -m fewpose world jump` writes it, with short films."""
+    folder = tmp_path_factory.mktemp("own")
+    worlds.export("jump", 12, 64, 3, folder, films=0)
+    films = worlds.jump_films(12, 64, 3, folder, 6, "train", rate=4)
+    films += worlds.jump_films(12, 64, 3, folder, 6, "test", rate=4)
+    (folder / "videos").mkdir()
+    for path in films:
+        shutil.move(path, folder / "videos" / path.name)
+    return folder
+
+
+def test_an_exported_world_is_read_as_own_data(exported):
+    rendered = worlds.jump(12, 64, 3, videos=6)
+    own = read_athletes("own", exported, 0, 0, 64, exported)
+    assert own.skeleton == rendered.skeleton
+    assert np.array_equal(own.video, rendered.video) and np.array_equal(own.split, rendered.split)
+    labelled = rendered.poses[..., 2] > 0
+    assert torch.equal(own.poses[..., 2] > 0, labelled)
+    assert (own.poses - rendered.poses)[..., :2][labelled].abs().max() < 0.01
+    assert (own.frames.float() - rendered.frames.float()).abs().mean() < 4  # JPEG
+
+
+def test_own_videos_of_held_out_athletes_stay_out(exported):
+    own = read_own(exported, 64)
+    raw = read_raw("own", exported, own, 0, 0, 3, 0, exported)
+    assert set(raw.video) == set(own.video[own.split == "train"])
+    assert (raw.poses == 0).all() and set(raw.split) == {"train"}
+    assert raw.size == own.size
+
+
+def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    for image in content["images"]:
+        del image["split"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    shutil.copytree(exported / "images", tmp_path / "images")
+    own = read_own(tmp_path, 64)
+    assert {s: len(set(own.video[own.split == s])) for s in ("train", "val", "test")} == {
+        "train": 3, "val": 1, "test": 2}  # fmt: skip
+    assert np.array_equal(own.split, read_own(tmp_path, 64).split)
+    content["images"][0]["split"] = "train"
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="only some images name"):
+        read_own(tmp_path, 64)
+
+
+def test_two_videos_cannot_be_split(tmp_path):
+    with pytest.raises(ValueError, match=r"2 video\(s\) cannot be dealt"):
+        deal_videos(np.array(["a", "b", "a"]), tmp_path / "annotations.json")
+
+
+def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
+    (tmp_path / "images").mkdir()
+    names = [f"{i}.png" for i in range(3)]
+    for name in names:
+        image = np.zeros((100, 200, 3), np.uint8)
+        image[40:61, 140:161] = 255
+        cv2.imwrite(str(tmp_path / "images" / name), image)
+    content = {
+        "images": [{"id": i, "file_name": n} for i, n in enumerate(names)],
+        "annotations": [{"id": i, "image_id": i, "bbox": [140, 40, 21, 21], "num_keypoints": 1,
+                         "keypoints": [150, 50, 2]} for i in range(3)],
+        "categories": [{"id": 1, "name": "ball", "keypoints": ["centre"]}],
+    }  # fmt: skip
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="mirrored views swap no sides"):
+        own = read_own(tmp_path, 100)
+    assert torch.allclose(own.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
+    y, x = (own.frames[0, 0] > 128).nonzero().float().mean(0)
+    assert abs(x - 74.75) < 0.5 and abs(y - 49.75) < 0.5
+
+
+def test_a_pool_needs_a_video(exported, tmp_path):
+    own = read_own(exported, 64)
+    with pytest.raises(ValueError, match="holds no video outside of validation and test"):
+        read_raw("own", tmp_path, own, 0, 0, 10, 0, tmp_path)
+
+
+def test_an_unknown_data_set_is_named(tmp_path):
+    with pytest.raises(ValueError, match='"jump", "lsp" or "own", not "mpii"'):
+        read_athletes("mpii", tmp_path, 10, 5, 64, tmp_path)
+
+
+def test_films_of_the_training_videos_are_the_pool(tmp_path):
+    athletes = read_athletes("jump", "", 12, 6, 64, tmp_path)
+    raw = read_raw("jump", "", athletes, 12, 6, 3, 4, tmp_path)
+    assert set(raw.video) == set(athletes.video[athletes.split == "train"])
+    films = sorted((tmp_path).rglob("*.mp4"))
+    written = [f.stat().st_mtime_ns for f in films]
+    again = read_raw("jump", "", athletes, 12, 6, 3, 4, tmp_path)
+    assert torch.equal(raw.frames, again.frames)
+    assert written == [f.stat().st_mtime_ns for f in films]  # kept, not made again
