@@ -49,7 +49,7 @@ def test_a_method_equal_to_its_baseline_closes_nothing_in_every_resample():
 
 
 def test_table_has_paper_ours_difference():
-    table = report.sports_table1(FOUND)
+    table = report.sports_table(FOUND, report.SPORTS_TABLE1)
     assert list(table["method"]) == ["supervised", "pseudo labels", "supervised"]
     first = table.iloc[0]
     assert (first["paper"], first["ours"], first["difference"]) == (83.8, 55.0, -28.8)

@@ -26,14 +26,16 @@ from .results import (
     read_metrics,
     save_test,
     show_rows,
+    skeleton_of,
 )
-from .tables import network_table, sports_table1, write_table
+from .tables import SPORTS_TABLE1, SPORTS_TABLE2, network_table, sports_table, write_table
 from .viewer import pose_viewer
 
 __all__ = [
-    "audit_rows", "audit_table", "before_and_after", "best_to_worst", "draws", "gap_rows",
-    "heatmap_grid", "kept_labels", "keypoint_bars", "load_tests", "network_table", "overview",
+    "SPORTS_TABLE1", "SPORTS_TABLE2", "audit_rows", "audit_table", "before_and_after",
+    "best_to_worst", "draws", "gap_rows", "heatmap_grid", "kept_labels", "keypoint_bars",
+    "load_tests", "network_table", "overview",
     "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics",
-    "realism", "risk_coverage", "save_test", "scatter_of_views", "show_rows", "sports_table1",
-    "spread_against_error", "training_curves", "write_table",
+    "realism", "risk_coverage", "save_test", "scatter_of_views", "show_rows", "skeleton_of",
+    "sports_table", "spread_against_error", "training_curves", "write_table",
 ]  # fmt: skip

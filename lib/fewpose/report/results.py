@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import metrics
 from ..data import PoseData
 from ..heatmaps import predict_all
+from ..skeleton import Skeleton
 
 THRESHOLDS = (0.05, 0.1, 0.2)
 EXAMPLES = 8
@@ -53,8 +54,8 @@ def save_test(
     np.savez_compressed(
         folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
         distances=distances.numpy().astype(np.float32), video=test.video,
-        keypoints=test.skeleton.keypoints, method=method, dataset=dataset, labels=labels,
-        iteration=iteration, seed=seed, poses=predict_all(model, test.frames[chosen]).numpy(),
+        keypoints=test.skeleton.keypoints, limbs=test.skeleton.limbs, method=method,
+        dataset=dataset, labels=labels, iteration=iteration, seed=seed, poses=predict_all(model, test.frames[chosen]).numpy(),
         truth=test.poses[chosen].numpy(),
     )
 
@@ -93,6 +94,13 @@ def load_tests(root: Path) -> list[dict]:
     if not found:
         raise ValueError(f"{root} holds no finished run with test results: run some first")
     return found
+
+
+def skeleton_of(entry: dict) -> Skeleton:
+    """The skeleton that a network of `load_tests` predicts."""
+    names = tuple(entry["keypoints"].tolist())
+    return Skeleton(entry["dataset"], names, tuple(map(tuple, entry["limbs"].tolist())),
+                    (0.08,) * len(names))  # fmt: skip
 
 
 def finished_folders(root: Path) -> list[Path]:
