@@ -33,7 +33,7 @@ def pck(truth: Source, detections: Source, at: float = 0.2) -> pd.DataFrame:
     boxes, joints = _boxes(guesses), _as_mvor(guesses)
     results = pd.Series(np.arange(len(guesses))).groupby(found.image).indices
 
-    counted = [row.get("only_bbox", 0) == 0 for row in true.rows]
+    counted = np.array([row.get("only_bbox", 0) == 0 for row in true.rows], dtype=bool)
     people = np.flatnonzero(counted & ~np.isnan(points).all((1, 2)))
     hits = np.zeros(len(MVOR), dtype=int)
     for person, box in zip(people, _boxes(points[people]), strict=True):
