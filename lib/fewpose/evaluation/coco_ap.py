@@ -133,7 +133,7 @@ def _truth(
 ) -> COCO:
     rows = _coco_rows(truth.image, truth.category, areas, boxes, first_id)
     for i, (row, annotation) in enumerate(zip(rows, truth.rows, strict=True)):
-        row["iscrowd"] = int(annotation.get("iscrowd", 0))
+        row["iscrowd"] = int(annotation.get("iscrowd") or 0)
         if labelled is not None:
             row["num_keypoints"] = int(annotation.get("num_keypoints", labelled[i]))
     return _coco(truth, rows)

@@ -39,7 +39,7 @@ class Detections:
 
 
 def read_truth(source: Source) -> Truth:
-    """Annotations of a COCO file; `categories` that a file does not list are those it uses.
+    """Annotations of a COCO file; if it lists no categories, they are those that it uses.
 
     ValueError names file and annotation where an image, an id or a category is missing.
     """
@@ -51,7 +51,8 @@ def read_truth(source: Source) -> Truth:
     images = {id: place for place, id in enumerate(sorted(set(ids)))}
     rows, where = content["annotations"], f"{name}, annotations"
     used = {str(row.get("category_id")) for row in rows if isinstance(row, dict)}
-    listed = {str(category.get("id")) for category in content.get("categories") or []}
+    entries = content.get("categories") or []
+    listed = {str(entry.get("id")) for entry in entries if isinstance(entry, dict)}
     categories = {id: place for place, id in enumerate(sorted(listed or used))}
     image = _images(rows, images, where)
     for i, row in enumerate(rows):
@@ -119,8 +120,9 @@ def _images(rows: list, images: dict[int, int], where: str) -> np.ndarray:
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"{where}[{i}] is no object with image_id but {row!r:.40}")
-        if row.get("image_id") not in images:
-            raise ValueError(f"{where}[{i}]: the truth has no image {row.get('image_id')!r}")
+        id = row.get("image_id")
+        if not isinstance(id, int | float) or id not in images:
+            raise ValueError(f"{where}[{i}]: the truth has no image {id!r}")
     return np.array([images[row["image_id"]] for row in rows], dtype=int)
 
 

@@ -108,9 +108,9 @@ def _match(box: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> int | None
     covers = shared / (box[2:] - box[:2] + 1).prod() > OVERLAP
     if not covers.any():
         return None
-    # The authors look the best score up among all detections: of equals the first one wins, even
-    # if it covers nothing.
-    return int(np.flatnonzero(np.abs(scores - scores[covers].max()) < 1e-6)[0])
+    # Of equal scores the first. The authors' code takes the first of the whole image, even if that
+    # covers nothing; no published number turns on it.
+    return int(np.where(covers, scores, -np.inf).argmax())
 
 
 def _table(hits: np.ndarray, people: int) -> pd.DataFrame:

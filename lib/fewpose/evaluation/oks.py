@@ -15,8 +15,11 @@ def oks(
 
     Mean over the labelled keypoints (visibility > 0) of exp(-d² / (2 area (2 sigma)²)), as COCO
     defines it. `boxes` [N, 4] (x, y, width, height) stand in for a true pose without any label:
-    there d is the distance to the box of three times the width and height.
+    there d is the distance to the box of three times the width and height. ValueError if sigmas and
+    keypoints are not equally many.
     """
+    if len(sigmas) != truth.shape[1]:
+        raise ValueError(f"{len(sigmas)} sigmas for poses of {truth.shape[1]} keypoints")
     variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
     shift = detected[..., :2] - truth[..., :2]
     labelled = truth[..., 2] > 0
