@@ -235,7 +235,7 @@ def test_help_is_quick_and_lists_the_commands():
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    for command in ("reproduce", "world", "weights", "lab", "test", "strip"):
+    for command in ("reproduce", "world", "weights", "evaluate", "lab", "test", "strip"):
         assert command in found.stdout
 
 
@@ -246,6 +246,9 @@ def test_help_is_quick_and_lists_the_commands():
         (["world", "moon", "--out", "x"], "invalid choice: 'moon'", 2),
         (["world", "jump", "--frames", "0", "--out", "x"], "whole number above 0", 2),
         (["reproduce", "--only"], "expected at least one", 2),
+        (["evaluate", "mvor"], "invalid choice: 'mvor'", 2),
+        (["evaluate", "mvor-pck", "--truth", "x"], "required: --detections", 2),
+        (["evaluate", "mvor-pck", "--truth", "t.json", "--detections", "d"], "t.json is", 1),
     ],
 )
 def test_mistakes_end_with_one_sentence(arguments, says, code):
