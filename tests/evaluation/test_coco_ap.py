@@ -202,6 +202,9 @@ def spoil(truth, detections, what):
     if what == "no category matches":
         for d in detections:
             d["category_id"] = 2
+    if what == "after others":
+        detections[0]["category_id"] = detections[1]["category_id"] = 9
+        row["keypoints"][4] = None
     if what == "true image":
         person["image_id"] = 5
     if what == "no object":
@@ -229,6 +232,7 @@ def spoil(truth, detections, what):
         ("no box", r"truth, annotations\[2\] has no `bbox`"),
         ("category", r"truth, annotations\[2\]: no category 2"),
         ("no category matches", "no result is of a category of the truth, the first of 2"),
+        ("after others", r"detections\[3\]: `keypoints` must be finite"),
         ("true image", r"truth, annotations\[2\]: the truth has no image 5"),
         ("no object", r"detections\[3\] is no object with image_id but 4"),
         ("image id", r"truth, images\[1\]: `id` must be a whole number"),

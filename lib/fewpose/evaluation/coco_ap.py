@@ -35,7 +35,7 @@ def box_ap(truth: Source, detections: Source, first_id: int = 1) -> dict[str, fl
     """
     true = read_truth(truth)
     found = read_detections(detections, true)
-    boxes = numbers(found.rows, "bbox", 4, found.name)
+    boxes = found.numbers("bbox", 4)
     evaluator = COCOeval_faster(
         _truth(true, *_boxes_and_areas(true), first_id),
         _detections(true, found, boxes[:, 2] * boxes[:, 3], boxes),
@@ -60,10 +60,10 @@ def keypoint_ap(truth: Source, detections: Source, sigmas: Sequence[float]) -> d
     found = read_detections(detections, true)
     count = len(sigmas)
     poses = numbers(true.rows, "keypoints", 3 * count, true.name).reshape(-1, count, 3)
-    guesses = numbers(found.rows, "keypoints", 3 * count, found.name).reshape(-1, count, 3)
+    guesses = found.numbers("keypoints", 3 * count).reshape(-1, count, 3)
     boxes, areas = _boxes_and_areas(true)
     if found.rows and found.rows[0].get("bbox"):  # results with boxes are as large as these
-        sizes = numbers(found.rows, "bbox", 4, found.name)[:, 2:]
+        sizes = found.numbers("bbox", 4)[:, 2:]
     else:
         sizes = np.ptp(guesses[..., :2], axis=1)
     labelled = (poses[..., 2] > 0).sum(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,21 @@ class Truth:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found, with `score` [N]: one row a result, as in `Truth`."""
+    """What was found, with `score` [N]: one row a result, as in `Truth`.
+
+    `places` [N] are those of the rows in the file, for results of other categories are left out.
+    """
 
     image: np.ndarray
     category: np.ndarray
     score: np.ndarray
     rows: list[dict]
     name: str
+    places: np.ndarray
+
+    def numbers(self, key: str, count: int) -> np.ndarray:
+        """`key` of every row as [N, count]; ValueError names the first that is not finite."""
+        return numbers(self.rows, key, count, self.name, self.places)
 
 
 def read_truth(source: Source) -> Truth:
@@ -71,25 +80,30 @@ def read_detections(source: Source, truth: Truth) -> Detections:
     if not isinstance(rows, list):
         raise ValueError(f"{name} is no list of COCO results, each with image_id and score")
     image, score = _images(rows, truth.images, name), numbers(rows, "score", 1, name)[:, 0]
-    places = [truth.categories.get(str(row.get("category_id")), -1) for row in rows]
-    category = np.array(places, dtype=int)
-    known = category >= 0
-    if len(rows) and not known.any():
+    kinds = [truth.categories.get(str(row.get("category_id")), -1) for row in rows]
+    category = np.array(kinds, dtype=int)
+    known = np.flatnonzero(category >= 0)
+    if len(rows) and not len(known):
         found = rows[0].get("category_id")
         raise ValueError(f"{name}: no result is of a category of the truth, the first of {found!r}")
-    kept = [row for row, keep in zip(rows, known, strict=True) if keep]
-    return Detections(image[known], category[known], score[known], kept, name)
+    kept = [rows[i] for i in known]
+    return Detections(image[known], category[known], score[known], kept, name, known)
 
 
-def numbers(rows: list[dict], key: str, count: int, where: str) -> np.ndarray:
-    """`key` of every row as [N, count]; ValueError names the first that is not finite numbers."""
+def numbers(
+    rows: list[dict], key: str, count: int, where: str, places: Sequence[int] | None = None
+) -> np.ndarray:
+    """`key` of every row as [N, count]; ValueError names the first that is not finite numbers.
+
+    Rows are named by their place in the file, `places`, or else by that among `rows`.
+    """
     try:
         array = np.array([row[key] for row in rows], dtype=np.float64).reshape(len(rows), count)
         if np.isfinite(array).all():
             return array
     except (KeyError, TypeError, ValueError):
         pass
-    for i, row in enumerate(rows):
+    for i, row in zip(range(len(rows)) if places is None else places, rows, strict=True):
         if key not in row:
             raise ValueError(f"{where}[{i}] has no `{key}`")
         values = np.array(row[key], dtype=object).ravel()

@@ -65,7 +65,7 @@ def _guesses(found: Detections) -> np.ndarray:
             "in `coco_keypoints` or `keypoints`"
         )
     key = "coco_keypoints" if "coco_keypoints" in keys else "keypoints"
-    return _present(numbers(found.rows, key, 3 * len(COCO), found.name))
+    return _present(found.numbers(key, 3 * len(COCO)))
 
 
 def _present(flat: np.ndarray) -> np.ndarray:
