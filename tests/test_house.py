@@ -138,6 +138,7 @@ def test_the_smoke_profile_is_every_notebook_as_it_stands():
 LAYERS = {
     "geometry": 0, "skeleton": 0,
     "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1, "views": 1, "data": 1,
+    "evaluation": 1,
     "training": 2, "models": 2,
     "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
     "profiles": 3, "runs": 3, "athletes": 4, "batch": 4, "reference": 4, "__main__": 5,
@@ -211,7 +212,7 @@ def test_everything_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[=<>\[ ]", d)[0].lower() for d in project["dependencies"]}
     named = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow", "IPython": "ipykernel",
-             "warp": "anny"}  # what anny computes with
+             "faster_coco_eval": "faster-coco-eval", "warp": "anny"}  # what anny computes with
     used = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -234,7 +235,7 @@ def test_help_is_quick_and_lists_the_commands():
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    for command in ("reproduce", "world", "weights", "lab", "test", "strip"):
+    for command in ("reproduce", "world", "weights", "evaluate", "lab", "test", "strip"):
         assert command in found.stdout
 
 
@@ -245,6 +246,9 @@ def test_help_is_quick_and_lists_the_commands():
         (["world", "moon", "--out", "x"], "invalid choice: 'moon'", 2),
         (["world", "jump", "--frames", "0", "--out", "x"], "whole number above 0", 2),
         (["reproduce", "--only"], "expected at least one", 2),
+        (["evaluate", "mvor"], "invalid choice: 'mvor'", 2),
+        (["evaluate", "mvor-pck", "--truth", "x"], "required: --detections", 2),
+        (["evaluate", "mvor-pck", "--truth", "t.json", "--detections", "d"], "t.json is", 1),
     ],
 )
 def test_mistakes_end_with_one_sentence(arguments, says, code):

@@ -36,6 +36,17 @@ def weights(args: argparse.Namespace) -> int:
     return 0
 
 
+def evaluate(args: argparse.Namespace) -> int:
+    from .evaluation import mvor
+
+    if args.metric == "mvor-pck":
+        table = mvor.pck(args.truth, args.detections)
+    else:
+        table = mvor.box_ap(args.truth, args.detections, args.as_published)
+    print(table.to_csv(index=False, float_format="%.5f"), end="")
+    return 0
+
+
 def keep(args: argparse.Namespace) -> int:
     from .reference import keep_reference
 
@@ -94,6 +105,21 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
     command.add_argument("weights", choices=("rtmpose_s",))
     command.set_defaults(call=weights)
+
+    command = commands.add_parser("evaluate", help="score detections of MVOR as its authors do")
+    metrics = command.add_subparsers(dest="metric", metavar="metric", required=True)
+    for name, text in (
+        ("mvor-pck", "PCK@0.2 of the ten upper-body joints, from 17 COCO keypoints a person"),
+        ("mvor-boxes", "COCO's AP and AR of the boxes"),
+    ):
+        metric = metrics.add_parser(name, help=text, description=text + "; prints CSV")
+        metric.add_argument("--truth", type=Path, required=True, help="camma_mvor_2018.json")
+        metric.add_argument("--detections", type=Path, required=True, help="COCO results, JSON")
+        metric.set_defaults(call=evaluate)
+    metric.add_argument(
+        "--as-published", action="store_true",
+        help="with the first annotation never found, for its id is 0, as in the published numbers",
+    )
 
     command = commands.add_parser("keep", help="put a finished profile into outputs/reference")
     command.add_argument("profile")

@@ -152,3 +152,20 @@ HALPE = Skeleton(
     ),
     (*COCO.sigmas, 0.035, 0.079, 0.107, 0.089, 0.089, 0.089, 0.089, 0.089, 0.089),
 )
+
+# MVOR, clinicians in an operating room: the upper body, in the order of its annotations.
+MVOR = Skeleton(
+    "mvor",
+    (
+        "head", "neck", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_elbow",
+        "right_elbow", "left_wrist", "right_wrist",
+    ),
+    (
+        ("head", "neck"), ("left_hip", "right_hip"),
+        *_both(
+            ("neck", "left_shoulder"), ("left_shoulder", "left_hip"),
+            ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+        ),
+    ),
+    (0.035, 0.079, 0.079, 0.079, 0.107, 0.107, 0.072, 0.072, 0.062, 0.062),
+)

@@ -80,7 +80,7 @@ def read_skeleton(content: dict, path: Path) -> Skeleton:
         str(name).strip().lower().replace(" ", "_").replace("-", "_")
         for name in category["keypoints"]
     )
-    for known in (skeletons.COCO, skeletons.JUMP, skeletons.LSP, skeletons.HALPE):
+    for known in (skeletons.COCO, skeletons.JUMP, skeletons.LSP, skeletons.HALPE, skeletons.MVOR):
         if known.keypoints == names:
             return known
     if len(set(names)) < len(names) or not names:

@@ -1,0 +1,40 @@
+"""Object keypoint similarity: how alike two poses are, 1 for the same and 0 for far apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def oks(
+    detected: np.ndarray, truth: np.ndarray, boxes: np.ndarray, areas: np.ndarray,
+    sigmas: Sequence[float],
+) -> np.ndarray:
+    """Similarity [N] of N detected poses [N, K, ≥2] with N true ones [N, K, 3], all in pixels.
+
+    Mean over the labelled keypoints (visibility > 0) of exp(-d² / (2 area (2 sigma)²)), as COCO
+    defines it. `boxes` [N, 4] (x, y, width, height) stand in for a true pose without any label:
+    there d is the distance to the box of three times the width and height. ValueError if sigmas and
+    keypoints are not equally many.
+    """
+    if len(sigmas) != truth.shape[1]:
+        raise ValueError(f"{len(sigmas)} sigmas for poses of {truth.shape[1]} keypoints")
+    variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
+    shift = detected[..., :2] - truth[..., :2]
+    labelled = truth[..., 2] > 0
+    count = labelled.sum(1)
+    blank = count == 0
+    if blank.any():
+        low, size = boxes[blank, None, :2], boxes[blank, None, 2:]
+        points = detected[blank, :, :2]
+        shift[blank] = np.maximum(low - size - points, 0) + np.maximum(points - low - 2 * size, 0)
+    distance = (shift**2).sum(-1) / variances / (areas[:, None] + np.spacing(1)) / 2
+    similarity = np.empty(len(truth))
+    # Poses with equally many labels go together: each mean is then over the labelled keypoints
+    # alone, added in COCO's order, so that what ties there ties here.
+    for n in np.unique(count):
+        these = np.flatnonzero(count == n)
+        parts = distance[these] if n == 0 else distance[these][labelled[these]].reshape(-1, n)
+        similarity[these] = np.exp(-parts).sum(1) / parts.shape[1]
+    return similarity
