@@ -55,8 +55,8 @@ def save_test(
         folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
         distances=distances.numpy().astype(np.float32), video=test.video,
         keypoints=test.skeleton.keypoints, limbs=test.skeleton.limbs, method=method,
-        dataset=dataset, labels=labels, iteration=iteration, seed=seed, poses=predict_all(model, test.frames[chosen]).numpy(),
-        truth=test.poses[chosen].numpy(),
+        dataset=dataset, labels=labels, iteration=iteration, seed=seed,
+        poses=predict_all(model, test.frames[chosen]).numpy(), truth=test.poses[chosen].numpy(),
     )
 
 
