@@ -203,11 +203,12 @@ def signature(
 ) -> str:
     """What makes two trainings the same: settings, labels, and the weights they start from."""
     start = sum(p.double().sum().item() for p in model.parameters())
+    dropout = sorted({m.p for m in model.modules() if isinstance(m, nn.Dropout2d)})
     labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
     views = [kept.path.name for kept in train.views.files] if train.views else []
     return json.dumps(
         [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6),
-         views, consistency.settings() if consistency else ""]
+         views, dropout, consistency.settings() if consistency else ""]
     )
 
 
