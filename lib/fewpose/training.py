@@ -49,7 +49,7 @@ class Schedule:
     backbone_rate: float = 1.0
     warmup: int = 20
     evaluate_every: int = 50
-    patience: int = 1_000_000
+    patience: int = 1000
 
 
 @dataclass
