@@ -99,9 +99,9 @@ def c_arm(rng: np.random.Generator, high: float) -> Gear:
     meshes = _turned(head, flip @ spin, (x, 0, high + 0.05))
     far = side * (radius + 0.5)
     meshes += [
-        box((x, far, 0.55), (0.42, 0.6, 0.95), 0, shell * 0.95, piece=0.2),
-        box((x, far, 0.06), (0.7, 0.9, 0.12), 0, shell * 0.5, piece=0.3),
-        box((x, side * (radius + 0.1), high + 0.05), (0.22, 0.6, 0.22), 0, shell * 0.8, piece=0.15),
+        box((x, far, 0.55), (0.42, 0.6, 0.95), 0, shell * 0.95, piece=0.13),
+        box((x, far, 0.06), (0.7, 0.9, 0.12), 0, shell * 0.5, piece=0.13),
+        box((x, side * (radius + 0.1), high + 0.05), (0.22, 0.6, 0.22), 0, shell * 0.8, piece=0.11),
     ]
     return Gear(meshes, np.array([[x, far - side * 0.2, 0.62, 1.15, 0]]))
 
@@ -147,7 +147,7 @@ def screens(rng: np.random.Generator, at: np.ndarray, count: int) -> Gear:
     frame = np.array([0.75, 0.76, 0.76])
     panels += [pole((-0.1, -count * wide / 2, tall * 0.55), (-0.1, count * wide / 2, tall * 0.55),
                     0.03, frame),
-               pole((-0.1, 0, tall * 0.5), (-0.1, 0, 3.0 - up), 0.05, frame)]  # fmt: skip
+               pole((-0.1, 0, tall * 0.5), (-0.1, 0, 3.0 - up), 0.035, frame)]  # fmt: skip
     return Gear(_turned(panels, _about_z(facing), (*at, up)), no_block())
 
 
@@ -208,7 +208,8 @@ def instruments(rng: np.random.Generator, at: np.ndarray, turn: float, day: Ward
 def cart(rng: np.random.Generator, at: np.ndarray, turn: float) -> Gear:
     """A cupboard on wheels, an anaesthesia machine or a tower; at [2], turned by turn radians."""
     size = np.array([rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.8), rng.uniform(0.8, 1.45)])
-    body = people.colour(rng) * 0.35 + 0.55 if rng.random() < 0.8 else people.colour(rng)
+    tint = people.colour(rng)
+    body = tint * 0.25 + 0.55 if rng.random() < 0.85 else tint * 0.7 + 0.1
     drawer, seed = rng.uniform(0.1, 0.22), rng.uniform(0, 99)
     case = box((0, 0, size[2] / 2 + 0.06), size, 0, body, piece=0.2)
 
@@ -226,7 +227,8 @@ def cart(rng: np.random.Generator, at: np.ndarray, turn: float) -> Gear:
     for _ in range(rng.integers(1, 5)):  # bottles, boxes, devices on top
         small = rng.uniform((0.06, 0.06, 0.06), (0.3, 0.3, 0.28))
         spot = rng.uniform(-0.5, 0.5, 2) * (size[:2] - small[:2])
-        meshes.append(box((*spot, top + small[2] / 2), small, 0, people.colour(rng), piece=0.2))
+        meshes.append(box((*spot, top + small[2] / 2), small, 0, people.colour(rng) * 0.7 + 0.15,
+                          piece=0.2))
     if rng.random() < 0.5:
         meshes += [_screen(rng, (0.05, 0, top + 0.3), 0.4, 0.3),
                    pole((0, 0, top), (0, 0, top + 0.2), 0.03, DARK + 0.2)]  # fmt: skip

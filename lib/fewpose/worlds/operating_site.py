@@ -47,7 +47,7 @@ class Room:
 def furnish(rng: np.random.Generator) -> Room:
     """A random room around the table at the origin."""
     half = rng.uniform((3.3, 3.1), (4.6, 4.0))
-    warm, level = rng.normal(0, 0.05), rng.uniform(0.8, 1.15)
+    warm, level = rng.normal(0, 0.04), rng.uniform(0.6, 1.05)
     tone = np.array([1 + warm, 1.0, 1 - warm])
     lamps = rng.uniform(0.25, 0.6)
     lean = rng.normal(0, 0.25, 2)
@@ -190,8 +190,8 @@ class Sensor:
 def sensor(rng: np.random.Generator) -> Sensor:
     """A random cheap camera: a little soft, noisy, its whites often burnt out."""
     return Sensor(
-        cast=1 + rng.normal(0, 0.045, 3), saturation=rng.uniform(0.65, 1.0),
-        contrast=rng.uniform(0.9, 1.3), brightness=rng.normal(0.02, 0.05),
+        cast=1 + rng.normal(0, 0.03, 3), saturation=rng.uniform(0.65, 1.0),
+        contrast=rng.uniform(0.9, 1.3), brightness=rng.normal(0, 0.05),
         blur=rng.uniform(0.2, 0.9), grain=rng.uniform(0.006, 0.028),
         quality=int(rng.integers(60, 96)),
     )  # fmt: skip
@@ -211,5 +211,7 @@ def develop(rng: np.random.Generator, image: np.ndarray, eye: Sensor) -> np.ndar
     coarse = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     image = image + (fine * 0.6 + coarse) * np.float32(eye.grain * min(image.shape[1] / 640, 1))
     out = np.ascontiguousarray(np.clip(image * 255, 0, 255).astype(np.uint8)[..., ::-1])
+    if image.shape[1] < 160:  # too small for blocks of 8 pixels
+        return out[..., ::-1].transpose(2, 0, 1)
     _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, eye.quality])
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].transpose(2, 0, 1)

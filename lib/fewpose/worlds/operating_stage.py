@@ -65,7 +65,9 @@ def set_stage(
     for _ in range(rng.integers(1, 3)):
         angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 1.7)
         spot = np.array([np.cos(angle), np.sin(angle)]) * away
-        if min(np.hypot(*(spot - camera.position[:2])) for camera in cameras) > 0.9:
+        before = min(_beside(camera.position[:2], spot) for camera in cameras) < 0.45
+        near = min(np.hypot(*(spot - camera.position[:2])) for camera in cameras) < 0.9
+        if not near and (not before or rng.random() < 0.3):  # seldom right before the table
             parts.append(gears.screens(rng, spot, int(rng.integers(1, 4))))
 
     def add(make, low: float, high_: float) -> None:
@@ -95,6 +97,12 @@ def set_stage(
     for index in chosen:
         stage.cast.append(_arrive(rng, stage, staff[index]))
     return stage
+
+
+def _beside(eye: np.ndarray, spot: np.ndarray) -> float:
+    """Metres from a spot [2] to the line of sight from the eye [2] to the middle."""
+    along = np.clip((spot - eye) @ -eye / (eye @ eye), 0, 1)
+    return float(np.hypot(*(spot - eye * (1 - along))))
 
 
 def gap(blocks: np.ndarray, spots: np.ndarray) -> np.ndarray:

@@ -26,9 +26,9 @@ def table(rng: np.random.Generator, day: Wardrobe, high: float, patient: bool) -
     pad = DARK if rng.random() < 0.5 else np.array([0.9, 0.9, 0.86])
     meshes = [
         box((0, 0, high - 0.05), (length, width, 0.1), 0, pad, piece=0.12),
-        box((0, 0, high - 0.13), (length * 0.96, width * 0.8, 0.06), 0, STEEL * 0.8, piece=0.3),
-        box((0.15, 0, (high - 0.16) / 2), (0.42, 0.34, high - 0.16), 0, WHITE * 0.8, piece=0.2),
-        box((0.1, 0, 0.07), (1.2, 0.5, 0.14), 0, STEEL, piece=0.3),
+        box((0, 0, high - 0.2), (length * 0.9, width * 0.6, 0.08), 0, STEEL * 0.8, piece=0.1),
+        box((0.15, 0, (high - 0.2) / 2), (0.42, 0.34, high - 0.2), 0, WHITE * 0.8, piece=0.14),
+        box((0.1, 0, 0.07), (1.2, 0.5, 0.14), 0, STEEL, piece=0.14),
     ]
     # Under a sheet the pad is smaller: both would fight for the same pixels.
     under = box((0, 0, high - 0.09), (length - 0.08, width - 0.1, 0.1), 0, pad, piece=0.12)
