@@ -97,7 +97,7 @@ def operating_room(
                   "size": [height, width], "seed": seed, "days": days}  # fmt: skip
     return store.generate(world.make_stage, world.tasks(frames, (height, width), seed, days),
                           frames, (height, width), COCO, parameters, folder, world.prepare,
-                          store.all_people)  # fmt: skip
+                          store.all_people, few=4)  # fmt: skip
 
 
 def export(world: str, frames: int, size: int, seed: int, out: Path, films: int = 3) -> Path:

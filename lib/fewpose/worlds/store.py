@@ -100,13 +100,14 @@ def generate(
     work: Callable[..., Made], tasks: Iterable[tuple], frames: int, size: int | tuple[int, int],
     skeleton: Skeleton, parameters: dict, cache: Path | None,
     prepare: Callable[[], None] = lambda: None, form: Form = main_people,
+    few: int | None = None,
 ) -> PoseData | PeopleData:
     """Make a world, or read it where the folder `cache` already holds it, in memory as `form` says.
 
     size is the height and width of the frames, or one number for both.
 
     work(*task) makes some frames and depends on its task alone; tasks run in processes of their
-    own and are put together in order. parameters must say all that the frames depend on, `name`
+    own, unless they are fewer than `few` (FEW_TASKS), and are put together in order. parameters must say all that the frames depend on, `name`
     included.
     prepare() is called once before, so that one process fills slow caches.
     """
@@ -125,7 +126,7 @@ def generate(
     images: list[dict] = []
     annotations: list[dict] = []
     with tqdm(total=frames, desc=f"world {parameters['name']}", unit="frame", leave=False) as bar:
-        for made, about, people in _in_order(work, list(tasks)):
+        for made, about, people in _in_order(work, list(tasks), few or FEW_TASKS):
             for picture, image, persons in zip(made, about, people, strict=True):
                 number = len(images)
                 store[number] = picture
@@ -205,8 +206,8 @@ def workers() -> int:
     return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
 
 
-def _in_order(work: Callable[..., Made], tasks: list[tuple]) -> Iterable[Made]:
-    if workers() < 2 or len(tasks) < FEW_TASKS:
+def _in_order(work: Callable[..., Made], tasks: list[tuple], few: int) -> Iterable[Made]:
+    if workers() < 2 or len(tasks) < few:
         yield from (work(*task) for task in tasks)
         return
     # An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
