@@ -107,8 +107,8 @@ def generate(
     size is the height and width of the frames, or one number for both.
 
     work(*task) makes some frames and depends on its task alone; tasks run in processes of their
-    own, unless they are fewer than `few` (FEW_TASKS), and are put together in order. parameters must say all that the frames depend on, `name`
-    included.
+    own, unless they are fewer than `few` (FEW_TASKS), and are put together in order. parameters
+    must say all that the frames depend on, `name` included.
     prepare() is called once before, so that one process fills slow caches.
     """
     if cache is not None and _is_made(Path(cache), parameters):
