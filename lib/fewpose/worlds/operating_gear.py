@@ -103,7 +103,8 @@ def c_arm(rng: np.random.Generator, high: float) -> Gear:
         box((x, far, 0.06), (0.7, 0.9, 0.12), 0, shell * 0.5, piece=0.13),
         box((x, side * (radius + 0.1), high + 0.05), (0.22, 0.6, 0.22), 0, shell * 0.8, piece=0.11),
     ]
-    return Gear(meshes, np.array([[x, far - side * 0.2, 0.62, 1.15, 0]]))
+    # Its heads hang over the table, where somebody beside it would have his own.
+    return Gear(meshes, np.array([[x, far - side * 0.2, 0.62, 1.15, 0], [x, 0, 0.5, 1.1, 0]]))
 
 
 def lamp(rng: np.random.Generator, above: np.ndarray) -> Gear:
@@ -209,7 +210,7 @@ def cart(rng: np.random.Generator, at: np.ndarray, turn: float) -> Gear:
     """A cupboard on wheels, an anaesthesia machine or a tower; at [2], turned by turn radians."""
     size = np.array([rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.8), rng.uniform(0.8, 1.45)])
     tint = people.colour(rng)
-    body = tint * 0.25 + 0.55 if rng.random() < 0.85 else tint * 0.7 + 0.1
+    body = tint * 0.25 + rng.choice([0.55, 0.25], p=[0.8, 0.2])
     drawer, seed = rng.uniform(0.1, 0.22), rng.uniform(0, 99)
     case = box((0, 0, size[2] / 2 + 0.06), size, 0, body, piece=0.2)
 

@@ -69,7 +69,7 @@ def _floor(rng: np.random.Generator, half: np.ndarray) -> np.ndarray:
         wide, tall = rng.uniform(1.2, 2.4, 2) * _FINE
         patch = [int(cols / 2 - wide), int(rows / 2 - tall)], [int(cols / 2 + wide),
                                                               int(rows / 2 + tall)]
-        tint = (out[0, 0] * rng.uniform(0.75, 1.1, 3)).tolist()
+        tint = (out[0, 0] * rng.uniform(0.75, 1.1) * (1 + rng.normal(0, 0.06, 3))).tolist()
         cv2.rectangle(out, *patch, tint, -1)
     if rng.random() < 0.4:
         tile = int(rng.choice([0.6, 1.0, 2.0]) * _FINE)
@@ -92,7 +92,7 @@ def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray
     out = np.empty((rows, cols, 3), np.float32)
     out[:] = base
     if rng.random() < 0.5:
-        out[rows - int(1.1 * _FINE):] *= rng.uniform(0.75, 1.05, 3)
+        out[rows - int(1.1 * _FINE):] *= rng.uniform(0.75, 1.05) * (1 + rng.normal(0, 0.04, 3))
     for x in range(0, cols, int(rng.uniform(0.9, 1.6) * _FINE)):
         out[:, x:x + 2] *= 0.88
 
@@ -107,7 +107,7 @@ def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray
     grey = np.ones(3)
     if rng.random() < 0.6:
         door = put(rng.uniform(0, wide - 1.3), 0, rng.uniform(1.0, 1.6), 2.1,
-                   base * rng.uniform(0.6, 1.1, 3))  # fmt: skip
+                   base * rng.uniform(0.6, 1.1) * (1 + rng.normal(0, 0.06, 3)))  # fmt: skip
         cv2.rectangle(out, (door[0] + 40, door[1] + 20), (door[0] + 56, door[1] + 60),
                       (0.3, 0.35, 0.38), -1)  # fmt: skip
     for _ in range(rng.integers(0, 3)):  # cupboards with shelves
@@ -123,7 +123,7 @@ def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray
                                       -1)  # fmt: skip
     for _ in range(rng.integers(1, 6)):  # sockets, notices, boxes of gloves
         put(rng.uniform(0, wide - 0.5), rng.uniform(0.8, 1.9), rng.uniform(0.1, 0.5),
-            rng.uniform(0.08, 0.4), people.colour(rng) * 0.5 + 0.45)  # fmt: skip
+            rng.uniform(0.08, 0.4), people.colour(rng) * 0.3 + 0.55)  # fmt: skip
     if rng.random() < 0.3:  # a window into the next room, a light box
         put(rng.uniform(0, wide - 1.6), 1.1, rng.uniform(0.8, 1.6), rng.uniform(0.5, 0.9),
             rng.choice([0.16, 0.3, 1.0]) * grey)  # fmt: skip
