@@ -24,7 +24,8 @@ def reproduce(args: argparse.Namespace) -> int:
 def world(args: argparse.Namespace) -> int:
     from . import worlds
 
-    folder = worlds.export(args.world, args.frames, args.size, args.seed, args.out)
+    size = args.size or (480 if args.world == "operating_room" else 256)
+    folder = worlds.export(args.world, args.frames, size, args.seed, args.out)
     print(f"{args.frames} frames with COCO keypoints in {folder}")
     return 0
 
@@ -95,9 +96,10 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(call=reproduce)
 
     command = commands.add_parser("world", help="write an embedded world as images and COCO JSON")
-    command.add_argument("world", choices=("everyday", "jump"))
+    command.add_argument("world", choices=("everyday", "jump", "operating_room"))
     command.add_argument("--frames", type=_positive, default=200, help="number of frames (200)")
-    command.add_argument("--size", type=_positive, default=256, help="side in pixels (256)")
+    command.add_argument("--size", type=_positive, help="side in pixels (256); of the operating "
+                         "room, whose frames are 4:3, the height (480)")  # fmt: skip
     command.add_argument("--seed", type=int, default=0, help="another seed, another world (0)")
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     command.set_defaults(call=world)

@@ -17,7 +17,7 @@ from .figures import (
     training_curves,
 )
 from .poses import before_and_after, best_to_worst, overview
-from .realism import realism
+from .realism import realism, realism_of_people
 from .results import (
     draws,
     gap_rows,
@@ -36,6 +36,6 @@ __all__ = [
     "best_to_worst", "draws", "gap_rows", "heatmap_grid", "kept_labels", "keypoint_bars",
     "load_tests", "network_table", "overview",
     "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_metrics",
-    "realism", "risk_coverage", "save_test", "scatter_of_views", "show_rows", "skeleton_of",
-    "sports_table", "spread_against_error", "training_curves", "write_table",
+    "realism", "realism_of_people", "risk_coverage", "save_test", "scatter_of_views", "show_rows",
+    "skeleton_of", "sports_table", "spread_against_error", "training_curves", "write_table",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from torch import Tensor
 from .. import geometry, metrics
 from ..augment import normalise
 from ..data import PoseData
+from ..data.people import PeopleData
 from ..skeleton import HALPE
 
 CROP = (256, 192)  # what RTMPose-s reads: height, width
@@ -31,6 +32,26 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
     index = [HALPE.keypoints.index(n) if n in HALPE.keypoints else 0 for n in names]
     distances = metrics.normalised_distances(home[:, index], world.poses, world.skeleton)
     return torch.where(shared, distances, torch.nan)
+
+
+def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
+    """Normalised distances [P, 17] of RTMPose-s from the visible keypoints of all P people.
+
+    The network sees each person in the true box, widened by 1.25. NaN for keypoints that are
+    occluded or out of the frame. rtmpose as for `realism`.
+    """
+    from ..models import rtmpose_predict
+
+    found = []
+    for frame, boxes in zip(people.frames, people.boxes, strict=True):
+        matrix = crop_maps(boxes - 0.5)  # boxes count from the edge of the first pixel
+        crops = geometry.warp(frame.float().expand(len(boxes), -1, -1, -1), matrix, CROP)
+        seen = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, normalise(crops))
+        found.append(geometry.transform_points(geometry.invert(matrix), seen))
+    truth = torch.cat(people.keypoints)
+    index = [HALPE.keypoints.index(name) for name in people.skeleton.keypoints]
+    distances = metrics.normalised_distances(torch.cat(found)[:, index], truth, people.skeleton)
+    return torch.where(truth[..., 2] == 2, distances, torch.nan)
 
 
 def person_boxes(poses: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..data import PoseData
+from ..data.people import PeopleData
 from ..skeleton import COCO, JUMP
 from . import store
 
@@ -93,16 +94,55 @@ def jump_films(
     return paths
 
 
+def operating_room(
+    frames: int, size: tuple[int, int] = (480, 640), seed: int = 0, cache: Path | None = None,
+    days: int | None = None,
+) -> PeopleData:
+    """The operating-room world: three ceiling cameras over clinicians at work, 17 COCO keypoints.
+
+    Frames of size (H, W); the three views of a moment stand together, so that a number of frames
+    that is no multiple of three leaves the last moment incomplete. Moments are spread over `days`
+    days (default: one for each 60 frames, three at least), each with a room, a rig and a staff of
+    its own, split about 60 : 15 : 25; cache as for `everyday`. Clinicians are labelled, the patient
+    under his drapes is not. ValueError for sizes that make no picture, fewer than three days, or
+    fewer moments than days.
+    """
+    from . import operating_frames as world
+
+    height, width = size
+    _check("operating_room", frames, height)
+    _check("operating_room", frames, width)
+    if days is None:
+        days = max(3, frames // 60)
+    if not 3 <= days <= -(-frames // world.VIEWS):
+        raise ValueError(
+            f"world operating_room: {frames} frames of {days} days; ask for three days at least "
+            f"(training, validation, test), each with {world.VIEWS} frames or more"
+        )
+    folder = None
+    if cache is not None:
+        folder = Path(cache) / f"operating_room_{frames}x{height}x{width}_{days}days_seed{seed}"
+    parameters = {"name": "operating_room", "version": world.VERSION, "frames": frames,
+                  "size": [height, width], "seed": seed, "days": days}  # fmt: skip
+    return store.generate(world.make_stage, world.tasks(frames, (height, width), seed, days),
+                          frames, (height, width), COCO, parameters, folder, world.prepare,
+                          store.all_people, few=4)  # fmt: skip
+
+
 def export(world: str, frames: int, size: int, seed: int, out: Path, films: int = 3) -> Path:
     """Write a world to the folder `out` for other programs: images/*.jpg and annotations.json.
 
-    For jump also the first `films` of its videos as MP4, named as the stills' `video_id`.
+    For jump also the first `films` of its videos as MP4, named as the stills' `video_id`. Frames
+    are size x size pixels, those of operating_room size high and 4:3.
     ValueError for an unknown world or a size that makes no picture; returns the folder.
     """
-    if world not in ("everyday", "jump"):
-        raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump")
+    if world not in ("everyday", "jump", "operating_room"):
+        raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
     with tempfile.TemporaryDirectory() as work:
-        data = {"everyday": everyday, "jump": jump}[world](frames, size, seed, Path(work))
+        if world == "operating_room":
+            operating_room(frames, (size, size * 4 // 3), seed, Path(work))
+        else:
+            data = {"everyday": everyday, "jump": jump}[world](frames, size, seed, Path(work))
         store.export_images(next(Path(work).iterdir()), Path(out))
     if world == "jump":
         for index, name in enumerate(dict.fromkeys(data.video)):

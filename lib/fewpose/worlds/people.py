@@ -52,7 +52,7 @@ class Garment:
             "yoke": lambda: z > 0.30 + 0.08 * np.sin(self.phase),
             "band": lambda: np.abs(z - 0.25 - 0.08 * np.sin(self.phase)) < 0.05,
             "sash": lambda: np.abs(x + z - 0.3) < 0.06,
-            "blotches": lambda: _ripples(at * 2.2 / self.period * 0.1, self.phase) > 0.25,
+            "blotches": lambda: ripples(at * 2.2 / self.period * 0.1, self.phase) > 0.25,
         }[self.pattern]()
         return np.where(wave[:, None], self.second, self.colour)
 
@@ -128,7 +128,7 @@ def look(rng: np.random.Generator, sport: bool) -> Look:
     bottom = top if overall else garment(rng, 0.75)
     crop = sport and rng.random() < 0.2
     return Look(
-        skin=_skin(rng),
+        skin=skin_colour(rng),
         hair=_HAIRS[rng.choice(8, p=[.28, .22, .16, .1, .1, .05, .06, .03])],
         hair_style=str(rng.choice(["bald", "short", "full", "long", "tail", "bun"],
                                   p=[.08, .38, .16, .16, .14, .08])),
@@ -138,7 +138,7 @@ def look(rng: np.random.Generator, sport: bool) -> Look:
         hem=rng.uniform(0.1, 0.22) if crop else rng.uniform(-0.1, 0.06),
         loose=rng.uniform(0, 0.008) if sport and rng.random() < 0.7 else rng.uniform(0.004, 0.028),
         skirt=rng.uniform(0.25, 0.8) if rng.random() < (0.03 if sport else 0.14) else 0.0,
-        shoes=_skin(rng) if rng.random() < 0.06 else colour(rng), soles=colour(rng),
+        shoes=skin_colour(rng) if rng.random() < 0.06 else colour(rng), soles=colour(rng),
         socks=rng.choice([0.0, rng.uniform(0.05, 0.2), rng.uniform(0.3, 0.55)], p=[.4, .4, .2]),
         sock_colour=colour(rng),
         gloves=colour(rng) if rng.random() < 0.05 else None,
@@ -148,7 +148,7 @@ def look(rng: np.random.Generator, sport: bool) -> Look:
     )  # fmt: skip
 
 
-def _skin(rng: np.random.Generator) -> np.ndarray:
+def skin_colour(rng: np.random.Generator) -> np.ndarray:
     i = rng.uniform(0, len(_SKINS) - 1)
     low = int(i)
     between = _SKINS[low] * (1 - i + low) + _SKINS[min(low + 1, 6)] * (i - low)
@@ -156,7 +156,7 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _parts() -> tuple[np.ndarray, np.ndarray]:
+def parts() -> tuple[np.ndarray, np.ndarray]:
     """Which part of the body each vertex [V] and each face [F] belongs to."""
     r = rig()
     prefixes = {
@@ -172,7 +172,7 @@ def _parts() -> tuple[np.ndarray, np.ndarray]:
     return share.argmax(1), share[r.faces].sum(1).argmax(1)
 
 
-def _ripples(at: np.ndarray, seed: float) -> np.ndarray:
+def ripples(at: np.ndarray, seed: float) -> np.ndarray:
     """Smooth noise in about [-1,1] over points [n,3], some metres a period."""
     x, y, z = (at * 18).T
     return np.sin(x * 1.7 + seed + 1.3 * np.sin(z * 1.1 + seed)) * np.sin(
@@ -180,7 +180,7 @@ def _ripples(at: np.ndarray, seed: float) -> np.ndarray:
     )
 
 
-def _limb(rest: np.ndarray, joints: np.ndarray, start: str, end: str) -> np.ndarray:
+def limb_share(rest: np.ndarray, joints: np.ndarray, start: str, end: str) -> np.ndarray:
     """How far along a limb [n] (0 at start, 1 at end) rest points lie; left and right alike."""
     t = []
     for side in ("left", "right"):
@@ -189,13 +189,13 @@ def _limb(rest: np.ndarray, joints: np.ndarray, start: str, end: str) -> np.ndar
     return np.where(rest[:, 0] < 0, t[0], t[1])
 
 
-def _face_frame(keypoints: np.ndarray) -> tuple[np.ndarray, float]:
+def face_frame(keypoints: np.ndarray) -> tuple[np.ndarray, float]:
     """Middle of the eyes and half their distance: the unit in which faces are painted."""
     left, right = (keypoints[KEYPOINTS.index(f"{side}_eye")] for side in ("left", "right"))
     return (left + right) / 2, float(np.linalg.norm(left - right)) / 2
 
 
-def _hairline(face: np.ndarray) -> np.ndarray:
+def hairline(face: np.ndarray) -> np.ndarray:
     """Height of points [n,3] (face units) above the hairline: positive where hair grows."""
     return face[:, 2] - np.interp(
         face[:, 1], [-5.5, -3.6, -2.6, -1.6, -0.5, 0.6], [-2.6, -2.0, 0.0, -0.2, 1.5, 2.2]
@@ -206,11 +206,12 @@ def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
     """Meshes of body i: skin and cloth, and hair, skirt or cap where worn. person numbers it."""
     rest, joints = bodies.rest[i], bodies.rest_joints[i]
     vertices = bodies.vertices[i].copy()
-    part, _ = _parts()
-    middle, unit = _face_frame(bodies.rest_keypoints[i])
+    part, _ = parts()
+    middle, unit = face_frame(bodies.rest_keypoints[i])
     face = (rest - middle) / unit
     _, normals = normals_of(vertices, rig().faces)
-    arm, leg = _limb(rest, joints, "shoulder", "wrist"), _limb(rest, joints, "hip", "ankle")
+    arm = limb_share(rest, joints, "shoulder", "wrist")
+    leg = limb_share(rest, joints, "hip", "ankle")
     puff = np.zeros(len(rest))
     puff[(part == TORSO) & (rest[:, 2] > worn.hem)] = worn.loose
     puff[(part == ARM) & (arm < worn.sleeve)] = worn.loose
@@ -219,7 +220,7 @@ def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
     thickness = {"bald": 0.0, "short": 0.012, "full": 0.035}.get(worn.hair_style, 0.02)
     if worn.cap is not None:
         thickness = 0.016
-    grown = np.clip(_hairline(face) * 0.8 + 0.4, 0, 1)
+    grown = np.clip(hairline(face) * 0.8 + 0.4, 0, 1)
     puff[part == HEAD] = (thickness * grown)[part == HEAD]
     vertices += normals * puff[:, None]
 
@@ -251,14 +252,15 @@ def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
         meshes.append(Mesh(on_head(np.concatenate([rim, edge])), strip,
                            lambda f, at: np.tile(worn.cap * 0.85, (len(f), 1)), None, person, True))
     if worn.skirt:
-        meshes.append(_skirt(bodies, i, worn, person))
+        meshes.append(skirt(bodies, i, worn, person))
     return meshes
 
 
 def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Colours [n,3] of a body at rest coordinates [n,3] on the given faces [n]."""
-    part = _parts()[1][faces]
-    arm, leg = _limb(at, joints, "shoulder", "wrist"), _limb(at, joints, "hip", "ankle")
+    part = parts()[1][faces]
+    arm = limb_share(at, joints, "shoulder", "wrist")
+    leg = limb_share(at, joints, "hip", "ankle")
     x, y, z = at.T
     out = np.tile(worn.skin.astype(np.float32), (len(at), 1))
     hip = joints[JOINTS.index("left_hip"), 2]
@@ -273,7 +275,7 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
     above = (strap | (part == LEG)) & (z > hip + worn.hem) | (part == ARM) & (arm < worn.sleeve)
     for cloth, mask in ((worn.bottom, below), (worn.top, above)):
         if mask.any():
-            folds = 1 + 0.07 * _ripples(at[mask], worn.seed) * (1 + 20 * worn.loose)
+            folds = 1 + 0.07 * ripples(at[mask], worn.seed) * (1 + 20 * worn.loose)
             out[mask] = cloth.paint(at[mask]) * folds[:, None]
     if worn.bib is not None:
         s = (chest - hip) / 0.6
@@ -332,7 +334,7 @@ def _paint_head(worn: Look, face: np.ndarray, head: np.ndarray) -> np.ndarray:
         out[head & (np.abs(z) < 0.12) & (y < -0.3) & (y > -2.6) & (side > 1.9)] = 0.06
     ear = head & (np.abs(y + 2.7) < 0.55) & (np.abs(z + 0.5) < 0.8) & (side > 2.3)
     out[ear] = skin * (0.86, 0.76, 0.74)
-    grown = _hairline(face)
+    grown = hairline(face)
     if worn.hair_style != "bald":
         hair = head & ~ear & (grown > 0.12 * np.sin(x * 9 + worn.seed) + 0.05)
         out[hair] = _tinted(worn.hair, face[hair] * 0.25, worn.seed)
@@ -362,7 +364,7 @@ def sphere(rings: int = 6, around: int = 10) -> tuple[np.ndarray, np.ndarray]:
     return grid, np.array(faces)
 
 
-def _skirt(bodies: Bodies, i: int, worn: Look, person: int) -> Mesh:
+def skirt(bodies: Bodies, i: int, worn: Look, person: int) -> Mesh:
     """A skirt as a tube from the waist around both thighs."""
     at = {name: bodies.joints[i, k] for k, name in enumerate(JOINTS)}
     frame = bodies.frames[i, 0]

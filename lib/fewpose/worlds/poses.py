@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from .body import JOINTS
 
 _J = {name: i for i, name in enumerate(JOINTS)}
-_SWAP = [
+SWAP = [
     _J[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in JOINTS
 ]
 
@@ -74,7 +74,7 @@ def sample(rng: np.random.Generator, kind: str | None = None) -> tuple[np.ndarra
         if abs(angles[shoulder, 0]) < 60:  # a hanging arm stays out of the trunk
             angles[shoulder, 1] = s * max(s * angles[shoulder, 1], 4)
     if rng.random() < 0.5:
-        angles = angles[_SWAP] * (1, -1, -1)
+        angles = angles[SWAP] * (1, -1, -1)
     rotations = Rotation.from_euler("XYZ", angles, degrees=True).as_matrix()
     air = 0.0
     if rng.random() < AIRBORNE.get(kind, 0):

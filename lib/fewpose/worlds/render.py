@@ -128,8 +128,15 @@ def normals_of(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.
     return face, vertex
 
 
-def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2) -> Picture:
-    """Draw the meshes as the camera sees them under the light."""
+def render(
+    camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2,
+    among: Picture | None = None,
+) -> Picture:
+    """Draw the meshes as the camera sees them under the light.
+
+    among is a picture by the same camera and scale of what stands there already: where it is
+    nearer nothing is drawn, and its people and depths are kept there.
+    """
     shape = (camera.height * scale, camera.width * scale)
     vertices = np.concatenate([m.vertices for m in meshes]).astype(np.float32)
     firsts = np.cumsum([0] + [len(m.vertices) for m in meshes])
@@ -172,6 +179,10 @@ def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2)
     weights /= np.maximum(weights[0] + weights[1] + weights[2], 1e-9)
     weighted = weights * of_corners
     pixel_depth = weighted[0] + weighted[1] + weighted[2]
+    if among is not None:
+        front = pixel_depth < among.depth[rows, cols]
+        rows, cols, at, pixel_depth = rows[front], cols[front], at[front], pixel_depth[front]
+        weights = weights[:, front]
 
     attributes = np.empty((len(vertices), 6), np.float32)
     face_normals = np.empty((len(faces), 3), np.float32)
@@ -187,8 +198,8 @@ def render(camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2)
     normal = inside[:, :3]
     normal /= np.sqrt(np.maximum(np.einsum("ni,ni->n", normal, normal), 1e-12))[:, None]
 
-    who = np.full(shape, -2, np.int16)
-    far = np.full(shape, np.inf, np.float32)
+    who = np.full(shape, -2, np.int16) if among is None else among.person.copy()
+    far = np.full(shape, np.inf, np.float32) if among is None else among.depth.copy()
     far[rows, cols] = pixel_depth
     albedo = np.empty((len(at), 3), np.float32)
     mesh_of = np.searchsorted(face_firsts, at, side="right") - 1

@@ -214,16 +214,19 @@ def backdrop(place: Site, camera: Camera, shadow: np.ndarray | None = None) -> n
     return np.where(on_ground[..., None], ground, wall)
 
 
-def box(centre, size, turn: float, painted: np.ndarray, stripes: float = 0.0) -> Mesh:
+def box(
+    centre, size, turn: float, painted: np.ndarray, stripes: float = 0.0, piece: float = 0.35
+) -> Mesh:
     """A box: centre and size [3] in metres, turned by turn radians about z, of one colour.
 
-    Its sides are cut into pieces, so that sorting by depth works beside people.
+    Its sides are cut into pieces of about `piece` metres, so that sorting by depth works beside
+    people.
     """
     size = np.asarray(size, float)
     vertices, faces = [], []
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
-        nu, nv = (int(np.clip(np.ceil(size[k] / 0.35), 1, 8)) for k in (u, v))
+        nu, nv = (int(np.clip(np.ceil(size[k] / piece), 1, 2.8 / piece)) for k in (u, v))
         for sign in (-1, 1):
             first = sum(map(len, vertices))
             grid = np.full(((nu + 1) * (nv + 1), 3), sign / 2)

@@ -20,40 +20,102 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data import PoseData
+from ..data.people import PeopleData
 from ..skeleton import Skeleton
 
-# A task's result: frames uint8 [n,3,S,S]; for each frame a dict (video_id, frame, split) and the
+# A task's result: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the
 # list of its people as dicts from `person`.
 Made = tuple[np.ndarray, list[dict], list[list[dict]]]
 
 
-def person(keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool) -> dict:
+def person(
+    keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool | None
+) -> dict:
     """One COCO annotation: keypoints [K,3] pixels and visibility, box x, y, width, height in
-    pixels, area in square pixels, keypoints3d [K,3] millimetres in the camera frame."""
+    pixels, area in square pixels, keypoints3d [K,3] millimetres in the camera frame.
+
+    main says whether the frame is this person's; None where all people of a frame count alike,
+    and digits suffice to project keypoints3d onto the keypoints again.
+    """
+    fine = 0 if main is not None else 3
+    said = {} if main is None else {"main": bool(main)}
     return {
-        "category_id": 1, "iscrowd": 0, "main": bool(main),
-        "keypoints": np.round(keypoints, 2).ravel().tolist(),
+        "category_id": 1, "iscrowd": 0, **said,
+        "keypoints": np.round(keypoints, 2 + fine).ravel().tolist(),
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),
         "bbox": np.round(box, 2).tolist(), "area": round(float(area), 1),
-        "keypoints3d": np.round(keypoints3d, 1).ravel().tolist(),
+        "keypoints3d": np.round(keypoints3d, 1 + fine).ravel().tolist(),
     }  # fmt: skip
 
 
+def main_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PoseData:
+    """The main person of each frame [N,3,H,W] of a COCO dict."""
+    poses = np.zeros((len(frames), len(skeleton), 3), np.float32)
+    for annotation in coco["annotations"]:
+        if annotation["main"]:
+            poses[annotation["image_id"]] = np.reshape(annotation["keypoints"], (-1, 3))
+    return PoseData(
+        frames=torch.from_numpy(frames), poses=torch.from_numpy(poses), skeleton=skeleton,
+        video=np.array([image["video_id"] for image in coco["images"]]),
+        split=np.array([image["split"] for image in coco["images"]]), name=name,
+    )
+
+
+def all_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PeopleData:
+    """Everybody in each frame [N,3,H,W] of a COCO dict, with the cameras its images name."""
+    people: list[list[dict]] = [[] for _ in frames]
+    for annotation in coco["annotations"]:
+        people[annotation["image_id"]].append(annotation)
+
+    def stacked(key: str, *shape: int) -> list[torch.Tensor]:
+        return [
+            torch.tensor([one[key] for one in group], dtype=torch.float64)
+            .reshape(len(group), *shape).float()
+            for group in people
+        ]  # fmt: skip
+
+    boxes = stacked("bbox", 4)
+    for box in boxes:
+        box[:, 2:] += box[:, :2]
+    images, k = coco["images"], len(skeleton)
+    return PeopleData(
+        frames=torch.from_numpy(frames), boxes=boxes, keypoints=stacked("keypoints", k, 3),
+        keypoints3d=stacked("keypoints3d", k, 3), areas=stacked("area"),
+        person=[group.long() for group in stacked("person_id")],
+        cameras=torch.tensor([image["camera_matrix"] for image in images]),
+        to_room=torch.tensor([image["camera_to_room"] for image in images]),
+        day=np.array([image["video_id"] for image in images]),
+        moment=np.array([image["moment"] for image in images]),
+        view=np.array([image["view"] for image in images]),
+        split=np.array([image["split"] for image in images]),
+        image_id=np.array([image["id"] for image in images]), skeleton=skeleton, name=name,
+    )
+
+
+# How a world's frames and COCO dict become data in memory.
+Form = Callable[[np.ndarray, dict, Skeleton, str], PoseData | PeopleData]
+
+
 def generate(
-    work: Callable[..., Made], tasks: Iterable[tuple], frames: int, size: int, skeleton: Skeleton,
-    parameters: dict, cache: Path | None, prepare: Callable[[], None] = lambda: None,
-) -> PoseData:
-    """Make a world, or read it where the folder `cache` already holds it; the main people's data.
+    work: Callable[..., Made], tasks: Iterable[tuple], frames: int, size: int | tuple[int, int],
+    skeleton: Skeleton, parameters: dict, cache: Path | None,
+    prepare: Callable[[], None] = lambda: None, form: Form = main_people,
+    few: int | None = None,
+) -> PoseData | PeopleData:
+    """Make a world, or read it where the folder `cache` already holds it, in memory as `form` says.
+
+    size is the height and width of the frames, or one number for both.
 
     work(*task) makes some frames and depends on its task alone; tasks run in processes of their
-    own and are put together in order. parameters must say all that the frames depend on, `name`
-    included.
+    own, unless they are fewer than `few` (FEW_TASKS), and are put together in order. parameters
+    must say all that the frames depend on, `name` included.
     prepare() is called once before, so that one process fills slow caches.
     """
     if cache is not None and _is_made(Path(cache), parameters):
-        return read(cache, skeleton)
+        return read(cache, skeleton, form)
     prepare()
-    shape = (frames, 3, size, size)
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (frames, 3, height, width)
     if cache is None:
         store = np.empty(shape, np.uint8)
     else:
@@ -64,12 +126,12 @@ def generate(
     images: list[dict] = []
     annotations: list[dict] = []
     with tqdm(total=frames, desc=f"world {parameters['name']}", unit="frame", leave=False) as bar:
-        for made, about, people in in_order(work, list(tasks)):
+        for made, about, people in in_order(work, list(tasks), few or FEW_TASKS):
             for picture, image, persons in zip(made, about, people, strict=True):
                 number = len(images)
                 store[number] = picture
-                images.append({"id": number, "file_name": f"{number:06d}.jpg", "width": size,
-                               "height": size, **image})  # fmt: skip
+                images.append({"id": number, "file_name": f"{number:06d}.jpg", "width": width,
+                               "height": height, **image})  # fmt: skip
                 for one in persons:
                     annotations.append({"id": len(annotations), "image_id": number, **one})
             bar.update(len(made))
@@ -82,18 +144,20 @@ def generate(
                         "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index]}],
     }  # fmt: skip
     if cache is None:
-        return _data(store, coco, skeleton, parameters["name"])
+        return form(store, coco, skeleton, parameters["name"])
     store.flush()
     del store
     (cache / "annotations.json").write_text(json.dumps(coco))
     unfinished = cache / "world.json.part"
     unfinished.write_text(json.dumps(parameters, indent=1))
     os.replace(unfinished, cache / "world.json")
-    return read(cache, skeleton)
+    return read(cache, skeleton, form)
 
 
-def read(cache: Path, skeleton: Skeleton) -> PoseData:
-    """The main people of a finished world's folder, frames memory-mapped.
+def read(
+    cache: Path, skeleton: Skeleton, form: Form = main_people
+) -> PoseData | PeopleData:
+    """The data of a finished world's folder, frames memory-mapped.
 
     RuntimeError if the folder holds no finished world.
     """
@@ -104,7 +168,7 @@ def read(cache: Path, skeleton: Skeleton) -> PoseData:
     coco = json.loads((cache / "annotations.json").read_text())
     parameters = json.loads((cache / "world.json").read_text())
     frames = np.load(cache / "frames.npy", mmap_mode="c")  # private: a write never reaches the file
-    return _data(frames, coco, skeleton, parameters["name"])
+    return form(frames, coco, skeleton, parameters["name"])
 
 
 def export_images(cache: Path, out: Path) -> None:
@@ -129,18 +193,6 @@ def _is_made(cache: Path, parameters: dict) -> bool:
         return False
 
 
-def _data(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PoseData:
-    poses = np.zeros((len(frames), len(skeleton), 3), np.float32)
-    for annotation in coco["annotations"]:
-        if annotation["main"]:
-            poses[annotation["image_id"]] = np.reshape(annotation["keypoints"], (-1, 3))
-    return PoseData(
-        frames=torch.from_numpy(frames), poses=torch.from_numpy(poses), skeleton=skeleton,
-        video=np.array([image["video_id"] for image in coco["images"]]),
-        split=np.array([image["split"] for image in coco["images"]]), name=name,
-    )
-
-
 FEW_TASKS = 12  # fewer are done sooner than processes start and load the body model
 
 
@@ -154,9 +206,9 @@ def workers() -> int:
     return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
 
 
-def in_order(work: Callable, tasks: list[tuple]) -> Iterable:
-    """The results of work(*task), in the order of the tasks, made in processes of their own."""
-    if workers() < 2 or len(tasks) < FEW_TASKS:
+def in_order(work: Callable, tasks: list[tuple], few: int = FEW_TASKS) -> Iterable:
+    """The results of work(*task), in the order of the tasks; `few` or more in processes."""
+    if workers() < 2 or len(tasks) < few:
         yield from (work(*task) for task in tasks)
         return
     # An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
