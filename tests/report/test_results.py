@@ -48,6 +48,16 @@ def test_a_method_equal_to_its_baseline_closes_nothing_in_every_resample():
     assert row["value"] == row["ci_low"] == row["ci_high"] == 0
 
 
+def test_differences_are_paired():
+    (row,) = report.difference_rows(FOUND, 50)
+    assert (row["method"], row["over"]) == ("pseudo labels, iteration 1", "supervised")
+    # every draw of pseudo labels is right where its supervised twin is, and on 8 frames more
+    assert math.isclose(row["points"], 20, abs_tol=1e-3) and row["draws"] == 2
+    assert 0 < row["low"] < 20 < row["high"]
+    assert report.difference_rows(FOUND, 1000) == []
+    assert report.difference_rows(FOUND[1:], 50) == []  # one draw against two
+
+
 def test_table_has_paper_ours_difference():
     table = report.sports_table(FOUND, report.SPORTS_TABLE1)
     assert list(table["method"]) == ["supervised", "pseudo labels", "supervised"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -167,6 +168,34 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
             "ci_low": low, "ci_high": high, "n": len(sets),
         })  # fmt: skip
     return rows
+
+
+def difference_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
+    """Points of PCK between each two methods with `labels` labels, in their last iteration.
+
+    Paired: both are resampled with the same draws and test videos, so that what is hard for both
+    does not blur their difference. Methods with different numbers of draws are not compared.
+    """
+    last = {}
+    for e in found:
+        if e["labels"] == labels and not e["method"].startswith("supervised_"):
+            last[e["method"]] = max(e["iteration"], last.get(e["method"], 0))
+    video, rows = found[0]["video"], []
+    order = sorted(last, key=lambda m: (m != "supervised", m))  # the baseline comes first
+    samples = {m: (draws(found, m, labels, last[m]), last[m]) for m in order}
+    for (one, (sets, i)), (other, (others, j)) in combinations(samples.items(), 2):
+        if len(sets) != len(others):
+            continue
+        (a, a_samples), (b, b_samples) = mean_pck(sets, video, at), mean_pck(others, video, at)
+        low, high = interval(b_samples - a_samples)
+        rows.append({"method": name_of(other, j), "over": name_of(one, i), "points": b - a,
+                     "low": low, "high": high, "draws": len(sets)})  # fmt: skip
+    return rows
+
+
+def name_of(method: str, iteration: int) -> str:
+    """A method as tables name it, with its iteration if it has any."""
+    return method.replace("_", " ") + (f", iteration {iteration}" if iteration else "")
 
 
 def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
