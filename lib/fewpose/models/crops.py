@@ -85,6 +85,8 @@ def estimate(
     poses = [torch.zeros(0, len(skeleton), 3, device=frames.device)]
     stride = min(model.strides)
     for part in torch.arange(len(boxes), device=index.device).split(batch):
+        if not len(part):  # nobody
+            continue
         maps = crop_maps(boxes[part], size)
         total, weight = 0.0, 0.0
         for view in crop_views(len(part), size, skeleton, scales, flip, frames.device):
