@@ -60,7 +60,8 @@ def minimise(
         nn.utils.clip_grad_norm_(learning, 10.0)
         optimizer.step()
         after_step()
-        bar.set_postfix(loss=f"{history.loss[-1]:.3g}", best=f"{history.best_score:.3g}")
+        bar.set_postfix(loss=f"{history.loss[-1]:.3g}", best=f"{history.best_score:.3g}",
+                        refresh=False)
         over = step + 1 == schedule.steps
         if (step + 1) % schedule.evaluate_every and not over:
             continue

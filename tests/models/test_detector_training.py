@@ -8,6 +8,7 @@ from fewpose.data.boxes import BoxData
 from fewpose.models.detector_training import (
     Collage,
     collage,
+    f1,
     fit_detector,
     matches,
     move_boxes,
@@ -53,6 +54,25 @@ def test_everybody_is_found_once():
     boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 10], [50, 50, 60, 60]])
     assert matches(boxes, truth).tolist() == [True, False, False]
     assert matches(boxes, truth[:0]).tolist() == [False] * 3
+
+
+def test_f1_at_the_best_threshold():
+    class Known(torch.nn.Module):
+        side = 48
+
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def boxes(self, images):
+            # the true box of frame 0 and one of nobody, for all frames
+            boxes = torch.tensor([[4.0, 8, 16, 28], [0, 0, 3, 3]])
+            return [(boxes, torch.tensor([0.8, 0.3]))] * len(images)
+
+    data = rectangles()
+    assert f1(Known(), data.subset([0])) == pytest.approx(100)
+    # two frames: one right of two above 0.8, two people
+    assert f1(Known(), data.subset([0, 5])) == pytest.approx(50)
 
 
 def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):

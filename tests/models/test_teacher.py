@@ -62,4 +62,4 @@ def test_missing_keypoints_do_not_matter_to_the_lift():
     other[:, 1, :2] = 999
     torch.testing.assert_close(lift(teacher, poses), lift(teacher, other))
     assert lift(teacher, poses[:0]).shape == (0, 4, 3)
-    assert set(teacher.parameters()) == {"detector", "pose", "lifter"}
+    assert set(teacher.sizes()) == {"detector", "pose", "lifter"}

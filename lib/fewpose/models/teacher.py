@@ -69,7 +69,7 @@ class Teacher:
             stage.eval()
         return self
 
-    def parameters(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Number of parameters of each stage."""
         stages = {"detector": self.detector, "pose": self.pose, "lifter": self.lifter}
         return {name: sum(p.numel() for p in s.parameters()) for name, s in stages.items()}
