@@ -96,7 +96,7 @@ def test_rows_of_bins_as_heat_maps():
     from fewpose.heatmaps import read_poses
 
     maps = answers(100, 301)(torch.zeros(2, 3, *CROP))
-    assert maps[0].shape == (2, 17, 128, 96)
+    assert maps[0].shape == (2, 17, 64, 48)
     found = read_poses(answers(100, 301), maps)[0, 0]
     # bins of half a pixel: 50 and 150.5
     assert found[:2].tolist() == pytest.approx([50, 150.5], abs=0.3)

@@ -18,13 +18,14 @@ BINS = 2  # of a pixel
 
 
 class Simcc(nn.Module):
-    """RTMPose-s untrained further: crops in, heat maps [N, 17, 128, 96] at 1/2 out.
+    """RTMPose-s untrained further: crops in, heat maps [N, 17, 64, 48] at 1/4 out.
 
     Of its 26 Halpe keypoints the first 17 are COCO's. A cell holds the geometric mean of the
-    column's and the row's answer, so that its peak is of the height of theirs.
+    column's and the row's answer, so that its peak is of the height of theirs. At 1/4 it is about
+    as wide as a target of our own heat maps, which `heatmaps.smooth` counts on.
     """
 
-    strides = (2,)
+    strides = (4,)
     keypoints = 17
 
     def __init__(self, file: OnnxFile):
