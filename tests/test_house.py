@@ -139,7 +139,7 @@ LAYERS = {
     "geometry": 0, "skeleton": 0,
     "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1, "views": 1, "data": 1,
     "evaluation": 1,
-    "training": 2, "models": 2,
+    "training": 2, "loop": 2, "models": 2,
     "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
     "profiles": 3, "runs": 3, "athletes": 4, "batch": 4, "reference": 4, "__main__": 5,
 }  # fmt: skip

@@ -76,19 +76,22 @@ class HigherHRNet(nn.Module):
         Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are
         Gaussians of peak 1. With ``tags`` the first has 2K channels: heat maps, then tag maps.
         """
+        x = self.trunk(images)
+        quarter = self.final_layers[0](x)
+        x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
+        half = self.final_layers[1](x)
+        # After an official checkpoint there may be tag maps, computed for the deconvolution alone.
+        return [quarter if self.tags else quarter[:, : self.keypoints], half]
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """The features [N, width, H/4, W/4] that heat maps are read from: HRNet itself."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.relu(self.bn2(self.conv2(x)))
         x = self.layer1(x)
         branches = [transition(x) for transition in self.transition1]
         branches = self.stage2(branches)
         branches = self.stage3([*branches, self.transition2[-1](branches[-1])])
-        x = self.stage4([*branches, self.transition3[-1](branches[-1])])[0]
-
-        quarter = self.final_layers[0](x)
-        x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
-        half = self.final_layers[1](x)
-        # After an official checkpoint there may be tag maps, computed for the deconvolution alone.
-        return [quarter if self.tags else quarter[:, : self.keypoints], half]
+        return self.stage4([*branches, self.transition3[-1](branches[-1])])[0]
 
     def set_dropout(self, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> None:
         """Drop whole channels with probability ``p`` after each fusion of ``stages`` and no other.

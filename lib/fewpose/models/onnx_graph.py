@@ -1,6 +1,6 @@
 """A part of an ONNX graph as a torch module: its constants are parameters, gradients flow.
 
-Only the operators that RTMPose uses; an unknown one ends with its name.
+Only the operators that RTMPose and YOLOX use; an unknown one ends with its name.
 """
 
 from collections.abc import Callable
@@ -146,6 +146,12 @@ def _max_pool(a: dict, x: Tensor) -> Tensor:
     return F.max_pool2d(x, kernel, strides, _pads(a), ceil_mode=bool(a.get("ceil_mode", 0)))
 
 
+def _resize(a: dict, x: Tensor, roi: Tensor | None, scales: Tensor) -> Tensor:
+    if a.get("mode") != b"nearest" or a.get("nearest_mode") != b"floor":
+        raise ValueError("Resize is known here by nearest neighbours, rounded down, alone.")
+    return F.interpolate(x, scale_factor=scales.tolist()[2:], mode="nearest")
+
+
 def _slice(a: dict, x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None) -> Tensor:
     axes = range(len(starts)) if axes is None else axes.tolist()
     for axis, start, end in zip(axes, starts.tolist(), ends.tolist(), strict=True):
@@ -177,6 +183,7 @@ OPERATORS: dict[str, Callable] = {
     "ReduceSum": lambda a, x: x.sum(tuple(a["axes"]), keepdim=bool(a.get("keepdims", 1))),
     "Relu": lambda a, x: x.relu(),
     "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
+    "Resize": _resize,
     "Shape": lambda a, x: torch.tensor(x.shape),
     "SiLU": lambda a, x: F.silu(x),
     "Sigmoid": lambda a, x: x.sigmoid(),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
+import torch
 from tqdm.auto import tqdm
 
 from ..data import PoseData
+from ..data.boxes import BoxData, boxes_by_image
 from ..data.people import PeopleData
 from ..skeleton import COCO, JUMP
 from . import store
@@ -22,7 +25,7 @@ def everyday(frames: int, size: int, seed: int = 0, cache: Path | None = None) -
     from . import everyday_frames as world
 
     _check("everyday", frames, size)
-    folder = None if cache is None else Path(cache) / f"everyday_{frames}x{size}_seed{seed}"
+    folder = None if cache is None else everyday_folder(frames, size, seed, cache)
     tasks = [
         (seed, scene, min(world.SCENE, frames - scene * world.SCENE), size)
         for scene in range(-(-frames // world.SCENE))
@@ -31,6 +34,20 @@ def everyday(frames: int, size: int, seed: int = 0, cache: Path | None = None) -
                   "seed": seed}  # fmt: skip
     return store.generate(world.make_scene, tasks, frames, size, COCO, parameters, folder,
                           world.prepare)  # fmt: skip
+
+
+def everyday_folder(frames: int, size: int, seed: int, cache: Path) -> Path:
+    """Where `everyday` keeps its frames and the annotations of everybody in them."""
+    return Path(cache) / f"everyday_{frames}x{size}_seed{seed}"
+
+
+def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
+    """The everyday world with the boxes of all people in each frame; arguments as `everyday`."""
+    data = everyday(frames, size, seed, cache)
+    path = everyday_folder(frames, size, seed, cache) / "annotations.json"
+    people = boxes_by_image(json.loads(path.read_text()), path)
+    boxes = [torch.tensor(people.get(i, [])).reshape(-1, 4).float() for i in range(frames)]
+    return BoxData(data.frames, boxes, data.split, data.name)
 
 
 def jump(

@@ -1,0 +1,131 @@
+"""The teacher: boxes, keypoints and 3D poses of all people in a frame, by three networks in turn.
+
+Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose
+estimation* (2020), section 3.1. Each is trained on everyday people, none on an operating room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..skeleton import COCO, Skeleton
+from . import box_fusion, crops
+from .box_fusion import Detector, detect
+from .crops import estimate
+
+
+@dataclass(frozen=True)
+class People:
+    """The P people found in one frame, by falling score.
+
+    boxes       [P, 4] x0, y0, x1, y1 in pixels of the frame from its edge
+    scores      [P] of the boxes, 0 … 1
+    keypoints   [P, K, 3] x, y in pixels (the centre of the top-left pixel is (0, 0)), confidence
+    keypoints3d [P, K, 3] millimetres in the axes of the camera, the middle of the hips at 0
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    keypoints: Tensor
+    keypoints3d: Tensor
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The three stages and how each is asked.
+
+    detector  stage 1: a `CascadeRCNN` or `YoloX`
+    pose      stage 2: a model of heat maps, such as `HRNet` or `Simcc`, for crops of `crop` (H, W)
+    lifter    stage 3: a `Lifter`
+    scales    of the detector's view, `crop_scales` of the crops; `flip` mirrors both as well
+    floor     score below which a box is not looked at; `most` people of a frame at most
+    """
+
+    detector: Detector
+    pose: nn.Module
+    lifter: nn.Module
+    crop: tuple[int, int]
+    skeleton: Skeleton = COCO
+    scales: tuple[float, ...] = box_fusion.SCALES
+    crop_scales: tuple[float, ...] = crops.SCALES
+    flip: bool = True
+    floor: float = 0.05
+    most: int = 20
+
+    def plain(self) -> Teacher:
+        """The same teacher without test-time augmentation: quicker, for a look."""
+        return replace(self, scales=(1.0,), crop_scales=(1.0,), flip=False)
+
+    def eval(self) -> Teacher:
+        """All stages in evaluation mode, in place."""
+        for stage in (self.detector, self.pose, self.lifter):
+            stage.eval()
+        return self
+
+    def sizes(self) -> dict[str, int]:
+        """Number of parameters of each stage."""
+        stages = {"detector": self.detector, "pose": self.pose, "lifter": self.lifter}
+        return {name: sum(p.numel() for p in s.parameters()) for name, s in stages.items()}
+
+
+@torch.no_grad()
+def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
+    """The people in each of frames [N, 3, H, W] uint8, on the CPU; in an empty frame there are 0.
+
+    Raises RuntimeError naming the stage whose answer is not finite.
+    """
+    device = next(teacher.detector.parameters()).device
+    frames = frames.to(device)
+    found = detect(teacher.detector, frames, teacher.scales, teacher.flip)
+    kept = []
+    for boxes, scores in found:
+        sides = boxes[:, 2:] - boxes[:, :2]
+        good = ((scores >= teacher.floor) & (sides > 1).all(1)).nonzero()[: teacher.most, 0]
+        kept.append((boxes[good], scores[good]))
+    counts = [len(boxes) for boxes, _ in kept]
+    boxes = torch.cat([boxes for boxes, _ in kept]) if kept else torch.zeros(0, 4)
+    index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts).long())
+    poses = estimate(
+        teacher.pose, frames, index.to(device), boxes, teacher.crop, teacher.skeleton,
+        teacher.crop_scales, teacher.flip,
+    )
+    points = lift(teacher, poses)
+    for name, values in (("detector", boxes), ("pose", poses), ("lifter", points)):
+        if not torch.isfinite(values).all():
+            raise RuntimeError(f"the teacher's {name} gave numbers that are not finite")
+    parts = zip(kept, poses.cpu().split(counts), points.cpu().split(counts), strict=True)
+    return [People(b.cpu(), s.cpu(), pose, point) for (b, s), pose, point in parts]
+
+
+@torch.no_grad()
+def lift(teacher: Teacher, poses: Tensor) -> Tensor:
+    """3D [P, K, 3] of poses [P, K, 3] as in `People`; keypoints of confidence 0 are missing."""
+    if not len(poses):
+        return torch.zeros_like(poses)
+    device = next(teacher.lifter.parameters()).device
+    return teacher.lifter(poses.to(device)).to(poses.device)
+
+
+def find_all(teacher: Teacher, frames: Sequence[Tensor] | Tensor, batch: int = 8) -> list[People]:
+    """`find_people` in any number of frames [3, H, W] uint8, some at a time where sizes agree."""
+    found: list[People] = []
+    start = 0
+    while start < len(frames):
+        stop = start + 1
+        while stop < min(start + batch, len(frames)) and same_size(frames[start], frames[stop]):
+            stop += 1
+        found += find_people(teacher, torch.stack([frames[i] for i in range(start, stop)]))
+        start = stop
+    return found
+
+
+def same_size(one: Tensor, other: Tensor) -> bool:
+    """Whether two frames can stand in one batch."""
+    return one.shape == other.shape

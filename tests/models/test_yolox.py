@@ -1,0 +1,127 @@
+"""Stages of the teacher for real frames: YOLOX against onnxruntime, RTMPose-s against its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fewpose.models import rtmpose_predict
+from fewpose.models.box_fusion import detect
+from fewpose.models.lifting import Lifter
+from fewpose.models.onnx_graph import OPERATORS
+from fewpose.models.simcc import CROP, Simcc, rtmpose_heatmaps
+from fewpose.models.teacher import Teacher, find_people
+from fewpose.models.yolox import read_level, yolox_tiny
+
+BESIDE = Path(__file__).parents[3] / "shared" / "weights"
+FILE, POSE = "yolox_tiny_humanart_416.onnx", "rtmpose-s_halpe26_256x192.onnx"
+
+
+def place(variable, file):
+    given = Path(os.environ.get(variable, "absent"))
+    return next((p for p in (given, BESIDE / file) if p.is_file()), None)
+
+
+YOLOX, RTMPOSE = place("FEWPOSE_YOLOX", FILE), place("FEWPOSE_RTMPOSE_S", POSE)
+needs_yolox = pytest.mark.skipif(YOLOX is None, reason=f"no {FILE}: set FEWPOSE_YOLOX to it")
+needs_rtmpose = pytest.mark.skipif(RTMPOSE is None, reason=f"no {POSE}: set FEWPOSE_RTMPOSE_S")
+
+
+def test_boxes_of_one_level_by_hand():
+    deltas = torch.zeros(1, 4, 2, 3)
+    deltas[0, :, 1, 2] = torch.tensor([0.5, 0.25, 0.0, torch.tensor(2.0).log()])
+    classes, objectness = torch.full((1, 80, 2, 3), 9.0), torch.zeros(1, 1, 2, 3)
+    classes[0, 0] = 0
+    boxes, scores = read_level(classes, deltas, objectness, 8)
+    # centre (2.5, 1.25) · 8, one cell wide and two high
+    torch.testing.assert_close(boxes[0, 5], torch.tensor([16.0, 2, 24, 18]))
+    torch.testing.assert_close(scores, torch.full((1, 6), 0.25))
+
+
+def test_nearest_neighbours_alone_are_known():
+    x = torch.arange(4.0).view(1, 1, 2, 2)
+    how = {"mode": b"nearest", "nearest_mode": b"floor"}
+    scales = torch.tensor([1.0, 1, 2, 2])
+    assert OPERATORS["Resize"](how, x, None, scales)[0, 0, 0].tolist() == [0, 0, 1, 1]
+    with pytest.raises(ValueError, match="Resize is known here"):
+        OPERATORS["Resize"]({"mode": b"linear"}, x, None, scales)
+
+
+def test_files_that_are_no_yolox_are_named(tmp_path):
+    with pytest.raises(ValueError, match="There is no ONNX file"):
+        yolox_tiny(tmp_path / "absent.onnx")
+
+
+@needs_rtmpose
+def test_another_network_is_no_yolox():
+    with pytest.raises(ValueError, match="is not the ONNX graph of a YOLOX"):
+        yolox_tiny(RTMPOSE)
+
+
+@needs_yolox
+def test_yolox_is_onnxruntimes():
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference here")
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (1, 3, 26, 26), generator=generator).float()
+    image = nn.functional.interpolate(image, (416, 416), mode="bilinear")
+    session = runtime.InferenceSession(str(YOLOX), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"input": image.flip(1).numpy()})[0][0]
+    theirs = torch.from_numpy(found)
+    theirs = theirs[theirs[:, 4] > 0.05]
+    boxes, scores = yolox_tiny(YOLOX).boxes(image)[0]
+    best = min(len(theirs), len(boxes))
+    torch.testing.assert_close(scores[:best], theirs[:best, 4], atol=1e-3, rtol=0)
+    torch.testing.assert_close(boxes[:best], theirs[:best, :4].clamp(0, 416), atol=0.5, rtol=0)
+
+
+@needs_yolox
+def test_yolox_reads_any_size_and_finds_nobody_in_grey():
+    found = detect(yolox_tiny(YOLOX, 128), torch.full((1, 3, 60, 100), 114.0), (1.0,))
+    assert found[0][0].shape == (0, 4)
+
+
+def answers(x, y):
+    """A network of two rows of bins with one peak each."""
+    model = Simcc.__new__(Simcc)
+    nn.Module.__init__(model)
+    bins = [torch.exp(-((torch.arange(n) - at) ** 2) / (2 * 12.0**2)) for n, at in ((384, x),
+                                                                                  (512, y))]
+    model.graph = lambda images: [b.expand(len(images), 26, -1) for b in bins]
+    return model
+
+
+def test_rows_of_bins_as_heat_maps():
+    from fewpose.heatmaps import read_poses
+
+    maps = answers(100, 301)(torch.zeros(2, 3, *CROP))
+    assert maps[0].shape == (2, 17, 64, 48)
+    found = read_poses(answers(100, 301), maps)[0, 0]
+    # bins of half a pixel: 50 and 150.5
+    assert found[:2].tolist() == pytest.approx([50, 150.5], abs=0.3)
+    assert 0.9 < found[2] < 1.1
+    with pytest.raises(ValueError, match="reads crops of"):
+        answers(1, 1)(torch.zeros(1, 3, 64, 64))
+
+
+@needs_rtmpose
+def test_heat_maps_agree_with_the_bins():
+    from fewpose.heatmaps import read_poses
+
+    generator = torch.Generator().manual_seed(0)
+    crops = nn.functional.interpolate(torch.randn(2, 3, 16, 12, generator=generator), CROP)
+    model = rtmpose_heatmaps(RTMPOSE)
+    ours = read_poses(model, model(crops))
+    theirs = rtmpose_predict(RTMPOSE, crops)[:, :17]
+    sure = theirs[..., 2] > 0.4
+    apart = (ours - theirs)[..., :2].norm(dim=-1)
+    assert not sure.any() or apart[sure].median() < 3
+
+
+@needs_yolox
+@needs_rtmpose
+def test_they_are_stages_of_the_teacher():
+    teacher = Teacher(yolox_tiny(YOLOX, 128), rtmpose_heatmaps(RTMPOSE), Lifter(8), CROP)
+    (people,) = find_people(teacher.plain().eval(), torch.zeros(1, 3, 60, 80, dtype=torch.uint8))
+    assert people.keypoints.shape == (len(people), 17, 3)
