@@ -65,6 +65,19 @@ def test_every_picture_of_the_method_can_be_drawn():
     report.heatmap_grid(data.frames[0], torch.rand(4, 8, 8), list(DOTS.keypoints))
 
 
+def test_frames_without_truth_are_not_audited_and_no_error():
+    data = dots(10).unlabelled()
+    candidates = Candidates(dots(10).poses, torch.rand(10, 4), dots(10).poses.repeat(3, 1, 1, 1))
+    keep = torch.rand(10, 4) < 0.5
+    for fig in (report.spread_against_error(candidates, data, keep),
+                report.risk_coverage(candidates, data, [60])):
+        assert "nobody labelled" in fig.axes[0].texts[0].get_text()
+        fig.canvas.draw()
+    report.kept_labels(data, candidates, keep, data.poses, n=3)
+    table = report.audit_table(report.audit_rows(candidates, keep, data, 1))
+    assert table["all"].isna().all() and table.loc[(1, "kept"), "number"] == keep.sum()
+
+
 def test_audit_separates_kept_from_dropped():
     data = dots(10)
     base = data.poses.clone()

@@ -38,7 +38,8 @@ def audit_table(rows: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table["keypoint"] = table["keypoint"].str.replace("^(left|right)_", "", regex=True)
     order = list(dict.fromkeys(table["keypoint"]))
-    pivot = table.pivot_table("PCK", ["iteration", "labels"], "keypoint", sort=False)
+    pivot = table.pivot_table("PCK", ["iteration", "labels"], "keypoint", sort=False,
+                              dropna=False)
     return pivot[order].round(1).sort_index(ascending=[True, False])
 
 
@@ -82,6 +83,8 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
     """
     error = (candidates.base - held_back.poses)[..., :2].norm(dim=-1)
     error[held_back.poses[..., 2] == 0] = torch.nan
+    if error.isnan().all():
+        return no_truth()
     fig, ax = plt.subplots(figsize=(5.5, 4))
     x = candidates.spread.clamp_min(1e-2).sqrt().flatten()
     y = error.clamp_min(1e-1).flatten()
@@ -95,6 +98,14 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
     return fig
 
 
+def no_truth() -> Figure:
+    """In the place of an audit: own frames that nobody labelled cannot be audited."""
+    fig, ax = plt.subplots(figsize=(5.5, 1))
+    ax.text(0.5, 0.5, "nobody labelled these frames: nothing to hold against", ha="center")
+    ax.axis("off")
+    return fig
+
+
 def risk_coverage(candidates: Candidates, held_back: PoseData, percents: list[float]) -> Figure:
     """How often believed labels are wrong (beyond PCK@0.1) over how many are believed.
 
@@ -102,6 +113,8 @@ def risk_coverage(candidates: Candidates, held_back: PoseData, percents: list[fl
     best p % are chosen; dotted at the p of the iterations.
     """
     distances = metrics.normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
+    if distances.isnan().all():
+        return no_truth()
     fig, ax = plt.subplots(figsize=(5.5, 4))
     doubts = {"agreement of the views": candidates.spread, "confidence": -candidates.base[..., 2]}
     for (name, doubt), colour in zip(doubts.items(), ("#1f77b4", "#d1495b"), strict=True):
