@@ -43,8 +43,9 @@ COLUMNS = (
     "value", "ci_low", "ci_high", "n", "device", "seconds",
 )
 METHODS = (
-    "supervised", "supervised_narrow", "pseudo_labels", "mean_teacher", "teacher", "student",
-    "student_fixed", "student_all", "single_hard", "single_soft", "single_both",
+    "supervised", "supervised_narrow", "pseudo_labels", "pseudo_labels_video", "mean_teacher",
+    "mean_teacher_video", "teacher", "student", "student_fixed", "student_all", "single_hard",
+    "single_soft", "single_both",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (

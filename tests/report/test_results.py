@@ -7,7 +7,7 @@ import torch
 
 from fewpose import metrics, report
 from fewpose.report.results import interval, load_tests, mean_pck, read_metrics
-from fewpose.runs import COLUMNS
+from fewpose.runs import COLUMNS, METHODS
 from tiny import TinyNet, dots
 
 
@@ -124,3 +124,8 @@ def test_curve_never_falls_and_ends_agree_with_pck():
     assert (curve["pck"].diff().dropna() >= 0).all()
     at = curve[curve["at"] == 0.5]["pck"].item()
     assert math.isclose(at, metrics.pck(distances, 0.5))
+
+
+def test_every_method_of_the_tables_may_be_recorded():
+    for method, _, _ in [*report.SPORTS_TABLE1, *report.SPORTS_TABLE2]:
+        assert method in METHODS
