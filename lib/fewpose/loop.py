@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from .training import History, Schedule, hash_of, learning_rate, load_checkpoint, save_checkpoint
+from .training import History, Schedule, hash_of, run_steps
 
 Losses = Callable[[int, torch.Generator], dict[str, Tensor]]
 
@@ -33,23 +30,12 @@ def minimise(
     """
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, schedule.learning_rate, weight_decay=weight_decay)
-    history, best, start = History(), None, 0
-    if state := load_checkpoint(checkpoint, identity):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        history, best, start = History(**state["history"]), state["best"], state["step"]
-    began = time.monotonic() - history.seconds
-    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=title,
-               mininterval=2, leave=False)
-    model.train()
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule)
+
+    def step_loss(step: int) -> float:
         torch.manual_seed(hash_of(seed, step))  # for dropout and the samplers of torchvision
         parts = losses(step, torch.Generator().manual_seed(hash_of(seed, step)))
         loss = sum(parts.values())
-        history.loss.append(float(loss.detach()))
-        if not math.isfinite(history.loss[-1]):
+        if not math.isfinite(value := float(loss.detach())):
             named = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
             raise FloatingPointError(
                 f"{title}: the loss is no longer finite at step {step} ({named}); lower the "
@@ -60,29 +46,16 @@ def minimise(
         nn.utils.clip_grad_norm_(learning, 10.0)
         optimizer.step()
         after_step()
-        bar.set_postfix(loss=f"{history.loss[-1]:.3g}", best=f"{history.best_score:.3g}",
-                        refresh=False)
-        over = step + 1 == schedule.steps
-        if (step + 1) % schedule.evaluate_every and not over:
-            continue
-        if score is not None:
-            model.eval()
-            value = score()
-            model.train()
-            history.score.append((step + 1, value))
-            if best is None or value > history.best_score:
-                history.best_score, history.best_step = value, step + 1
-                best = copy.deepcopy(model.state_dict())
-        history.seconds = time.monotonic() - began
-        waited = sum(s > history.best_step for s, _ in history.score)
-        over = over or waited >= schedule.patience
-        save_checkpoint(checkpoint, identity, model, optimizer, history, best,
-                        schedule.steps if over else step + 1)
-        if over:
-            break
-    bar.close()
-    if best is not None:
-        model.load_state_dict(best)
+        return value
+
+    def tested() -> float:
+        model.eval()
+        value = score()
+        model.train()
+        return value
+
+    history = run_steps(model, optimizer, schedule, step_loss, tested if score else None, identity,
+                        checkpoint, title)
     model.eval()
     return history
 

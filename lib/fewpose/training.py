@@ -9,6 +9,7 @@ import os
 import pickle
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -82,41 +83,59 @@ def fit(
     device = next(model.parameters()).device
     model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
-    history, best, start = History(), None, 0
     identity = signature(
         model, train, validation, schedule, augmentation, sigma, seed, consistency
     )
-    if state := load_checkpoint(checkpoint, identity):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        history, best, start = History(**state["history"]), state["best"], state["step"]
-    began = time.monotonic() - history.seconds
 
-    model.train()
-    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=title,
-               mininterval=2, leave=False)
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = group["factor"] * learning_rate(step, schedule)
+    def step_loss(step: int) -> float:
         loss = train_step(
             model, optimizer, train, schedule, augmentation, sigma, seed, step, device, consistency
         )
-        history.loss.append(loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"{title}: the loss is {loss} at step {step}; lower the learning rate "
                 f"({schedule.learning_rate}) or look for broken labels in {train.name}"
             )
+        return loss
+
+    score = None if validation is None else lambda: metrics.pck(evaluate(model, validation))
+    return run_steps(model, optimizer, schedule, step_loss, score, identity, checkpoint, title)
+
+
+def run_steps(
+    model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule,
+    step_loss: Callable[[int], float], score: Callable[[], float] | None, identity: str,
+    checkpoint: Path | None, title: str,
+) -> History:
+    """The loop of every training: rate, step, score, checkpoint; leaves the best-scored weights.
+
+    `step_loss(step)` makes a step and returns its loss; `score()`, higher is better, leaves the
+    model in training mode. A checkpoint of this `identity` is gone on from.
+    """
+    history, best, start = History(), None, 0
+    if state := load_checkpoint(checkpoint, identity):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        history, best, start = History(**state["history"]), state["best"], state["step"]
+    began = time.monotonic() - history.seconds
+    model.train()
+    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=title,
+               mininterval=2, leave=False)
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = group.get("factor", 1.0) * learning_rate(step, schedule)
+        history.loss.append(step_loss(step))
         if (step + 1) % schedule.evaluate_every and step + 1 < schedule.steps:
             continue
-        if validation is not None:
-            score = metrics.pck(evaluate(model, validation))
-            history.score.append((step + 1, score))
-            if best is None or score > history.best_score:
-                history.best_score, history.best_step = score, step + 1
+        if score is not None:
+            value = score()
+            history.score.append((step + 1, value))
+            if best is None or value > history.best_score:
+                history.best_score, history.best_step = value, step + 1
                 best = copy.deepcopy(model.state_dict())
             bar.set_postfix(
-                loss=f"{loss:.2e}", pck=f"{score:.1f}", best=f"{history.best_score:.1f}"
+                loss=f"{history.loss[-1]:.2e}", score=f"{value:.1f}",
+                best=f"{history.best_score:.1f}"
             )
         history.seconds = time.monotonic() - began
         waited = sum(s > history.best_step for s, _ in history.score)

@@ -53,9 +53,7 @@ class PoseData:
         if bad.any():
             first = int(bad.nonzero()[0])
             raise ValueError(f"{self.name}: frame {first} has a pose that is not finite")
-        if unknown := set(np.unique(self.split)) - set(SPLITS):
-            raise ValueError(f"{self.name}: unknown splits {sorted(unknown)}; use {SPLITS}")
-        check_disjoint(self)
+        check_disjoint(self.name, "video", self.video, self.split)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,11 +65,7 @@ class PoseData:
 
     def subset(self, which: np.ndarray | Tensor | str) -> PoseData:
         """The frames at the given indices, of a boolean mask, or of the named split."""
-        if isinstance(which, str):
-            which = self.split == which
-        index = np.asarray(which)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
+        index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
         return replace(
             self, frames=self.frames[t], poses=self.poses[t],
@@ -100,14 +94,21 @@ class PoseData:
         return replace(self, poses=torch.zeros_like(self.poses))
 
 
-def check_disjoint(data: PoseData) -> None:
-    """ValueError if one video contributes frames to two splits: neighbours would leak."""
+def chosen(which: np.ndarray | Tensor | str, split: np.ndarray) -> np.ndarray:
+    """Indices of the frames that `which` names: indices, a boolean mask, or one of the splits."""
+    index = np.asarray(split == which if isinstance(which, str) else which)
+    return np.flatnonzero(index) if index.dtype == bool else index
+
+
+def check_disjoint(name: str, unit: str, group: np.ndarray, split: np.ndarray) -> None:
+    """ValueError if one video (or day: the `unit`) lies in two splits: neighbours would leak."""
+    if unknown := set(np.unique(split)) - set(SPLITS):
+        raise ValueError(f"{name}: unknown splits {sorted(unknown)}; use {SPLITS}")
     owner: dict[str, str] = {}
-    for video, split in zip(data.video, data.split, strict=True):
-        if owner.setdefault(video, split) != split:
+    for one, part in zip(group, split, strict=True):
+        if owner.setdefault(one, part) != part:
             raise ValueError(
-                f"{data.name}: video {video} lies in both {owner[video]} and {split}; "
-                "split by video"
+                f"{name}: {unit} {one} lies in both {owner[one]} and {part}; split by {unit}"
             )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import chosen
 from .coco import load_coco
 from .images import letterbox, letterbox_map, read_image, to_frames, warn_skipped
 
@@ -47,11 +48,7 @@ class BoxData:
 
     def subset(self, which: np.ndarray | Tensor | str) -> BoxData:
         """The frames at the given indices, of a boolean mask, or of the named split."""
-        if isinstance(which, str):
-            which = self.split == which
-        index = np.asarray(which)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
+        index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
         boxes = [self.boxes[i] for i in index]
         return replace(self, frames=self.frames[t], boxes=boxes, split=self.split[index])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..skeleton import Skeleton
-from . import SPLITS
+from . import check_disjoint, chosen
 
 _LISTS = ("boxes", "keypoints", "keypoints3d", "areas", "person")  # one entry a frame
 
@@ -71,14 +71,7 @@ class PeopleData:
                                      f"expected {shape}")  # fmt: skip
                 if not torch.isfinite(value).all():
                     raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
-        if unknown := set(np.unique(self.split)) - set(SPLITS):
-            raise ValueError(f"{self.name}: unknown splits {sorted(unknown)}; use {SPLITS}")
-        owner: dict[str, str] = {}
-        for day, split in zip(self.day, self.split, strict=True):
-            if owner.setdefault(day, split) != split:
-                raise ValueError(
-                    f"{self.name}: day {day} lies in both {owner[day]} and {split}; split by day"
-                )
+        check_disjoint(self.name, "day", self.day, self.split)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -90,11 +83,7 @@ class PeopleData:
 
     def subset(self, which: np.ndarray | Tensor | str) -> PeopleData:
         """The frames at the given indices, of a boolean mask, or of the named split."""
-        if isinstance(which, str):
-            which = self.split == which
-        index = np.asarray(which)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
+        index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
         lists = {
             part: [getattr(self, part)[i] for i in index]
