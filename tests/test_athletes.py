@@ -37,7 +37,7 @@ def test_an_exported_world_is_read_as_own_data(exported):
 
 def test_own_videos_of_held_out_athletes_stay_out(exported):
     own = read_own(exported, 64)
-    raw = read_raw("own", exported, own, 0, 0, 3, 0, exported)
+    raw = read_raw("own", exported, own, 0, 0, 3, exported)
     assert set(raw.video) == set(own.video[own.split == "train"])
     assert (raw.poses == 0).all() and set(raw.split) == {"train"}
     assert raw.size == own.size
@@ -88,7 +88,7 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
 def test_a_pool_needs_a_video(exported, tmp_path):
     own = read_own(exported, 64)
     with pytest.raises(ValueError, match="holds no video outside of validation and test"):
-        read_raw("own", tmp_path, own, 0, 0, 10, 0, tmp_path)
+        read_raw("own", tmp_path, own, 0, 0, 10, tmp_path)
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
@@ -98,10 +98,10 @@ def test_an_unknown_data_set_is_named(tmp_path):
 
 def test_films_of_the_training_videos_are_the_pool(tmp_path):
     athletes = read_athletes("jump", "", 12, 6, 64, tmp_path)
-    raw = read_raw("jump", "", athletes, 12, 6, 3, 4, tmp_path)
+    raw = read_raw("jump", "", athletes, 12, 6, 3, tmp_path, rate=4)
     assert set(raw.video) == set(athletes.video[athletes.split == "train"])
     films = sorted((tmp_path).rglob("*.mp4"))
     written = [f.stat().st_mtime_ns for f in films]
-    again = read_raw("jump", "", athletes, 12, 6, 3, 4, tmp_path)
+    again = read_raw("jump", "", athletes, 12, 6, 3, tmp_path, rate=4)
     assert torch.equal(raw.frames, again.frames)
     assert written == [f.stat().st_mtime_ns for f in films]  # kept, not made again

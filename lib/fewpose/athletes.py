@@ -33,7 +33,7 @@ def read_athletes(
 
 def read_raw(
     dataset: str, path: str | Path, athletes: PoseData, frames: int, videos: int, every: int,
-    rate: float, cache: Path,
+    cache: Path, rate: float = 200,
 ) -> PoseData:
     """Frames without labels: every n-th frame of the training videos' files (section 4.1).
 
