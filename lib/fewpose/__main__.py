@@ -31,9 +31,9 @@ def world(args: argparse.Namespace) -> int:
 
 
 def weights(args: argparse.Namespace) -> int:
-    from .models.weights import fetch_rtmpose_s
+    from .models.fetching import fetch_onnx
 
-    print(fetch_rtmpose_s())
+    print(fetch_onnx(args.weights))
     return 0
 
 
@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(call=world)
 
     command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
-    command.add_argument("weights", choices=("rtmpose_s",))
+    command.add_argument("weights", choices=("rtmpose_s", "yolox_tiny"))
     command.set_defaults(call=weights)
 
     command = commands.add_parser("evaluate", help="score detections of MVOR as its authors do")

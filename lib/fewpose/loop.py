@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .training import History, Schedule, hash_of, run_steps
+from .training import History, Schedule, hash_of, parameter_groups, run_steps
 
 Losses = Callable[[int, torch.Generator], dict[str, Tensor]]
 
@@ -29,7 +29,9 @@ def minimise(
     ValueError if a checkpoint cannot be read, FloatingPointError if a loss is no longer finite.
     """
     learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, schedule.learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, schedule), schedule.learning_rate, weight_decay=weight_decay
+    )
 
     def step_loss(step: int) -> float:
         torch.manual_seed(hash_of(seed, step))  # for dropout and the samplers of torchvision

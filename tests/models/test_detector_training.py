@@ -44,9 +44,9 @@ def test_boxes_of_a_collage_hold_what_is_bright(four):
 def test_boxes_cut_by_the_border():
     matrix = torch.tensor([[[1.0, 0, -5], [0, 1, 0]]])
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 7, 10], [20, 0, 30, 10]])
-    moved = move_boxes(boxes, matrix, (10, 20))
+    cut, kept = move_boxes(boxes, matrix, (10, 20))
     # the first keeps half of itself, the second less than a third, the last loses a third
-    assert moved.tolist() == [[0, 0, 5, 10], [15, 0, 20, 10]]
+    assert cut[kept].tolist() == [[0, 0, 5, 10], [15, 0, 20, 10]]
 
 
 def test_everybody_is_found_once():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fewpose.models import (
-    find_rtmpose_s,
+    find_onnx,
     load_weights,
     new_head,
     rtmpose_predict,
@@ -116,7 +116,7 @@ def test_dropout_new_head_and_weights(tmp_path):
 
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no RTMPose-s file .*absent\.onnx"):
-        find_rtmpose_s(tmp_path / "absent.onnx")
+        find_onnx("rtmpose_s", tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     for content in (b"", b"<html>not found</html>"):
         broken.write_bytes(content)

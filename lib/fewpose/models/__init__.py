@@ -8,14 +8,13 @@ pixel (u + 0.5) s - 0.5. Outputs are linear, their targets Gaussians of peak 1.
 from torch import nn
 
 from fewpose.models.backbones import TimmPose
+from fewpose.models.fetching import fetch_onnx, find_onnx
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
 from fewpose.models.rtmpose import RTMPose, rtmpose_predict, rtmpose_s
 from fewpose.models.start import NETWORKS, build, pretrained
 from fewpose.models.weights import (
     LoadReport,
-    fetch_rtmpose_s,
-    find_rtmpose_s,
     load_weights,
     read_meta,
     save_weights,
@@ -30,8 +29,8 @@ __all__ = [
     "RTMPose",
     "TimmPose",
     "build",
-    "fetch_rtmpose_s",
-    "find_rtmpose_s",
+    "fetch_onnx",
+    "find_onnx",
     "load_official",
     "load_weights",
     "narrow_higher_hrnet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,21 @@ class Collage:
     colour: float = 0.3
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where frame `frame` of a data set lies in a collage.
+
+    `matrix` [1, 2, 3] maps its pixels to those of a place of `size` (H, W) whose upper left corner
+    is `corner` (x, y); `flipped` says that it is mirrored.
+    """
+
+    frame: int
+    matrix: Tensor
+    size: tuple[int, int]
+    corner: tuple[int, int]
+    flipped: bool
+
+
 def collage(
     data: Boxed, index: Tensor, how: Collage, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -52,12 +68,24 @@ def collage(
 
     A box cut by the border of its place is kept while a third of it, and 4 pixels, are to be seen.
     """
+    image, places = draw(lambda i: data.frames[i : i + 1], index, how, generator)
+    boxes = [torch.zeros(0, 4)]
+    for place in places:
+        moved, kept = move_boxes(data.boxes[place.frame], place.matrix, place.size)
+        boxes.append(moved[kept] + torch.tensor(place.corner * 2))
+    return image, torch.cat(boxes)
+
+
+def draw(
+    read: Callable[[int], Tensor], index: Tensor, how: Collage, generator: torch.Generator
+) -> tuple[Tensor, list[Place]]:
+    """A collage [3, h, w] in 0..255, and its places; `read(i)` is frame i, [1, 3, H, W]."""
     side = 2 if torch.rand(1, generator=generator) < how.four else 1
     height, width = how.size[0] // side, how.size[1] // side
-    image, boxes = torch.zeros(3, *how.size), [torch.zeros(0, 4)]
+    views, places = [], []
     for place, i in enumerate(index[: side**2].tolist()):
         u = torch.rand(4, generator=generator)
-        frame = data.frames[i : i + 1]
+        frame = read(i)
         h, w = frame.shape[-2:]
         low, high = torch.tensor(how.zoom).log()
         scale = min(height / h, width / w) * torch.exp(low + (high - low) * u[0])
@@ -68,20 +96,23 @@ def collage(
         matrix[0, :, 2] = corner + 0.5 * scale - 0.5
         flipped = u[3:] < how.flip
         matrix = geometry.compose(matrix, geometry.mirror(w, flipped))
-        top, left = place // side * height, place % side * width
-        view = look(frame, torch.zeros(1, dtype=torch.long), matrix, (height, width))
-        image[:, top : top + height, left : left + width] = view[0]
-        moved = move_boxes(data.boxes[i], matrix, (height, width))
-        boxes.append(moved + torch.tensor([left, top, left, top]))
+        index_ = torch.zeros(1, dtype=torch.long, device=frame.device)
+        views.append(look(frame, index_, matrix.to(frame.device), (height, width))[0])
+        at = (place % side * width, place // side * height)
+        places.append(Place(i, matrix, (height, width), at, bool(flipped)))
+    image = torch.zeros(3, *how.size, device=views[0].device)
+    for view, place in zip(views, places, strict=True):
+        left, top = place.corner
+        image[:, top : top + height, left : left + width] = view
     if how.colour:
         image = jitter_colour(image[None], how.colour, generator)[0]
-    return image, torch.cat(boxes)
+    return image, places
 
 
-def move_boxes(boxes: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
+def move_boxes(boxes: Tensor, matrix: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Boxes [P, 4] (pixels from the edge) under a map [1, 2, 3] without rotation, cut at `size`.
 
-    Boxes of which less than a third or less than 4 pixels remain are left out.
+    Also which [P] to keep: not those of which less than a third or less than 4 pixels remain.
     """
     corners = geometry.transform_points(matrix, boxes.view(1, -1, 2) - 0.5).view(-1, 2, 2) + 0.5
     whole = torch.cat([corners.amin(1), corners.amax(1)], 1)
@@ -90,7 +121,7 @@ def move_boxes(boxes: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
         (b[:, 2:] - b[:, :2]).clamp_min(0).prod(1) for b in (whole, cut)
     )
     seen = (cut[:, 2:] - cut[:, :2]).amin(1) >= 4
-    return cut[seen & (left >= area / 3)]
+    return cut, seen & (left >= area / 3)
 
 
 def fit_detector(

@@ -1,7 +1,7 @@
 """RTMPose-s: a pretrained backbone for real images on small machines, and the network as it was.
 
 Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). Its ONNX
-file (26 Halpe keypoints, 256x192; :func:`fewpose.models.find_rtmpose_s`) is run in torch, so that
+file (26 Halpe keypoints, 256x192; :func:`fewpose.models.find_onnx`) is run in torch, so that
 its CSPNeXt backbone can be trained further under a head of its own.
 """
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fewpose.models.backbones import DeconvolutionPose
+from fewpose.models.fetching import find_onnx
 from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
-from fewpose.models.weights import find_rtmpose_s
 
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before
 
@@ -115,10 +115,10 @@ def rtmpose_s(
 ) -> RTMPose:
     """A trainable RTMPose-s with an untrained head, its backbone from ``path`` (ONNX).
 
-    Without a path the file is looked up and, if need be, fetched (:func:`find_rtmpose_s`).
+    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`).
     Raises ValueError naming the file if it is absent, damaged or no RTMPose.
     """
-    path = find_rtmpose_s(path)
+    path = find_onnx("rtmpose_s", path)
     try:
         return RTMPose(keypoints, read_onnx(path), frozen, dropout)
     except (KeyError, IndexError) as error:
@@ -134,7 +134,7 @@ def rtmpose_predict(path: str | Path | None, crops: Tensor, batch: int = 32) -> 
     """
     if crops.ndim != 4 or tuple(crops.shape[1:]) != (3, 256, 192):
         raise ValueError(f"RTMPose reads crops [N, 3, 256, 192], not {list(crops.shape)}.")
-    network = _whole(str(find_rtmpose_s(path))).to(crops.device)
+    network = _whole(str(find_onnx("rtmpose_s", path))).to(crops.device)
     poses = []
     with torch.no_grad():
         for part in crops.split(batch):

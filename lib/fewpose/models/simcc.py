@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .onnx_graph import OnnxFile, OnnxGraph, read_onnx
-from .weights import find_rtmpose_s
+from .fetching import find_onnx
 
 CROP = (256, 192)  # height and width of the crops
 BINS = 2  # of a pixel
@@ -44,4 +44,4 @@ class Simcc(nn.Module):
 
 def rtmpose_heatmaps(path: str | Path | None = None) -> Simcc:
     """RTMPose-s for `crops.estimate`; the file is found as by `rtmpose.rtmpose_s`."""
-    return Simcc(read_onnx(find_rtmpose_s(path))).eval()
+    return Simcc(read_onnx(find_onnx("rtmpose_s", path))).eval()

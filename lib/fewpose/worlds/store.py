@@ -92,6 +92,25 @@ def all_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) ->
     )
 
 
+def people_of(
+    coco: dict, frames: int, k: int
+) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+    """Boxes [P, 4] (corners), keypoints and keypoints3d [P, k, 3] of each frame of a COCO dict."""
+    people: list[list[dict]] = [[] for _ in range(frames)]
+    for annotation in coco["annotations"]:
+        people[annotation["image_id"]].append(annotation)
+    parts = tuple(
+        [
+            torch.tensor([one[key] for one in group], dtype=torch.float32)
+            .reshape(len(group), *shape) for group in people
+        ]
+        for key, shape in (("bbox", (4,)), ("keypoints", (k, 3)), ("keypoints3d", (k, 3)))
+    )  # fmt: skip
+    for box in parts[0]:
+        box[:, 2:] += box[:, :2]
+    return parts
+
+
 # How a world's frames and COCO dict become data in memory.
 Form = Callable[[np.ndarray, dict, Skeleton, str], PoseData | PeopleData]
 

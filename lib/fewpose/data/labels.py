@@ -1,0 +1,142 @@
+"""Frames with soft and hard labels of all people, what a student learns from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..skeleton import COCO, Skeleton
+from .people import PeopleData
+
+_PARTS = ("hard", "soft", "hard3d", "soft3d")
+_KEYS = ("keypoints", "keypoints_soft", "keypoints3d", "keypoints3d_soft")
+
+
+@dataclass
+class LabelledPeople:
+    """Frames with any number P of people each, labelled twice.
+
+    frames  [N, 3, H, W] uint8 RGB, or a sequence of such frames [3, H, W] of any sizes
+    boxes   of each frame [P, 4]: x0, y0, x1, y1 in pixels from the frame's edge
+    hard    of each frame [P, K, 3]: x, y in pixels (the centre of the top-left pixel is (0, 0)) and
+            visibility, 0 where the teacher was not sure
+    soft    of each frame [P, K, 3]: x, y and confidence, 0 … 1
+    hard3d, soft3d  of each frame [P, K, 3]: millimetres in the axes of the camera, lifted from
+            each; all 0 for a person without
+    use     [M] which frames are to be learnt from
+
+    ValueError naming the frame if the parts disagree or a number is not finite.
+    """
+
+    frames: Sequence[Tensor] | Tensor
+    boxes: list[Tensor]
+    hard: list[Tensor]
+    soft: list[Tensor]
+    hard3d: list[Tensor]
+    soft3d: list[Tensor]
+    use: Tensor
+    skeleton: Skeleton = COCO
+    name: str = "labels"
+
+    def __post_init__(self) -> None:
+        n, k = len(self.frames), len(self.skeleton)
+        for part in ("boxes", *_PARTS):
+            if len(getattr(self, part)) != n:
+                raise ValueError(f"{self.name}: {part} must have one entry for each of {n} frames")
+        for i in range(n):
+            people = len(self.boxes[i])
+            for part in ("boxes", *_PARTS):
+                value = getattr(self, part)[i]
+                shape = (people, 4) if part == "boxes" else (people, k, 3)
+                if tuple(value.shape) != shape:
+                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, "
+                                     f"expected {shape}")  # fmt: skip
+                if not torch.isfinite(value).all():
+                    raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
+
+    def __len__(self) -> int:
+        return len(self.use)
+
+
+def true_labels(data: PeopleData, which: Sequence[int] | None = None) -> LabelledPeople:
+    """The truth in place of a teacher's labels: hard and soft the same, of full confidence.
+
+    `which` frames are to be learnt from (all).
+    """
+    return labels_of_truth(
+        data.frames, data.boxes, data.keypoints, data.keypoints3d, data.skeleton, data.name, which
+    )
+
+
+def labels_of_truth(
+    frames: Tensor, boxes: list[Tensor], keypoints: list[Tensor], points: list[Tensor],
+    skeleton: Skeleton, name: str, which: Sequence[int] | None = None,
+) -> LabelledPeople:
+    """`true_labels` of the parts of a `PeopleData`."""
+    use = torch.as_tensor(range(len(frames)) if which is None else which, dtype=torch.long)
+    soft = []
+    for people in keypoints:
+        sure = (people[..., 2:] > 0).to(people.dtype)
+        soft.append(torch.cat([people[..., :2], sure], -1))
+    return LabelledPeople(frames, boxes, keypoints, soft, points, points, use, skeleton, name)
+
+
+def read_labels(
+    path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: Skeleton = COCO
+) -> LabelledPeople:
+    """The labels that `methods.distillation.write_labels` wrote of just these frames, in its order.
+
+    Frames without people and broken ones are not to be learnt from: a teacher's silence says
+    little, and it would teach that all is background. ValueError names file and annotation of what
+    is missing or malformed.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images, annotations = content["images"], content["annotations"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a readable file of labels ({error})") from error
+    if len(images) != len(frames):
+        raise ValueError(f"{path} labels {len(images)} frames, there are {len(frames)}")
+    rows: list[list[dict]] = [[] for _ in images]
+    place = {image["id"]: i for i, image in enumerate(images)}
+    for annotation in annotations:
+        where = f"{path}, annotation {annotation.get('id', '?')}"
+        if annotation.get("image_id") not in place:
+            raise ValueError(f"{where}: there is no image {annotation.get('image_id')!r}")
+        rows[place[annotation["image_id"]]].append(_parts(annotation, where, len(skeleton)))
+    parts = {
+        part: [
+            torch.tensor(np.array([row[part] for row in group]), dtype=torch.float32)
+            .reshape(-1, *shape)
+            for group in rows
+        ]
+        for part, shape in (("boxes", (4,)), *((part, (len(skeleton), 3)) for part in _PARTS))
+    }  # fmt: skip
+    use = [i for i, group in enumerate(rows) if group and not images[i].get("broken")]
+    return LabelledPeople(frames, **parts, use=torch.tensor(use, dtype=torch.long),
+                          skeleton=skeleton, name=path.name)  # fmt: skip
+
+
+def _parts(annotation: dict, where: str, k: int) -> dict[str, np.ndarray]:
+    parts = {}
+    for part, key, n in (("boxes", "bbox", 4), *zip(_PARTS, _KEYS, [3 * k] * 4, strict=True)):
+        try:
+            value = np.asarray(annotation[key], dtype=np.float64)
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{where}: {key} is missing or not numbers") from None
+        if value.shape != (n,) or not np.isfinite(value).all():
+            raise ValueError(f"{where}: {key} must be {n} finite numbers")
+        parts[part] = value if part == "boxes" else value.reshape(k, 3)
+    x, y, width, height = parts["boxes"]
+    if width <= 0 or height <= 0:
+        raise ValueError(f"{where}: bbox {annotation['bbox']} is empty")
+    parts["boxes"] = np.array([x, y, x + width, y + height])
+    parts["soft"][:, 2] = parts["soft"][:, 2].clip(0, 1)
+    return parts

@@ -1,0 +1,66 @@
+"""Frames as a camera of lower resolution would have seen them: Srivastav et al., section 4.1."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MIXTURES = ("all", "all_as_released")
+
+
+def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
+    """Frames [N, 3, H, W], each brought down to int(H / s) × int(W / s) and up again, bilinearly.
+
+    scales [N] or one for all; 1 leaves a frame as it is. What is made smaller is averaged over its
+    area, as PIL does. uint8 stays uint8; works where the frames are. ValueError for a scale below 1
+    or one that leaves no pixel.
+    """
+    scales = torch.as_tensor(scales, dtype=torch.float64).expand(len(frames))
+    height, width = frames.shape[-2:]
+    if len(scales) and not 1 <= scales.min() <= scales.max() <= min(height, width):
+        raise ValueError(
+            f"frames of {height}x{width} (height x width) can be lowered 1 to "
+            f"{min(height, width)} times, not {scales.min():g} to {scales.max():g}"
+        )
+    if (scales == 1).all():
+        return frames
+    out = frames.clone()
+    for s in scales.unique().tolist():
+        if s > 1:
+            these = (scales == s).nonzero()[:, 0].to(frames.device)
+            out[these] = lowered(frames[these], s)
+    return out
+
+
+def lowered(frames: Tensor, s: float) -> Tensor:
+    """Frames [N, 3, H, W] all lowered s times."""
+    height, width = frames.shape[-2:]
+    small = F.interpolate(
+        frames.float(), (int(height / s), int(width / s)), mode="bilinear", antialias=True
+    )
+    if frames.dtype == torch.uint8:
+        small = small.round_()  # what such a camera would have stored
+    large = F.interpolate(small, (height, width), mode="bilinear")
+    if frames.dtype == torch.uint8:
+        large = large.round_().clamp_(0, 255)
+    return large.to(frames.dtype)
+
+
+def sample_scales(mixture: str | float, n: int, generator: torch.Generator) -> Tensor:
+    """Scales [n] float64: a number stands for itself, "all" is the paper's mixture.
+
+    "all": 1 with 30 %, uniform in 2 … 8 with 35 %, uniform in 8 … 12 with 35 %.
+    "all_as_released": the same shares with the whole numbers 2 … 7 and 8 … 11 of the released code.
+    ValueError for another name.
+    """
+    if not isinstance(mixture, str):
+        return torch.full((n,), float(mixture), dtype=torch.float64)
+    if mixture not in MIXTURES:
+        raise ValueError(f"scales are a number, or one of {', '.join(MIXTURES)}; not {mixture!r}")
+    which, share = torch.rand(2, n, generator=generator, dtype=torch.float64)
+    if mixture == "all":
+        middle, high = 2 + 6 * share, 8 + 4 * share
+    else:
+        middle, high = 2 + (6 * share).floor(), 8 + (4 * share).floor()
+    return torch.where(which < 0.3, 1.0, torch.where(which < 0.65, middle, high))

@@ -1,0 +1,72 @@
+"""The student of the laptop profile and that of the paper, and torchvision's weights for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models import resnet50
+from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+from torchvision.ops.misc import FrozenBatchNorm2d
+
+from .darknet import MEAN, STD, yolox_darknet
+from .keypoint_rcnn import Student
+from .weights import LoadReport, take
+
+
+def light_student(
+    path: str | Path | None = None, *, branches: str = "double", soft: str = "weighted",
+    side: int = 240, frozen: int = 0, lifter: int = 256, seed: int = 0,
+) -> Student:
+    """The laptop profile: 3.6 M parameters on the backbone of YOLOX-tiny.
+
+    `path` is its ONNX file (None: found or fetched), `frozen` as in `darknet.Darknet`. The heads
+    are drawn from `seed`. ValueError if the file is absent, damaged or no YOLOX.
+    """
+    torch.manual_seed(seed)
+    backbone = yolox_darknet(path, 64, frozen)
+    return Student(
+        backbone, branches, soft=soft, side=side, longest=2 * side, anchors=(16, 32, 64, 128, 256),
+        ratios=(1.0, 2.0, 3.0), proposals=(100, 100), before=2, samples=32, positive=0.375,
+        detections=20, representation=88, box_pool=5, layers=(80,) * 4, lifter=lifter, mean=MEAN,
+        std=STD,
+    )
+
+
+def resnet50_student(
+    *, branches: str = "double", soft: str = "weighted", lifter: int = 1024, seed: int = 0
+) -> Student:
+    """The paper's profile: torchvision's keypointrcnn_resnet50_fpn with a branch and lifters more.
+
+    All is drawn from `seed`, to be filled by `load_coco_student`. Batch norm stays as it is, stem
+    and first stage are frozen.
+    """
+    torch.manual_seed(seed)
+    # COCO's weights were trained without the ε of batch norm.
+    body = resnet50(weights=None, norm_layer=partial(FrozenBatchNorm2d, eps=0.0))
+    return Student(
+        _resnet_fpn_extractor(body, 3), branches, soft=soft, lifter=lifter, detections=20
+    )
+
+
+def load_coco_student(
+    student: Student, given: Mapping[str, Tensor], backbone_only: bool = False
+) -> LoadReport:
+    """Fill a `resnet50_student` by torchvision's keypointrcnn_resnet50_fpn_coco, by its names.
+
+    Every branch takes the one predictor of the file; with `backbone_only` all heads, RPN and
+    pyramid stay as they are. The report names what is missing, the lifters, and what was refused.
+    """
+    own = "roi_heads.keypoint_predictor."
+    renamed: dict[str, Tensor] = {}
+    for name, value in given.items():
+        if name.startswith(own):
+            for branch in student.roi_heads.keypoint_predictors:
+                new = f"roi_heads.keypoint_predictors.{branch}.{name.removeprefix(own)}"
+                renamed[new] = value
+        else:
+            renamed[name] = value
+    return take(student, renamed, backbone_only)
