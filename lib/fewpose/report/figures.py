@@ -43,11 +43,14 @@ def side_colour(skeleton: Skeleton, *indices: int) -> str:
 
 
 def pose_grid(
-    frames: Tensor, poses: Tensor | None = None, skeleton: Skeleton | None = None,
+    frames: Tensor, poses: Tensor | list[Tensor] | None = None, skeleton: Skeleton | None = None,
     titles: list[str] | None = None, truth: Tensor | None = None, columns: int = 6,
     threshold: float = 0.0, width: float = 10.0,
 ) -> Figure:
-    """Frames [N, 3, H, W] uint8 with poses [N, K, 3] drawn on them, the truth thin and white."""
+    """Frames [N, 3, H, W] uint8 with poses drawn on them, the truth [N, K, 3] thin and white.
+
+    poses are one a frame [N, K, 3], or of each frame those of P people [P, K, 3].
+    """
     n = len(frames)
     columns = max(1, min(columns, n))
     rows = max(1, -(-n // columns))
@@ -65,7 +68,8 @@ def pose_grid(
         if truth is not None:
             draw_pose(ax, truth[i], skeleton, colour=TRUTH)
         if poses is not None:
-            draw_pose(ax, poses[i], skeleton, threshold)
+            for pose in poses[i].view(-1, *poses[i].shape[-2:]):
+                draw_pose(ax, pose, skeleton, threshold)
         if titles:
             ax.set_title(titles[i], fontsize=8)
     return fig
