@@ -78,9 +78,12 @@ def test_boxes_hold_what_is_seen(people):
         at = keypoints[..., :2] + 0.5
         held = ((at >= boxes[:, None, :2] - 0.01) & (at <= boxes[:, None, 2:] + 0.01)).all(-1)
         assert held[keypoints[..., 2] == 2].all()
-    flags = torch.cat(people.keypoints)[..., 2]
-    assert (flags == 1).float().mean() > 0.15  # much is hidden
-    assert (flags == 2).float().mean() > 0.3
+    poses = torch.cat(people.keypoints)
+    some = (poses[..., 2] > 0).any(1)
+    assert 0.5 < some.float().mean() < 0.85  # of the others there is but the box
+    shown = (poses[some, 5:13, 2] == 2).float().mean()
+    hidden = (poses[some, 5:13, 2] == 1).float().mean()
+    assert shown > 0.45 and hidden > 0.15  # MVOR's annotators: 0.78 and 0.2
 
 
 def test_a_frame_depends_on_its_seed_alone(people):
@@ -130,8 +133,23 @@ def test_what_a_board_covers_is_occluded_and_the_rest_is_not():
 
     seen, tall = flags(open_)
     covered, short = flags(hidden)
-    assert seen == [2] * 5 and covered == [2, 2, 1, 1, 1]
+    assert seen == [2] * 5 and covered == [2, 2, 1, 1, 0]  # nothing beside the ankle is seen
     assert short < 0.75 * tall
+
+
+def test_what_cannot_be_inferred_is_not_annotated():
+    index = COCO.index
+    seen = np.ones(17)
+    assert (operating_frames.annotated(seen) == 0).all()  # all hidden: only a box
+    seen[[index("left_shoulder"), index("left_elbow")]] = 2
+    assert (operating_frames.annotated(seen) == 0).all()  # two joints are not enough
+    seen[index("left_wrist")] = 2
+    marks = operating_frames.annotated(seen)
+    assert (marks[seen == 2] == 2).all()
+    guessed = {COCO.keypoints[i] for i in np.flatnonzero(marks == 1)}
+    assert guessed == {"right_shoulder", "left_hip", "left_ear"}
+    seen[index("left_hip")] = 0
+    assert operating_frames.annotated(seen)[index("left_hip")] == 0  # outside stays outside
 
 
 def test_the_rig_looks_down_at_the_table_from_the_ceiling():
