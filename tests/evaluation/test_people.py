@@ -24,7 +24,7 @@ def people(frames=12, most=6, seed=0, decimals=2, twins=False):
         poses = np.zeros((p, 17, 3))
         poses[..., :2] = low[:, None] + rng.uniform(0, 1, (p, 17, 2)) * size[:, None]
         poses[..., 2] = rng.integers(0, 3, (p, 17)) * (rng.random((p, 1)) > 0.1)
-        joints = rng.uniform(-800, 800, (p, 17, 3)) + [0, 0, 3000]
+        joints = rng.uniform(-800, 800, (p, 17, 3)) + np.array([0, 0, 3000])
         boxes = np.concatenate([low, low + size], 1)
         values = boxes, poses, joints, size.prod(1) * 0.5
         for part, value in zip(parts.values(), values, strict=True):

@@ -109,7 +109,7 @@ def _counts(mask: np.ndarray, of: np.ndarray, units: int, places: np.ndarray) ->
 
 
 def _mean_precision(found: np.ndarray, people: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Mean [R] of the precision at the first hit with each recall of RECALLS, 0 where there is none.
+    """Mean [R] of the precision at the first hit with each recall of RECALLS, 0 where none has it.
 
     found and precision [R, hits], people [R].
     """
