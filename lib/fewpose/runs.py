@@ -44,8 +44,8 @@ COLUMNS = (
 )
 METHODS = (
     "supervised", "supervised_narrow", "pseudo_labels", "pseudo_labels_video", "mean_teacher",
-    "mean_teacher_video", "teacher", "student", "student_fixed", "student_all", "single_hard",
-    "single_soft", "single_both",
+    "mean_teacher_video", "teacher", "student", "student_untrained", "student_fixed", "student_all",
+    "single_hard", "single_soft", "single_both", "double",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (

@@ -16,6 +16,27 @@ from .figures import (
     pose_grid,
     training_curves,
 )
+from .people_figures import (
+    found_scene,
+    people_figure,
+    privacy_curves,
+    privacy_table,
+    soft_and_hard,
+    true_scene,
+)
+from .people_results import (
+    PeopleTest,
+    load_people_tests,
+    people_rows,
+    save_people_test,
+    summarise,
+)
+from .people_tables import (
+    difference_table,
+    operating_room_table1,
+    operating_room_table2,
+    operating_room_table3,
+)
 from .poses import before_and_after, best_to_worst, overview
 from .realism import realism, realism_of_people
 from .results import (
@@ -30,13 +51,17 @@ from .results import (
     skeleton_of,
 )
 from .tables import SPORTS_TABLE1, SPORTS_TABLE2, network_table, sports_table, write_table
-from .viewer import pose_viewer
+from .viewer import people_viewer, pose_viewer
 
 __all__ = [
-    "SPORTS_TABLE1", "SPORTS_TABLE2", "audit_rows", "audit_table", "before_and_after",
-    "best_to_worst", "difference_rows", "draws", "gap_rows", "heatmap_grid", "kept_labels",
-    "keypoint_bars", "load_tests", "network_table", "overview", "pck_curve_table", "pck_curves",
-    "pck_rows", "pose_grid", "pose_viewer", "read_metrics", "realism", "realism_of_people",
-    "risk_coverage", "save_test", "scatter_of_views", "show_rows", "skeleton_of",
-    "sports_table", "spread_against_error", "training_curves", "write_table",
+    "SPORTS_TABLE1", "SPORTS_TABLE2", "PeopleTest", "audit_rows", "audit_table",
+    "before_and_after", "best_to_worst", "difference_rows", "difference_table", "draws",
+    "found_scene", "gap_rows", "heatmap_grid", "kept_labels", "keypoint_bars", "load_people_tests",
+    "load_tests", "network_table", "operating_room_table1", "operating_room_table2",
+    "operating_room_table3", "overview", "pck_curve_table", "pck_curves", "pck_rows",
+    "people_figure", "people_rows", "people_viewer", "pose_grid", "pose_viewer", "privacy_curves",
+    "privacy_table", "read_metrics", "realism", "realism_of_people", "risk_coverage",
+    "save_people_test", "save_test", "scatter_of_views", "show_rows", "skeleton_of",
+    "soft_and_hard", "sports_table", "spread_against_error", "summarise", "training_curves",
+    "true_scene", "write_table",
 ]  # fmt: skip

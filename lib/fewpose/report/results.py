@@ -133,16 +133,20 @@ def mean_pck(
     hits = np.stack([metrics.per_video((d <= at).sum(1).numpy(), video) for d in sets])
     counts = np.stack([metrics.per_video((~d.isnan()).sum(1).numpy(), video) for d in sets])
     videos = metrics.resample(hits.shape[1], resamples, seed)
-    chosen = metrics.resample(len(sets), resamples, seed + 1)
-    samples = np.zeros(resamples)
-    for r in range(resamples):  # per draw, so that each draw weighs alike
-        rows = np.ix_(chosen[r], videos[r])
-        samples[r] = np.mean(100 * hits[rows].sum(1) / counts[rows].sum(1))
-    return value, samples
+    samples = 100 * hits[:, videos].sum(-1) / counts[:, videos].sum(-1)
+    return value, over_draws(samples, seed)
+
+
+def over_draws(samples: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Bootstrap [R] over draws of bootstraps [S, R] over test units; each draw weighs alike."""
+    chosen = metrics.resample(len(samples), samples.shape[1], seed + 1)
+    return np.take_along_axis(samples, chosen.T, axis=0).mean(0)
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """95 % interval of bootstrap samples."""
+    """95 % interval of bootstrap samples; NaN where there are none."""
+    if np.isnan(samples).all():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(samples, [2.5, 97.5])
     return float(low), float(high)
 

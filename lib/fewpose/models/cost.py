@@ -1,0 +1,60 @@
+"""What a network costs: its parameters, and the multiply-adds of one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .box_fusion import detect
+from .crops import estimate
+from .teacher import Teacher, lift
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Number of parameters, and GFLOPs: 10⁹ multiply-adds, as the field counts them.
+
+    So counted torchvision's Keypoint R-CNN takes 177 on a frame of 640x480 seen with 800 pixels,
+    and 3.5 more for each person: the 215.0 of Srivastav et al. Counted singly it would be twice as
+    many, 354 before the first person.
+    """
+
+    parameters: int
+    gflops: float
+
+
+def cost(networks: Iterable[nn.Module], call: Callable[[], object]) -> Cost:
+    """Cost of the networks that `call` runs: convolutions and matrix products, nothing else.
+
+    Parameters of several networks are added up, shared ones counted once.
+    """
+    own = {id(p): p.numel() for network in networks for p in network.parameters()}
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return Cost(sum(own.values()), counter.get_total_flops() / 2e9)  # it counts both + and ×
+
+
+def teacher_cost(
+    teacher: Teacher, size: tuple[int, int] = (480, 640), people: int = 5
+) -> Cost:
+    """Cost of the teacher's three stages on one frame of `size` (H, W) with so many people.
+
+    With its test-time augmentation, unless it is `teacher.plain()`. What is in the frame does not
+    matter: the crops of the people are all of one size.
+    """
+    device = next(teacher.detector.parameters()).device
+    frames = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)
+    boxes = torch.tensor([[0.0, 0, size[1], size[0]]], device=device).expand(people, 4)
+    index = torch.zeros(people, dtype=torch.long, device=device)
+
+    def look() -> None:
+        detect(teacher.detector, frames, teacher.scales, teacher.flip)
+        poses = estimate(teacher.pose, frames, index, boxes, teacher.crop, teacher.skeleton,
+                         teacher.crop_scales, teacher.flip)  # fmt: skip
+        lift(teacher, poses)
+
+    return cost((teacher.detector, teacher.pose, teacher.lifter), look)
