@@ -140,6 +140,9 @@ def test_thresholds_are_chosen_on_labelled_frames(teacher):
     chosen = choose_thresholds(teacher, data)
     assert chosen.box_f1 == 100 and chosen.keypoint_f1 > 70 and chosen.chosen_on == "val"
     assert chosen.box <= 0.9
+    data.keypoints = [poses * torch.tensor([0.0, 1, 1, 1])[:, None] for poses in data.keypoints]
+    less = choose_thresholds(teacher, data)  # heads that no annotator marked are found all the same
+    assert less.box_f1 == 100 and less.keypoint_f1 < chosen.keypoint_f1
     data.boxes = [torch.zeros(0, 4)] * 2
     with pytest.raises(ValueError, match="val: thresholds need people"):
         choose_thresholds(teacher, data)

@@ -56,9 +56,10 @@ def choose_thresholds(
 ) -> Thresholds:
     """The thresholds of highest F1 on labelled frames.
 
-    A box is right that overlaps a person nobody before it found by half. A keypoint of such a box
-    is right within `near` of the longer side of the person's box; what is labelled and not kept
-    counts as missed, what is kept and not labelled is not judged. ValueError without people.
+    A box is right that overlaps a person nobody before it found by half. Of the people found whose
+    keypoints are labelled, a keypoint is right within `near` of the longer side of the true box;
+    one that is kept though no annotator marked it is wrong, one that is labelled and not kept is
+    missed. ValueError without people.
     """
     if not any(len(boxes) for boxes in validation.boxes):
         raise ValueError(f"{validation.name}: thresholds need people to be chosen on")
@@ -71,13 +72,14 @@ def choose_thresholds(
     for people, row, boxes, truth in zip(
         found, rows, validation.boxes, validation.keypoints, strict=True
     ):
-        kept = (row >= 0) & (people.scores >= box)
+        posed = torch.cat([(truth[..., 2] > 0).any(1), torch.tensor([False])])  # row −1: nobody
+        kept = (people.scores >= box) & posed[row]
         own, true = people.keypoints[kept], truth[row[kept]]
         longer = (boxes[:, 2:] - boxes[:, :2]).amax(1)[row[kept], None]
         seen = true[..., 2] > 0
         distance = (own[..., :2] - true[..., :2]).norm(dim=-1)
-        confidence.append(own[..., 2][seen])
-        right.append((distance <= near * longer)[seen])
+        confidence.append(own[..., 2].flatten())
+        right.append(((distance <= near * longer) & seen).flatten())
         labels += int(seen.sum())
     keypoint, keypoint_f1 = best_threshold(torch.cat(confidence), torch.cat(right), labels)
     return Thresholds(box, keypoint, box_f1, keypoint_f1, validation.name)

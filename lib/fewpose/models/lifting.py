@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..loop import minimise, start_of
 from ..skeleton import COCO, Skeleton
 from ..training import History, Schedule, batch_index
+from .weights import load_weights, read_meta
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ class Lifter(nn.Module):
         for name, values in (("2d", own_frame(poses[whole])), ("3d", self.from_root(points))):
             getattr(self, f"mean{name}").copy_(values.mean(0))
             getattr(self, f"std{name}").copy_(values.std(0).clamp_min(1e-3 * values.std()))
+
+
+def load_lifter(path: str | Path) -> Lifter:
+    """The lifter of a file of `save_weights`; ValueError naming it if it is no such."""
+    about = read_meta(path)
+    lifter = Lifter(**about["config"]) if about.get("model") == "Lifter" else Lifter(8)
+    load_weights(lifter, path)
+    return lifter.eval()
 
 
 def layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:

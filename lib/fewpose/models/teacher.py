@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,11 @@ from ..skeleton import COCO, Skeleton
 from . import box_fusion, crops
 from .box_fusion import Detector, detect
 from .crops import estimate
+from .fetching import find_onnx
+from .lifting import Lifter, load_lifter
+from .simcc import CROP, rtmpose_heatmaps
+from .weights import shipped
+from .yolox import yolox_tiny
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Teacher:
 
     detector: Detector
     pose: nn.Module
-    lifter: nn.Module
+    lifter: Lifter
     crop: tuple[int, int]
     skeleton: Skeleton = COCO
     scales: tuple[float, ...] = box_fusion.SCALES
@@ -73,6 +79,21 @@ class Teacher:
         """Number of parameters of each stage."""
         stages = {"detector": self.detector, "pose": self.pose, "lifter": self.lifter}
         return {name: sum(p.numel() for p in s.parameters()) for name, s in stages.items()}
+
+
+def onnx_teacher(
+    lifter: str | Path | None = None, yolox: str | Path | None = None,
+    rtmpose: str | Path | None = None,
+) -> Teacher:
+    """A teacher for frames of all sorts: YOLOX-tiny and RTMPose-s as published, under a lifter.
+
+    lifter is a file of `save_weights`, without one the shipped lifter is taken; the ONNX files are
+    given, or found and fetched as `find_onnx` does. ValueError naming a file that cannot be used.
+    """
+    return Teacher(
+        yolox_tiny(find_onnx("yolox_tiny", yolox or None)), rtmpose_heatmaps(rtmpose or None),
+        load_lifter(lifter or shipped("everyday_lifter")), CROP,
+    )
 
 
 @torch.no_grad()

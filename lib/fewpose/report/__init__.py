@@ -16,6 +16,7 @@ from .figures import (
     pose_grid,
     training_curves,
 )
+from .people_audit import label_audit
 from .people_figures import (
     found_scene,
     people_figure,
@@ -56,7 +57,8 @@ from .viewer import people_viewer, pose_viewer
 __all__ = [
     "SPORTS_TABLE1", "SPORTS_TABLE2", "PeopleTest", "audit_rows", "audit_table",
     "before_and_after", "best_to_worst", "difference_rows", "difference_table", "draws",
-    "found_scene", "gap_rows", "heatmap_grid", "kept_labels", "keypoint_bars", "load_people_tests",
+    "found_scene", "gap_rows", "heatmap_grid", "kept_labels", "keypoint_bars", "label_audit",
+    "load_people_tests",
     "load_tests", "network_table", "operating_room_table1", "operating_room_table2",
     "operating_room_table3", "overview", "pck_curve_table", "pck_curves", "pck_rows",
     "people_figure", "people_rows", "people_viewer", "pose_grid", "pose_viewer", "privacy_curves",
