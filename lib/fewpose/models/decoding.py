@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 A = -0.75  # of cubic convolution, as torch has it
-OVERSHOOT = 0.1875  # the most that its outer two weights take away
+OVERSHOOT = 0.1875  # the most that its outer two weights take, half way between two cells
+PORTION = 32  # maps that stay in a processor's cache
 NEAR = 3  # cells about the peak whose probability is a keypoint's confidence
 
 
@@ -33,19 +34,25 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     pixels = sides.ceil()  # of the map resized, x and y
     tables = [cubic(pixels[:, axis], size) for axis in (1, 0)]
     padded = F.pad(maps[:, None], (2, 2, 2, 2), mode="replicate")[:, 0].contiguous()
+    per_map = pixels.repeat_interleave(k, 0)
     # The best pixel about the highest cell, and all squares that promise more.
     m = torch.arange(len(maps), device=maps.device).repeat(4)
     top = maps.flatten(1).argmax(1)
-    v = torch.cat([top // size + i for i in (0, 0, 1, 1)])
-    u = torch.cat([top % size + i for i in (0, 1, 0, 1)])
+    v = squares_about(top // size, per_map[:, 1], size)[[0, 0, 1, 1]].flatten()
+    u = squares_about(top % size, per_map[:, 0], size)[[0, 1, 0, 1]].flatten()
     first = best_pixel(padded, m, v, u, k, tables)
-    m2, v2, u2 = squares_above(padded, first[0].view(4, -1).amax(0))
+    floor = first[0].view(4, -1).amax(0)
+    parts = zip(padded.split(PORTION), floor.split(PORTION), strict=True)
+    promising = [squares_above(*part, n * PORTION) for n, part in enumerate(parts)]
+    m2, v2, u2 = (torch.cat(x) for x in zip(*promising, strict=True))
+    (_, rows), (_, columns) = tables
+    some = (rows[m2 // k, v2, 0] >= 0) & (columns[m2 // k, u2, 0] >= 0)  # small boxes have gaps
+    m2, v2, u2 = m2[some], v2[some], u2[some]
     more = best_pixel(padded, m2, v2, u2, k, tables)
     m = torch.cat([m, m2])
     value, y, x = (torch.cat(parts) for parts in zip(first, more, strict=True))
     peak = value.new_full((len(maps),), -torch.inf).scatter_reduce(0, m, value, "amax")
     # Of several pixels as high the first in reading order, as torchvision's argmax.
-    per_map = pixels.repeat_interleave(k, 0)
     order = torch.where(value == peak[m], y * per_map[m, 0] + x, torch.inf)
     order = torch.full_like(peak, torch.inf).scatter_reduce(0, m, order, "amin")
     place = torch.stack([order % per_map[:, 0], (order / per_map[:, 0]).floor()], -1)
@@ -55,36 +62,44 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([xy, third], -1), peak.view(people, k)
 
 
-def squares_above(padded: Tensor, floor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def squares_about(cell: Tensor, pixels: Tensor, size: int) -> Tensor:
+    """Along one axis, the squares [2, M] of the two pixels of `pixels` [M] next to cells [M]."""
+    p = ((cell + 0.5) * pixels / size - 0.5).floor()
+    p = torch.stack([p, p + 1]).clamp_min(0).minimum(pixels - 1)
+    return ((p + 0.5) * size / pixels + 0.5).floor().long()
+
+
+def squares_above(
+    padded: Tensor, floor: Tensor, number: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Squares (m, v, u) of maps padded by two cells [M, S + 4, S + 4] that may exceed floor [M].
 
-    Square (v, u) lies between the centres of cells v − 1, v and u − 1, u. The cubic between two
-    cells is at most their maximum and `OVERSHOOT` of what the outer two lie below it; first along
-    x, then along y.
+    `number` is that of the first map. Square (v, u) lies between the centres of cells v − 1, v and u − 1, u. A cubic between cells of
+    values a ≥ b, whose outer neighbours are m or more, is at most a + 0.1875 d² / (d + (a − b)/0.75)
+    with d = b − m, or a if d is negative. First along x, then along y, where a and b are such
+    bounds and m is one from below, simpler and not as tight.
     """
     wide = padded.shape[-1]
     flat = padded.flatten()  # neighbours by shifts; what crosses a border is left out below
-
-    def along(low: Tensor, high: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        n = len(low) - 3 * step
-        a, b, c, d = (low[i * step : i * step + n] for i in range(4))
-        least = torch.minimum(b, c)
-        below = torch.minimum(a, d)
-        if high is not low:
-            a, b, c, d = (high[i * step : i * step + n] for i in range(4))
-        most = torch.maximum(b, c)
-        above = torch.maximum(a, d).sub_(least).clamp_min_(0)
-        below = below.neg_().add_(most).clamp_min_(0)
-        return least.sub_(above, alpha=OVERSHOOT), most.add_(below, alpha=OVERSHOOT)
-
-    least, most = along(*along(flat, flat, 1), wide)
-    # Rounding never hides the peak.
-    most = most.add_(least.sub_(most).abs_(), alpha=1e-5)
+    outer, inner = torch.maximum(flat[:-3], flat[3:]), torch.minimum(flat[1:-2], flat[2:-1])
+    least = outer.sub_(inner).clamp_min_(0).mul_(-OVERSHOOT).add_(inner)
+    most, scale = bound(least, bound(flat, flat, 1), wide), floor.abs() + 1
     most = F.pad(most, (0, len(flat) - len(most)), value=-torch.inf).view(len(padded), -1)
-    m, at = (most > floor[:, None]).nonzero(as_tuple=True)
+    # Rounding never hides the peak.
+    m, at = (most > (floor - 1e-5 * scale)[:, None]).nonzero(as_tuple=True)
     v, u = at // wide, at % wide
     inside = (v < wide - 3) & (u < wide - 3)
-    return m[inside], v[inside], u[inside]
+    return m[inside] + number, v[inside], u[inside]
+
+
+def bound(low: Tensor, high: Tensor, step: int) -> Tensor:
+    """The most of cubics between the inner two of four values `step` apart, each low … high."""
+    n = len(low) - 3 * step
+    b, c = high[step : step + n], high[2 * step : 2 * step + n]
+    a, b = torch.maximum(b, c), torch.minimum(b, c)
+    d = (b - torch.minimum(low[:n], low[3 * step : 3 * step + n])).clamp_min_(0)
+    slope = torch.sub(a, b, out=b).div_(0.75).add_(d).add_(1e-9)
+    return a.addcdiv_(d.square_(), slope, value=OVERSHOOT)
 
 
 def best_pixel(
@@ -121,7 +136,7 @@ def cubic(pixels: Tensor, size: int) -> tuple[Tensor, Tensor]:
     n = int((pixels.max() / size).ceil()) + 1
     p = first[..., None] + torch.arange(n, device=pixels.device)
     t = (p + 0.5) * scale[..., None] - 0.5 - (square[:, None] - 1)  # from cell square − 1
-    there = (t < 1) & (p < pixels[:, None, None])
+    there = (t < 1 + 1e-4) & (p < pixels[:, None, None])
     t = t.clamp(0, 1)
     near, far = torch.stack([t, 1 - t], -1), torch.stack([1 + t, 2 - t], -1)
     inner = ((A + 2) * near - (A + 3)) * near**2 + 1
