@@ -57,8 +57,8 @@ class StudentHeads(RoIHeads):
 
     def __init__(
         self, branches: dict[str, tuple[str, ...]], soft: str, skeleton: Skeleton, channels: int,
-        representation: int, box_pool: int, layers: tuple[int, ...], lifter: int, samples: int,
-        positive: float, detections: int,
+        representation: int, box_pool: int, layers: tuple[int, ...], lifter: int, dropout: float,
+        samples: int, positive: float, detections: int,
     ):
         super().__init__(
             MultiScaleRoIAlign(LEVELS, box_pool, 2),
@@ -72,7 +72,9 @@ class StudentHeads(RoIHeads):
         self.keypoint_predictors = nn.ModuleDict(
             {name: KeypointRCNNPredictor(layers[-1], len(skeleton)) for name in branches}
         )
-        self.lifters = nn.ModuleDict({name: Lifter(lifter, skeleton=skeleton) for name in branches})
+        self.lifters = nn.ModuleDict(
+            {name: Lifter(lifter, dropout=dropout, skeleton=skeleton) for name in branches}
+        )
 
     def has_keypoint(self) -> bool:
         """Targets are checked for hard keypoints, as torchvision's are."""
@@ -174,7 +176,8 @@ class Student(GeneralizedRCNN):
         ratios: tuple[float, ...] = (0.5, 1.0, 2.0), proposals: tuple[int, int] = (2000, 1000),
         before: int = 1, samples: int = 512, positive: float = 0.25, detections: int = 100,
         representation: int = 1024, box_pool: int = 7, layers: tuple[int, ...] = (512,) * 8,
-        lifter: int = 1024, mean: tuple = MEAN, std: tuple = STD, skeleton: Skeleton = COCO,
+        lifter: int = 1024, dropout: float = 0.5, mean: tuple = MEAN, std: tuple = STD,
+        skeleton: Skeleton = COCO,
     ):  # fmt: skip
         for value, known, name in ((branches, BRANCHES, "branches"), (soft, SOFT, "soft")):
             if value not in known:
@@ -187,7 +190,7 @@ class Student(GeneralizedRCNN):
         )
         heads = StudentHeads(
             BRANCHES[branches], soft, skeleton, backbone.out_channels, representation, box_pool,
-            layers, lifter, samples, positive, detections,
+            layers, lifter, dropout, samples, positive, detections,
         )
         super().__init__(backbone, rpn, heads, Transform(side, longest, list(mean), list(std)))
         self.skeleton, self.keypoints, self.side = skeleton, len(skeleton), side

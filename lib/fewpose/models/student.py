@@ -14,7 +14,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from .darknet import MEAN, STD, yolox_darknet
 from .keypoint_rcnn import Student
-from .weights import LoadReport, take
+from .weights import LoadReport, load_part, shipped, take
 
 
 def light_student(
@@ -31,9 +31,27 @@ def light_student(
     return Student(
         backbone, branches, soft=soft, side=side, longest=2 * side, anchors=(16, 32, 64, 128, 256),
         ratios=(1.0, 2.0, 3.0), proposals=(100, 100), before=2, samples=32, positive=0.375,
-        detections=20, representation=88, box_pool=5, layers=(80,) * 4, lifter=lifter, mean=MEAN,
-        std=STD,
+        detections=20, representation=88, box_pool=5, layers=(80,) * 4, lifter=lifter, dropout=0.1,
+        mean=MEAN, std=STD,
     )
+
+
+def pretrained_student(
+    weights: str | Path | None = None, path: str | Path | None = None, *,
+    branches: str = "double", **options,
+) -> Student:
+    """A `light_student` whose heads have learned from everyday people, the untrained student.
+
+    weights is a file of `operating_room/pretraining`, without one the shipped file is taken;
+    `options` and `path` as for `light_student`. A single branch begins as the one of its name.
+    """
+    double = light_student(path or None, **options)
+    load_part(double, weights or shipped("everyday_student"))
+    if branches == "double":
+        return double
+    single = light_student(path or None, branches=branches, **options)
+    take(single, double.state_dict())
+    return single
 
 
 def resnet50_student(
