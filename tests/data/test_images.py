@@ -6,7 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_image, to_frames
+from fewpose.data.images import (
+    drop_outside,
+    letterbox,
+    letterbox_map,
+    read_folder,
+    read_image,
+    to_frames,
+)
 from fewpose.geometry import invert, transform_points
 
 
@@ -70,3 +77,20 @@ def test_labels_outside_are_dropped_and_counted():
     with pytest.warns(UserWarning, match="some: 1 labels"):
         assert drop_outside(poses, np.array([[10, 20]]), "some") == 1
     assert poses[0, :, 2].tolist() == [2, 1, 0, 0]
+
+
+def test_a_folder_of_images_in_order(tmp_path):
+    with pytest.raises(ValueError, match="holds no readable image"):
+        read_folder(tmp_path)
+    for i in (2, 0, 1):
+        Image.new("RGB", (6, 4), (i, 10, 20)).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes(b"no image")
+    (tmp_path / "notes.txt").write_text("no image either")
+    with pytest.warns(UserWarning, match=r"1 images broken, skipped: 3.png"):
+        frames, names = read_folder(tmp_path)
+    assert names == ["0.png", "1.png", "2.png"] and frames.shape == (3, 3, 4, 6)
+    assert frames[:, 0, 0, 0].tolist() == [0, 1, 2] and frames[0, :, 0, 0].tolist() == [0, 10, 20]
+    (tmp_path / "3.png").unlink()
+    Image.new("RGB", (4, 6)).save(tmp_path / "4.png")
+    with pytest.raises(ValueError, match=r"4.png has 4x6 pixels, 0.png has 6x4"):
+        read_folder(tmp_path)

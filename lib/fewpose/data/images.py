@@ -12,6 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
 
 def read_image(path: Path) -> np.ndarray | None:
     """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short."""
@@ -21,6 +23,28 @@ def read_image(path: Path) -> np.ndarray | None:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
+    """The images of a folder, all of one size, as frames [N, 3, H, W] uint8 with their file names.
+
+    In the order of the names. Broken ones are named in a warning and left out. ValueError if there
+    is none, or one is of another size than the first.
+    """
+    paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in IMAGES)
+    read = [(path.name, read_image(path)) for path in paths]
+    warn_skipped(str(folder), "images broken,", [name for name, image in read if image is None])
+    named = [(name, image) for name, image in read if image is not None]
+    if not named:
+        raise ValueError(f"{folder} holds no readable image: {', '.join(IMAGES)}")
+    first = named[0][1].shape
+    for name, image in named:
+        if image.shape != first:
+            raise ValueError(
+                f"{folder}: {name} has {image.shape[1]}x{image.shape[0]} pixels, "
+                f"{named[0][0]} has {first[1]}x{first[0]}; give images of one size"
+            )
+    return to_frames([image for _, image in named]), [name for name, _ in named]
 
 
 def letterbox_map(source: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -126,7 +126,7 @@ def draw_room(
     ahead = np.array([0.0, 1]) if to_room is None else to_room[:2, 2].numpy()
     ax.view_init(elev=20, azim=np.degrees(np.arctan2(-ahead[1], -ahead[0])) + azimuth)
     ax.set(xlim=limits[0], ylim=limits[1], zlim=limits[2])
-    ax.set_box_aspect(np.ptp(limits, axis=1), zoom=1.55)
+    ax.set_box_aspect(np.ptp(limits, axis=1), zoom=1.4)
     ax.set_axis_off()
 
 
@@ -163,7 +163,7 @@ def soft_and_hard(
     fig, axes = plt.subplots(1, 2, figsize=(width, height), layout="constrained")
     poses = people.keypoints[people.scores >= score].numpy()
     sure = int((poses[..., 2] >= threshold).sum())
-    titles = (f"soft: all {poses[..., 2].size} keypoints, by confidence",
+    titles = (f"soft: all {int((poses[..., 2] > 0).sum())} keypoints, by confidence",
               f"hard: {sure} of confidence ≥ {threshold:g}, the rest dropped")  # fmt: skip
     for ax, title in zip(axes, titles, strict=True):
         ax.set_axis_off()
@@ -181,16 +181,16 @@ def _soft_pose(ax: Axes, pose: np.ndarray, skeleton: Skeleton) -> None:
     for a, b in skeleton.limb_index:
         alpha = float(min(confidence[a], confidence[b]))
         ax.plot(*pose[[a, b], :2].T, color=side_colour(skeleton, a, b), lw=1.5, alpha=alpha)
-    for k, (x, y, _) in enumerate(pose):
-        ax.plot(x, y, "o", color=side_colour(skeleton, k), ms=2 + 4 * confidence[k], mew=0,
+    for k in np.flatnonzero(confidence):
+        ax.plot(*pose[k, :2], "o", color=side_colour(skeleton, k), ms=2 + 4 * confidence[k], mew=0,
                 alpha=0.15 + 0.85 * confidence[k])  # fmt: skip
 
 
 def _hard_pose(ax: Axes, pose: np.ndarray, skeleton: Skeleton, threshold: float) -> None:
     draw_pose(ax, torch.from_numpy(pose * (pose[:, 2:] >= threshold)), skeleton)
-    for k, (x, y, confidence) in enumerate(pose):
-        full = confidence >= threshold
-        ax.plot(x, y, "o", color=side_colour(skeleton, k), ms=4.5, mew=0 if full else 0.9,
+    for k in np.flatnonzero(pose[:, 2]):
+        full = pose[k, 2] >= threshold
+        ax.plot(*pose[k, :2], "o", color=side_colour(skeleton, k), ms=4.5, mew=0 if full else 0.9,
                 mfc=None if full else "none")  # fmt: skip
 
 
