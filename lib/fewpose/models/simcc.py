@@ -10,8 +10,8 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .onnx_graph import OnnxFile, OnnxGraph, read_onnx
 from .fetching import find_onnx
+from .onnx_graph import OnnxFile, OnnxGraph, read_onnx
 
 CROP = (256, 192)  # height and width of the crops
 BINS = 2  # of a pixel
