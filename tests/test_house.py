@@ -138,6 +138,7 @@ def test_the_smoke_profile_is_every_notebook_as_it_stands():
 LAYERS = {
     "geometry": 0, "skeleton": 0,
     "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1, "views": 1, "data": 1,
+    "low_resolution": 1,
     "evaluation": 1,
     "training": 2, "loop": 2, "models": 2,
     "methods": 3, "report": 3, "worlds": 3, "data.*": 3,

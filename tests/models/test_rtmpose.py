@@ -26,7 +26,7 @@ PLACES = [
 ]
 PATH = next((place for place in PLACES if place.is_file()), None)
 needs_file = pytest.mark.skipif(
-    PATH is None, reason="no RTMPose-s file: run `python -m fewpose weights rtmpose_s` once"
+    PATH is None, reason="no rtmpose_s file: run `python -m fewpose weights rtmpose_s` once"
 )
 
 
@@ -115,7 +115,7 @@ def test_dropout_new_head_and_weights(tmp_path):
 
 
 def test_bad_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"no RTMPose-s file .*absent\.onnx"):
+    with pytest.raises(ValueError, match=r"no rtmpose_s file .*absent\.onnx"):
         find_onnx("rtmpose_s", tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     for content in (b"", b"<html>not found</html>"):

@@ -24,8 +24,8 @@ def place(variable, file):
     return next((p for p in (given, BESIDE / file) if p.is_file()), None)
 
 
-YOLOX, RTMPOSE = place("FEWPOSE_YOLOX", FILE), place("FEWPOSE_RTMPOSE_S", POSE)
-needs_yolox = pytest.mark.skipif(YOLOX is None, reason=f"no {FILE}: set FEWPOSE_YOLOX to it")
+YOLOX, RTMPOSE = place("FEWPOSE_YOLOX_TINY", FILE), place("FEWPOSE_RTMPOSE_S", POSE)
+needs_yolox = pytest.mark.skipif(YOLOX is None, reason=f"no {FILE}: set FEWPOSE_YOLOX_TINY to it")
 needs_rtmpose = pytest.mark.skipif(RTMPOSE is None, reason=f"no {POSE}: set FEWPOSE_RTMPOSE_S")
 
 
@@ -50,7 +50,7 @@ def test_nearest_neighbours_alone_are_known():
 
 
 def test_files_that_are_no_yolox_are_named(tmp_path):
-    with pytest.raises(ValueError, match="There is no ONNX file"):
+    with pytest.raises(ValueError, match="There is no yolox_tiny file"):
         yolox_tiny(tmp_path / "absent.onnx")
 
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from fewpose import worlds
 from fewpose.worlds import people, poses, scenes
@@ -49,6 +50,18 @@ def test_the_main_person_is_big_and_annotated_like_coco(tmp_path):
             assert (depth > 500).all()  # millimetres before the camera
             if a["main"]:
                 assert max(w, h) > 0.5 * 96
+
+
+def test_everybody_is_labelled(tmp_path):
+    people = worlds.everyday_people(8, 96, 2, tmp_path)
+    data = worlds.everyday(8, 96, 2, tmp_path)
+    boxes = worlds.everyday_boxes(8, 96, 2, tmp_path)
+    assert people.use.tolist() == np.flatnonzero(data.split == "train").tolist()
+    for i in range(8):
+        torch.testing.assert_close(people.boxes[i], boxes.boxes[i])
+        mine = (people.hard[i] == data.poses[i]).flatten(1).all(1)
+        assert mine.sum() == 1
+        assert people.hard3d[i][mine].abs().sum() > 0
 
 
 def test_sizes_and_names_that_make_no_world_are_refused(tmp_path):

@@ -74,10 +74,10 @@ def squares_above(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Squares (m, v, u) of maps padded by two cells [M, S + 4, S + 4] that may exceed floor [M].
 
-    `number` is that of the first map. Square (v, u) lies between the centres of cells v − 1, v and u − 1, u. A cubic between cells of
-    values a ≥ b, whose outer neighbours are m or more, is at most a + 0.1875 d² / (d + (a − b)/0.75)
-    with d = b − m, or a if d is negative. First along x, then along y, where a and b are such
-    bounds and m is one from below, simpler and not as tight.
+    `number` is that of the first map. Square (v, u) lies between the centres of cells v − 1, v and
+    u − 1, u. A cubic between cells of values a ≥ b, whose outer neighbours are m or more, is a +
+    0.1875 d² / (d + (a − b) / 0.75) at most with d = b − m, or a if d is negative. First along x,
+    then along y, where a and b are such bounds and m is one from below, simpler and not as tight.
     """
     wide = padded.shape[-1]
     flat = padded.flatten()  # neighbours by shifts; what crosses a border is left out below

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image, nms
 
+from .fetching import find_onnx
 from .onnx_graph import OnnxFile, OnnxGraph, read_onnx
 
 STRIDES = (8, 16, 32)
@@ -82,8 +83,12 @@ def raw_answers(file: OnnxFile) -> tuple[str, ...]:
     )
 
 
-def yolox_tiny(path: str | Path, side: int = 416) -> YoloX:
-    """The YOLOX of an ONNX file; ValueError naming it if it is absent, damaged or no YOLOX."""
+def yolox_tiny(path: str | Path | None = None, side: int = 416) -> YoloX:
+    """The YOLOX of an ONNX file; without a path it is found or fetched (`fetching.find_onnx`).
+
+    Raises ValueError naming the file if it is absent, damaged or no YOLOX.
+    """
+    path = find_onnx("yolox_tiny", path)
     try:
         return YoloX(read_onnx(path), side).eval()
     except (KeyError, StopIteration) as error:

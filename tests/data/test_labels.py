@@ -1,0 +1,80 @@
+"""What `write_labels` writes is what the student reads."""
+
+import json
+
+import pytest
+import torch
+
+from fewpose.data.labels import labels_of_truth, read_labels
+from fewpose.methods.distillation import Thresholds, write_labels
+from toy_teacher import SPOTS, toy_frames, toy_teacher
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    frames, _ = toy_frames([2, 0, 1, 8])
+    path = tmp_path_factory.mktemp("labels") / "labels.json"
+    given = [frames[0], frames[1], None, frames[3]]
+    write_labels(toy_teacher().plain(), given, path, Thresholds(0.5, 0.3))
+    return path, given
+
+
+def test_labels_come_back(written):
+    path, frames = written
+    labels = read_labels(path, frames, SPOTS)
+    content = json.loads(path.read_text())
+    assert labels.use.tolist() == [0, 3] and len(labels) == 2
+    assert [len(b) for b in labels.boxes] == [2, 0, 0, 8]
+    first = content["annotations"][0]
+    x, y, w, h = first["bbox"]
+    torch.testing.assert_close(labels.boxes[0][0], torch.tensor([x, y, x + w, y + h]))
+    for part, key in (("hard", "keypoints"), ("soft", "keypoints_soft"),
+                      ("hard3d", "keypoints3d"), ("soft3d", "keypoints3d_soft")):  # fmt: skip
+        expected = torch.tensor(first[key]).view(4, 3)
+        if part == "soft":
+            expected[:, 2].clamp_(0, 1)
+        torch.testing.assert_close(getattr(labels, part)[0][0], expected)
+
+
+def change(path, tmp_path, edit):
+    content = json.loads(path.read_text())
+    edit(content["annotations"][1])
+    out = tmp_path / "broken.json"
+    out.write_text(json.dumps(content))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda a: a.pop("keypoints_soft"), "annotation 2: keypoints_soft is missing"),
+        (lambda a: a.update(keypoints=[1, 2]), "keypoints must be 12 finite numbers"),
+        (lambda a: a.update(keypoints3d=[float("nan")] * 12), "keypoints3d must be 12 finite"),
+        (lambda a: a.update(bbox=[0, 0, 0, 5]), "bbox .* is empty"),
+        (lambda a: a.update(image_id=77), "there is no image 77"),
+    ],
+)
+def test_what_is_malformed_is_named(written, tmp_path, edit, says):
+    path, frames = written
+    with pytest.raises(ValueError, match=says):
+        read_labels(change(path, tmp_path, edit), frames, SPOTS)
+
+
+def test_files_and_frames_that_do_not_belong_together(written, tmp_path):
+    path, frames = written
+    with pytest.raises(ValueError, match="labels 4 frames, there are 3"):
+        read_labels(path, frames[:3], SPOTS)
+    (tmp_path / "no.json").write_text("{")
+    with pytest.raises(ValueError, match=r"no\.json is not a readable file of labels"):
+        read_labels(tmp_path / "no.json", frames, SPOTS)
+
+
+def test_truth_is_a_teacher_without_doubt():
+    frames, boxes = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), [torch.ones(1, 4), torch.ones(0, 4)]
+    poses = [torch.tensor([[[1.0, 2, 2], [3, 4, 1], [0, 0, 0], [5, 6, 2]]]), torch.zeros(0, 4, 3)]
+    points = [torch.ones(1, 4, 3), torch.zeros(0, 4, 3)]
+    labels = labels_of_truth(frames, boxes, poses, points, SPOTS, "truth")
+    assert labels.soft[0][0, :, 2].tolist() == [1, 1, 0, 1]
+    assert torch.equal(labels.hard[0], poses[0]) and labels.use.tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"truth: soft3d of frame 1|hard3d of frame 1"):
+        labels_of_truth(frames, boxes, poses, [points[0]] * 2, SPOTS, "truth")
