@@ -33,7 +33,8 @@ def world(args: argparse.Namespace) -> int:
 def weights(args: argparse.Namespace) -> int:
     from .models.fetching import fetch_onnx
 
-    print(fetch_onnx(args.weights))
+    for name in args.weights:
+        print(fetch_onnx(name))
     return 0
 
 
@@ -105,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(call=world)
 
     command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
-    command.add_argument("weights", choices=("rtmpose_s", "yolox_tiny"))
+    command.add_argument("weights", nargs="+", choices=("rtmpose_s", "yolox_tiny"))
     command.set_defaults(call=weights)
 
     command = commands.add_parser("evaluate", help="score detections of MVOR as its authors do")

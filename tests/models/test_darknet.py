@@ -1,8 +1,5 @@
 """The backbone of YOLOX-tiny: the maps of the whole graph, and what of it learns."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,12 +8,7 @@ from fewpose.models.keypoint_rcnn import find_people
 from fewpose.models.onnx_graph import Node, OnnxFile, OnnxGraph, read_onnx
 from fewpose.models.student import light_student
 from fewpose.models.yolox import focus
-
-BESIDE = Path(__file__).parents[3] / "shared" / "weights"
-FILE, POSE = "yolox_tiny_humanart_416.onnx", "rtmpose-s_halpe26_256x192.onnx"
-PLACES = (Path(os.environ.get("FEWPOSE_YOLOX_TINY", "absent")), BESIDE / FILE)
-YOLOX = next((p for p in PLACES if p.is_file()), None)
-needs_yolox = pytest.mark.skipif(YOLOX is None, reason=f"no {FILE}: set FEWPOSE_YOLOX_TINY to it")
+from published import YOLOX, needs_yolox
 
 
 def conv(x, y, stride=1):

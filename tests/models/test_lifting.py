@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from fewpose.models.lifting import Lifter, Occlusion, fit_lifter, layer, occlude, own_frame
+from fewpose.models.hrnet import narrow_hrnet
+from fewpose.models.lifting import (
+    Lifter,
+    Occlusion,
+    fit_lifter,
+    layer,
+    load_lifter,
+    occlude,
+    own_frame,
+)
 from fewpose.models.weights import load_weights, save_weights
 from fewpose.skeleton import COCO
 from fewpose.training import Schedule
@@ -112,3 +121,14 @@ def test_occlusion_mirrors_both_and_leaves_four():
     assert ((seen[..., 2] > 0).sum(1) >= 4).all() and (seen[..., 2] == 0).any()
     with pytest.raises(ValueError, match="poses for"):
         fit_lifter(Lifter(8), poses[:8], points[:7], Schedule(steps=1))
+
+
+def test_a_lifter_comes_back_from_its_file(tmp_path):
+    lifter = Lifter(16, dropout=0.1).eval()
+    path = save_weights(lifter, tmp_path / "lifter.safetensors")
+    poses = torch.rand(3, 17, 3)
+    assert torch.equal(load_lifter(path)(poses), lifter(poses))
+    assert load_lifter(path).config["dropout"] == 0.1
+    other = save_weights(narrow_hrnet(17), tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors holds a"):
+        load_lifter(other)

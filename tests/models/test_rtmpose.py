@@ -1,5 +1,3 @@
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,24 +14,13 @@ from fewpose.models import (
 )
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
 from fewpose.models.rtmpose import backbone_cuts
-
-HERE = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("FEWPOSE_CACHE") or Path.home() / ".cache" / "fewpose")
-PLACES = [
-    Path(os.environ.get("FEWPOSE_RTMPOSE_S", "absent")),
-    CACHE / "rtmpose-s_halpe26_256x192.onnx",
-    HERE.parent / "shared" / "weights" / "rtmpose-s_halpe26_256x192.onnx",
-]
-PATH = next((place for place in PLACES if place.is_file()), None)
-needs_file = pytest.mark.skipif(
-    PATH is None, reason="no rtmpose_s file: run `python -m fewpose weights rtmpose_s` once"
-)
+from published import RTMPOSE, needs_rtmpose
 
 
 def onnxruntime_outputs(names, images):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference here")
     onnx = pytest.importorskip("onnx")
-    model = onnx.load(str(PATH))
+    model = onnx.load(str(RTMPOSE))
     for name in names:
         if name not in [output.name for output in model.graph.output]:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
@@ -44,29 +31,29 @@ def onnxruntime_outputs(names, images):
     return session.run(list(names), {"input": images.numpy()})
 
 
-@needs_file
+@needs_rtmpose
 def test_whole_network_equals_onnxruntime():
     crops = torch.randn(3, 3, 256, 192, generator=torch.Generator().manual_seed(0))
-    file = read_onnx(PATH)
+    file = read_onnx(RTMPOSE)
     with torch.no_grad():
         own = OnnxGraph(file, file.inputs, file.outputs)(crops)
     reference = onnxruntime_outputs(file.outputs, crops)
     for a, b in zip(own, reference, strict=True):
         np.testing.assert_allclose(a.numpy(), b, atol=1e-4)
-    poses = rtmpose_predict(PATH, crops, batch=2)
+    poses = rtmpose_predict(RTMPOSE, crops, batch=2)
     assert poses.shape == (3, 26, 3)
     np.testing.assert_allclose(poses[..., 0], reference[0].argmax(-1) / 2)
     np.testing.assert_allclose(poses[..., 1], reference[1].argmax(-1) / 2)
     lower = np.minimum(reference[0].max(-1), reference[1].max(-1))
     np.testing.assert_allclose(poses[..., 2], lower, atol=1e-4)
-    assert rtmpose_predict(PATH, crops[:0]).shape == (0, 26, 3)
+    assert rtmpose_predict(RTMPOSE, crops[:0]).shape == (0, 26, 3)
 
 
-@needs_file
+@needs_rtmpose
 def test_backbone_equals_onnxruntime_at_every_stage():
     images = torch.randn(2, 3, 256, 192, generator=torch.Generator().manual_seed(1))
-    model, x = rtmpose_s(14, PATH).eval(), images
-    reference = onnxruntime_outputs(backbone_cuts(read_onnx(PATH))[1:], images)
+    model, x = rtmpose_s(14, RTMPOSE).eval(), images
+    reference = onnxruntime_outputs(backbone_cuts(read_onnx(RTMPOSE))[1:], images)
     assert model.config["frozen"] == 0 and reference[-1].shape == (2, 512, 8, 6)
     with torch.no_grad():
         for part, true in zip(model.backbone, reference, strict=True):
@@ -74,9 +61,9 @@ def test_backbone_equals_onnxruntime_at_every_stage():
             np.testing.assert_allclose(x.numpy(), true, atol=1e-4)
 
 
-@needs_file
+@needs_rtmpose
 def test_heat_maps_of_any_size_divisible_by_32():
-    model = rtmpose_s(14, PATH)
+    model = rtmpose_s(14, RTMPOSE)
     assert model.strides == (4,)
     for height, width in ((128, 128), (256, 192), (64, 96)):
         (maps,) = model(torch.randn(1, 3, height, width))
@@ -85,10 +72,10 @@ def test_heat_maps_of_any_size_divisible_by_32():
         model(torch.randn(1, 3, 100, 128))
 
 
-@needs_file
+@needs_rtmpose
 @pytest.mark.parametrize("frozen", [0, 2, 5])
 def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
-    model = rtmpose_s(3, PATH, frozen=frozen)
+    model = rtmpose_s(3, RTMPOSE, frozen=frozen)
     (maps,) = model(torch.randn(2, 3, 64, 64))
     ((maps - 1) ** 2).mean().backward()
     for i, part in enumerate(model.backbone):
@@ -102,13 +89,13 @@ def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
         model.freeze(6)
 
 
-@needs_file
+@needs_rtmpose
 def test_dropout_new_head_and_weights(tmp_path):
-    model = set_dropout(rtmpose_s(26, PATH), 0.3)
+    model = set_dropout(rtmpose_s(26, RTMPOSE), 0.3)
     x = torch.randn(1, 3, 64, 64)
     assert not torch.equal(model(x)[0], model(x)[0])
     file = save_weights(model, tmp_path / "r.safetensors")
-    other = rtmpose_s(14, PATH)
+    other = rtmpose_s(14, RTMPOSE)
     report = load_weights(other, file, backbone_only=True)
     assert set(report.missing) == {k for k in other.state_dict() if not k.startswith("backbone.")}
     assert new_head(other, 20)(x)[0].shape[1] == 20
@@ -137,7 +124,7 @@ def test_another_network_is_named(tmp_path):
         OnnxGraph(read_onnx(other), ("x",), ("z",))
 
 
-@needs_file
+@needs_rtmpose
 def test_crops_of_another_size():
     with pytest.raises(ValueError, match="256, 192"):
-        rtmpose_predict(PATH, torch.zeros(1, 3, 192, 256))
+        rtmpose_predict(RTMPOSE, torch.zeros(1, 3, 192, 256))

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
-from fewpose.models.student import load_coco_student, resnet50_student
+from fewpose.models.student import (
+    light_student,
+    load_coco_student,
+    pretrained_student,
+    resnet50_student,
+)
+from fewpose.models.weights import save_weights
+from published import YOLOX, needs_yolox
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +53,17 @@ def test_what_does_not_fit_is_reported(coco):
     wrong = {"roi_heads.keypoint_head.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
     report = load_coco_student(resnet50_student(lifter=8), wrong)
     assert not report.taken and "shape (1,)" in str(report) and "no such parameter" in str(report)
+
+@needs_yolox
+def test_untrained_students_of_one_branch_are_a_part_of_the_double_one(tmp_path):
+    double = light_student(YOLOX, seed=3)
+    path = save_weights(double, tmp_path / "student.safetensors", parts=double.head)
+    again = pretrained_student(path, YOLOX, seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(
+        double.state_dict().values(), again.state_dict().values(), strict=True))  # fmt: skip
+    for branches, own in (("single_soft", "soft"), ("single_both", "hard")):
+        state = pretrained_student(path, YOLOX, branches=branches, seed=4).state_dict()
+        assert any(f"keypoint_predictors.{own}." in name for name in state)
+        assert all(torch.equal(value, double.state_dict()[name]) for name, value in state.items())
+    with pytest.raises(ValueError, match=r"absent\.safetensors"):
+        pretrained_student(tmp_path / "absent.safetensors", YOLOX)

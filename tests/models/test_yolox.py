@@ -1,8 +1,5 @@
 """Stages of the teacher for real frames: YOLOX against onnxruntime, RTMPose-s against its own."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -14,19 +11,7 @@ from fewpose.models.onnx_graph import OPERATORS
 from fewpose.models.simcc import CROP, Simcc, rtmpose_heatmaps
 from fewpose.models.teacher import Teacher, find_people
 from fewpose.models.yolox import read_level, yolox_tiny
-
-BESIDE = Path(__file__).parents[3] / "shared" / "weights"
-FILE, POSE = "yolox_tiny_humanart_416.onnx", "rtmpose-s_halpe26_256x192.onnx"
-
-
-def place(variable, file):
-    given = Path(os.environ.get(variable, "absent"))
-    return next((p for p in (given, BESIDE / file) if p.is_file()), None)
-
-
-YOLOX, RTMPOSE = place("FEWPOSE_YOLOX_TINY", FILE), place("FEWPOSE_RTMPOSE_S", POSE)
-needs_yolox = pytest.mark.skipif(YOLOX is None, reason=f"no {FILE}: set FEWPOSE_YOLOX_TINY to it")
-needs_rtmpose = pytest.mark.skipif(RTMPOSE is None, reason=f"no {POSE}: set FEWPOSE_RTMPOSE_S")
+from published import RTMPOSE, YOLOX, needs_rtmpose, needs_yolox
 
 
 def test_boxes_of_one_level_by_hand():
