@@ -94,5 +94,9 @@ def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
         warn(f"{name}: {len(skipped)} {what} skipped: {shown}")
 
 
+class LeftOut(UserWarning):
+    """Something of the input was not used; a run notes it in its run.json, the report shows it."""
+
+
 def warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=3)
+    warnings.warn(message, LeftOut, stacklevel=3)
