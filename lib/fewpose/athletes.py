@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from . import worlds
-from .data import PoseData, split_validation
+from .data import PoseData, concatenate, split_validation
 from .data.images import warn_skipped
 from .data.lsp import read_lsp, read_lspet
+from .data.neighbours import without_neighbours
 from .data.own import films_of, read_own, read_own_videos
 from .data.video import read_video, read_videos
 
@@ -24,13 +25,17 @@ def read_athletes(
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
 
     jump: `frames` rendered frames of `videos` videos, `size` pixels a side, kept in `cache`.
-    lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation.
+    lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those
+    that show the scene of a test image are left out with a warning.
     own: the folder `path` as `data.own` describes it, in frames of `size` pixels a side.
     """
     if dataset == "jump":
         return worlds.jump(frames, size, WORLD, cache, videos)
     if dataset == "lsp":
-        return split_validation(read_lsp(path), frames=100)
+        people = read_lsp(path)
+        test = people.subset("test")
+        train = without_neighbours(people.subset("train"), test)
+        return split_validation(concatenate(train, test), frames=100)
     if dataset == "own":
         return read_own(path, size)
     raise ValueError(f'dataset: "jump", "lsp" or "own", not "{dataset}"')
@@ -51,7 +56,8 @@ def read_raw(
         return read_videos(films, athletes.skeleton, every, size)
     if dataset == "lsp":
         images = read_lspet(path, size)
-        return images.subset(range(0, len(images), every)).unlabelled()
+        images = images.subset(range(0, len(images), every)).unlabelled()
+        return without_neighbours(images, athletes.subset(athletes.split != "train"))
     return read_own_videos(path, athletes, every)
 
 

@@ -55,11 +55,11 @@ from .viewer import pose_viewer
 __all__ = [
     "SPORTS_TABLE1", "SPORTS_TABLE2", "audit_by_keypoint", "audit_rows", "audit_table",
     "aurc_table", "before_and_after", "best_to_worst", "budget_curve", "budget_table", "compared",
-    "convergence", "convergence_table", "difference_rows", "draws", "film_networks",
-    "film_strip", "gap_rows", "gap_table", "heatmap_grid", "kept_labels", "keypoint_bars",
-    "label_counts", "left_out", "load_tests", "network_of", "network_table", "overlay_film",
-    "overview", "parameters_of", "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "pose_viewer", "read_audits",
-    "read_metrics", "realism", "realism_of_people", "risk_coverage", "risk_rows", "save_audit",
-    "save_test", "scatter_of_views", "show_rows", "skeleton_of", "sports_table",
+    "convergence", "convergence_table", "difference_rows", "draws", "film_networks", "film_strip",
+    "gap_rows", "gap_table", "heatmap_grid", "kept_labels", "keypoint_bars", "label_counts",
+    "left_out", "load_tests", "network_of", "network_table", "overlay_film", "overview",
+    "parameters_of", "pck_curve_table", "pck_curves", "pck_rows", "pose_grid", "pose_viewer",
+    "read_audits", "read_metrics", "realism", "realism_of_people", "risk_coverage", "risk_rows",
+    "save_audit", "save_test", "scatter_of_views", "show_rows", "skeleton_of", "sports_table",
     "spread_against_error", "training_curves", "write_table",
 ]  # fmt: skip

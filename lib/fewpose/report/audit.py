@@ -86,7 +86,7 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
     axes[0, 0].set(yscale="log", ylabel="median error in %\nof the reference length")
     axes[1, 0].set(ylabel="kept in %", ylim=(0, 100))
     if error.notna().any(axis=None):
-        axes[0, 0].legend()
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return fig
 
 
