@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import LeftOut
 from .profiles import (
     check_parameters,
     fingerprint,
@@ -227,10 +229,6 @@ def write_json(path: Path, content: dict) -> None:
 
 def _listen(left_out: list[str]) -> None:
     """Note what the readers of data warn of from now on: broken videos, labels outside."""
-    import warnings
-
-    from .data.images import LeftOut
-
     show = warnings.showwarning
 
     def heard(message, category, *more, **named) -> None:
@@ -273,8 +271,6 @@ def _prepare_torch(seed: int) -> torch.device:
 
 
 def _prepare_figures() -> None:
-    import warnings
-
     import matplotlib as mpl
 
     mpl.rcParams.update(STYLE)

@@ -12,6 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .. import LeftOut
+
 
 def read_image(path: Path) -> np.ndarray | None:
     """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short."""
@@ -92,10 +94,6 @@ def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
     if skipped:
         shown = ", ".join(skipped[:10]) + (f" and {len(skipped) - 10} more" * (len(skipped) > 10))
         warn(f"{name}: {len(skipped)} {what} skipped: {shown}")
-
-
-class LeftOut(UserWarning):
-    """Something of the input was not used; a run notes it in its run.json, the report shows it."""
 
 
 def warn(message: str) -> None:

@@ -44,5 +44,5 @@ def without_neighbours(pool: PoseData, held_out: PoseData) -> PoseData:
     near = (alike > ALIKE).numpy()
     if near.any():
         names = ", ".join(np.unique(pool.video[near]))
-        warn(f"{pool.name}: {near.sum()} frames left out, near-duplicates of held-out ones: {names}")
+        warn(f"{pool.name}: {near.sum()} frames left out, they show held-out scenes: {names}")
     return pool.subset(~near)

@@ -83,9 +83,10 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
         bottom.bar(x, share, 0.7, color=KEPT)
         bottom.set_xticks(x, error.columns, rotation=90)
         top.set_title(f"iteration {t}")
-    axes[0, 0].set(yscale="log", ylabel="median error in %\nof the reference length")
+    axes[0, 0].set_ylabel("median error in %\nof the reference length")
     axes[1, 0].set(ylabel="kept in %", ylim=(0, 100))
-    if error.notna().any(axis=None):
+    if (error > 0).any(axis=None):
+        axes[0, 0].set_yscale("log")
         fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return fig
 
