@@ -108,6 +108,7 @@ def test_gap_beside_the_papers():
     table = report.gap_table(report.gap_rows(FOUND, 50))
     assert table["ours"][0] == pytest.approx(50, abs=1e-3)
     assert table["paper"][0] == pytest.approx(100 * (87.7 - 83.8) / (91.9 - 83.8))
+    assert report.gap_table([]).empty
 
 
 def test_convergence_says_what_the_last_fifth_brought():

@@ -63,7 +63,8 @@ def sports_table(
 def gap_table(rows: list[dict]) -> pd.DataFrame:
     """The rows of `results.gap_rows` beside what the paper's Table 1 makes of the same."""
     few, full = (SPORTS_TABLE1[("supervised", labels, 0)] for labels in (50, "all"))
-    table = pd.DataFrame(rows)
+    columns = ["method", "labels", "iteration", "value", "ci_low", "ci_high"]
+    table = pd.DataFrame(rows, columns=columns)
     published = [SPORTS_TABLE1.get((r["method"], r["labels"], r["iteration"])) for r in rows]
     table["paper"] = [None if p is None else 100 * (p - few) / (full - few) for p in published]
     table = table.rename(columns={"value": "ours", "ci_low": "low", "ci_high": "high"})
