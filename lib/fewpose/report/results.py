@@ -55,7 +55,8 @@ def save_test(
     (folder / "test").mkdir(exist_ok=True)
     chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
     strip = torch.cat(list(test.frames[chosen]), dim=2).permute(1, 2, 0).numpy()
-    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1])
+    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1],
+                [cv2.IMWRITE_JPEG_QUALITY, 85])  # fmt: skip
     np.savez_compressed(
         folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
         distances=distances.numpy().astype(np.float32), video=test.video,
