@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import worlds
-from fewpose.athletes import read_athletes, read_raw
+from fewpose import LeftOut, worlds
+from fewpose.athletes import read_athletes, read_raw, read_test_film
+from fewpose.data import concatenate, draw_labels
 from fewpose.data.own import deal_videos, read_own
 
 
@@ -41,6 +42,53 @@ def test_own_videos_of_held_out_athletes_stay_out(exported):
     assert set(raw.video) == set(own.video[own.split == "train"])
     assert (raw.poses == 0).all() and set(raw.split) == {"train"}
     assert raw.size == own.size
+
+
+@pytest.mark.parametrize("dataset", ["jump", "own"])
+def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, tmp_path):
+    """The pool as the notebooks make it: the rest of the training frames and raw video."""
+    athletes = read_athletes(dataset, exported, 12, 6, 64, tmp_path)
+    train, test = athletes.subset("train"), athletes.subset("test")
+    few, rest = draw_labels(train, 3, 0)
+    raw = read_raw(dataset, exported, athletes, 12, 6, 3, tmp_path, rate=4)
+    pool = concatenate(train.subset(few), train.subset(rest), raw)
+    held_out = set(athletes.video[athletes.split != "train"])
+    assert len(raw) and not set(pool.video) & held_out
+    apart = (pool.frames[:, None].float() - test.frames[None].float()).abs().mean((2, 3, 4))
+    assert apart.min() > 10  # neighbouring frames of one film differ by less
+
+
+def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    own = read_own(folder, 64)
+    film = sorted((folder / "videos").glob("*.mp4"))
+    cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with pytest.warns(LeftOut, match=f"1 broken or truncated, skipped: {cut.name}"):
+        raw = read_raw("own", folder, own, 0, 0, 3, folder)
+    assert set(raw.video) == set(own.video[own.split == "train"]) - {cut.stem}
+
+
+def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    own = read_own(folder, 64)
+    test = set(own.video[own.split == "test"])
+    film = read_test_film("own", folder, 64, test, 0, 0, tmp_path)
+    assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
+    films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
+    for f in films:
+        f.write_bytes(b"no film")
+    with pytest.warns(LeftOut, match=films[0].name):
+        assert read_test_film("own", folder, 64, test, 0, 0, tmp_path) is None
+    assert read_test_film("lsp", folder, 64, test, 0, 0, tmp_path) is None
+
+
+def test_one_film_of_the_test_split_can_be_asked_for(tmp_path):
+    (path,) = worlds.jump_films(12, 64, 3, tmp_path, 6, "test", rate=4, most=1)
+    data = worlds.jump(12, 64, 3, videos=6)
+    assert path.exists() and path.stem in set(data.video[data.split == "test"])
 
 
 def test_without_splits_whole_videos_are_dealt(exported, tmp_path):

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from fewpose import geometry
 from fewpose.augment import (
     Augmentation,
     base_view,
@@ -45,6 +47,29 @@ def test_undo_of_heatmaps_puts_peaks_home():
     error = (home[..., :2] - p[..., :2]).norm(dim=-1)[shown]
     assert shown.float().mean() > 0.5
     assert error.max() < 1.5 and error.mean() < 0.5  # cells are 4 px wide
+
+
+VIEWS = {  # and how far a heat map may be off after two bilinear warps, its peaks being 1
+    "flip": (Augmentation(flip=1, rotation=0, shift=0, scale=(1, 1)), 1e-4),
+    "rotation": (Augmentation(flip=0, rotation=30, shift=0, scale=(1, 1)), 0.12),
+    "scale": (Augmentation(flip=0, rotation=0, shift=0, scale=(0.75, 1.5)), 0.2),
+    "all": (Augmentation(flip=0.5), 0.2),
+}
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+def test_a_view_and_its_inverse_are_the_identity(kind):
+    """To 1e-3 px on points; on heat maps, where the view shows them, to a tolerance each."""
+    augmentation, tolerance = VIEWS[kind]
+    view = random_view(8, (128, 128), JUMP, augmentation, torch.Generator().manual_seed(3))
+    p = poses(8)
+    assert (view.undo_poses(view.poses(p)) - p)[..., :2].abs().max() < 1e-3
+    maps = gaussian_targets(p, (128, 128), 2)
+    there = geometry.warp(view.rename(maps), geometry.at_stride(view.matrix, 2), (64, 64))
+    home = view.undo_heatmaps(there, 2)
+    shown = view.shows((64, 64), 2)
+    assert shown.float().mean() > 0.5
+    assert ((home - maps) * shown).abs().max() < tolerance
 
 
 def test_ranges_are_kept_and_reached():

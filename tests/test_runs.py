@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
+import cv2
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -176,12 +179,68 @@ def test_fingerprints_follow_code_parameters_and_needs(house):
     assert changed["one"] != after["one"] and changed["two"] != after["two"]
 
 
+def test_a_scaled_profile_is_the_same_file_made_smaller(house):
+    write_notebook(house / "notebooks" / "sports" / "big.ipynb", """\
+steps = 3
+evaluate_every = 1
+size = 32
+frames = 9
+stages = [[8, 1]]
+labels = 5
+learning_rate = 0.1
+weights = ""
+""", OPEN.replace("tiny", "big"), END)
+    write_profile(house, "paper", """\
+        - run: one
+          notebook: sports/big
+          parameters: {steps: 10000, evaluate_every: 250, size: 512, frames: 4650, labels: 250,
+            stages: [[256, 40000], [512, 20]], weights: outputs/paper/sports/x/net.safetensors}
+        - {run: two, notebook: sports/big, needs: [one]}
+        """)
+    one, two = read_profile("paper_x0.1")
+    assert one.parameters == {
+        "steps": 1000, "evaluate_every": 25, "size": 64, "frames": 480, "labels": 250,
+        "stages": [[64, 4000], [64, 10]],
+        "weights": "outputs/paper_x0.1/sports/x/net.safetensors",
+    }  # fmt: skip
+    assert two.parameters == {} and two.needs == ("one",)
+    assert one.folder == house / "outputs" / "paper_x0.1" / "sports" / "one"
+    half = read_profile("paper_x0.5")[0].parameters
+    assert (half["size"], half["stages"]) == (256, [[128, 20000], [256, 10]])
+    whole = read_profile("paper")[0]
+    assert whole.parameters["steps"] == 10000
+    marks = [fingerprints(read_profile(name))["one"] for name in ("paper", "paper_x0.1")]
+    assert marks[0] != marks[1]
+    for name in ("paper_x2", "paper_x", "papr_x0.1"):
+        with pytest.raises(ValueError, match="no profile"):
+            read_profile(name)
+
+
 # ---- the notebook's side -------------------------------------------------------------------------
 
 
 def values(**changes):
     return {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a", "fast": True,
             "seed": 5, "In": [], **changes}  # fmt: skip
+
+
+def test_what_the_readers_leave_out_is_in_the_manifest(house, tmp_path):
+    from fewpose.data.video import read_videos
+    from fewpose.skeleton import JUMP
+
+    run = start_run("sports/tiny", values())
+    good, cut = tmp_path / "good.mp4", tmp_path / "cut.mp4"
+    film = cv2.VideoWriter(str(good), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
+    for n in range(20):
+        film.write(np.full((48, 64, 3), 10 * n, np.uint8))
+    film.release()
+    cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    read_videos([good, cut], JUMP, every=10, size=(64, 64))
+    warnings.warn("of something else", UserWarning, stacklevel=1)
+    run.finish()
+    assert manifest(house, "tiny", "smoke")["left_out"] == [
+        "videos: 1 broken or truncated, skipped: cut.mp4"
+    ]
 
 
 def test_a_notebook_alone_is_the_smoke_profile(house):

@@ -10,3 +10,7 @@ if os.environ.get("FEWPOSE_RUN"):
     import tqdm.std
 
     tqdm.auto.tqdm, tqdm.auto.trange = tqdm.std.tqdm, tqdm.std.trange
+
+
+class LeftOut(UserWarning):
+    """Something of the input was not used; a run notes it in its run.json, the report shows it."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import Tensor
+
 from . import worlds
-from .data import PoseData, split_validation
+from .data import PoseData, concatenate, split_validation
+from .data.images import warn_skipped
 from .data.lsp import read_lsp, read_lspet
-from .data.own import read_own, read_own_videos
-from .data.video import read_videos
+from .data.neighbours import without_neighbours
+from .data.own import films_of, read_own, read_own_videos
+from .data.video import read_video, read_videos
 
 WORLD = 7  # the jump world of all sports notebooks
+FILM = 12.5  # frames a second of a film that is looked at
+SHOWN = 60  # frames of it at most
 
 
 def read_athletes(
@@ -19,13 +25,17 @@ def read_athletes(
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
 
     jump: `frames` rendered frames of `videos` videos, `size` pixels a side, kept in `cache`.
-    lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation.
+    lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those
+    that show the scene of a test image are left out with a warning.
     own: the folder `path` as `data.own` describes it, in frames of `size` pixels a side.
     """
     if dataset == "jump":
         return worlds.jump(frames, size, WORLD, cache, videos)
     if dataset == "lsp":
-        return split_validation(read_lsp(path), frames=100)
+        people = read_lsp(path)
+        test = people.subset("test")
+        train = without_neighbours(people.subset("train"), test)
+        return split_validation(concatenate(train, test), frames=100)
     if dataset == "own":
         return read_own(path, size)
     raise ValueError(f'dataset: "jump", "lsp" or "own", not "{dataset}"')
@@ -46,5 +56,33 @@ def read_raw(
         return read_videos(films, athletes.skeleton, every, size)
     if dataset == "lsp":
         images = read_lspet(path, size)
-        return images.subset(range(0, len(images), every)).unlabelled()
+        images = images.subset(range(0, len(images), every)).unlabelled()
+        return without_neighbours(images, athletes.subset(athletes.split != "train"))
     return read_own_videos(path, athletes, every)
+
+
+def read_test_film(
+    dataset: str, path: str | Path, size: int, test: set[str], frames: int, videos: int,
+    cache: Path,
+) -> Tensor | None:
+    """Frames [T, 3, size, size] uint8 of a film of one of the `test` videos, to draw poses on.
+
+    jump: the first test video, FILM frames a second. own: the first film in `path`/videos that can
+    be read, every other frame; broken ones are named in a warning. T is SHOWN at most. None where
+    there is no film (lsp has none).
+    """
+    if dataset == "jump":
+        films, every = worlds.jump_films(
+            frames, size, WORLD, cache, videos, "test", FILM, most=1), 1
+    else:
+        films = films_of(path) if dataset == "own" else []
+        films, every = [film for film in films if film.stem in test], 2
+    found, broken = None, []
+    for film in films:
+        try:
+            found = read_video(film, every, (size, size))[0][:SHOWN]
+            break
+        except ValueError:
+            broken.append(film.name)
+    warn_skipped("videos", "broken or truncated,", broken)
+    return found

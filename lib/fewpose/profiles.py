@@ -11,12 +11,22 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 RUN_KEYS = ("run", "notebook", "parameters", "needs")
+
+SCALED = re.compile(r"(?P<file>\w+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
+# What a scaled profile makes smaller, and how small at most: every row can still be computed, with
+# 250 labels of 300 training frames.
+LEAST = {
+    "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2, "ramp": 2,
+    "evaluate_every": 10, "frames": 480, "videos": 19, "size": 64, "augmentations": 2,
+    "raw_rate": 20,
+}  # fmt: skip
 
 
 def repo_root() -> Path:
@@ -188,14 +198,18 @@ def profiles() -> list[str]:
 def read_profile(profile: str) -> list[PlannedRun]:
     """The runs of `params/<profile>.yaml` in order, every key and value checked.
 
-    Raises ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of
-    order; close names are suggested.
+    `<profile>_x0.01` is the same file with all its steps, frames and sizes a hundredth (see
+    `scaled`): a proof on a small machine that a profile for a large one runs. Raises ValueError
+    naming file, run and key for anything unknown, ill-typed, doubled or out of order; close names
+    are suggested.
     """
     import yaml
 
-    path = repo_root() / "params" / f"{profile}.yaml"
+    found = SCALED.fullmatch(profile)
+    file, scale = (found["file"], float(found["scale"])) if found else (profile, 1.0)
+    path = repo_root() / "params" / f"{file}.yaml"
     if not path.is_file():
-        raise ValueError(f"no profile {profile!r}{_suggest(profile, profiles())}")
+        raise ValueError(f"no profile {file!r}{_suggest(file, profiles())}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -205,8 +219,36 @@ def read_profile(profile: str) -> list[PlannedRun]:
         raise ValueError(f"{shown(path)} must be a list of runs, each `- run: name` and its keys")
     plan: list[PlannedRun] = []
     for number, entry in enumerate(entries, start=1):
-        plan.append(_planned(profile, path, number, entry, [p.run for p in plan]))
+        planned = _planned(profile, path, number, entry, [p.run for p in plan])
+        if found:
+            smaller = scaled(planned.parameters, scale, (f"outputs/{file}/", f"outputs/{profile}/"))
+            planned = replace(planned, parameters=smaller)
+        plan.append(planned)
     return plan
+
+
+def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
+    """Parameters of a run with the numbers named in LEAST times `scale`, but at least those.
+
+    None grows. Sizes are multiples of 32; paths that begin with moved[0], the outputs of the
+    profile itself, begin with moved[1] instead.
+    """
+
+    def smaller(name: str, value: int) -> int:
+        if name == "size":
+            return min(value, max(LEAST[name], 32 * round(value * scale / 32)))
+        return min(value, max(LEAST[name], round(value * scale)))
+
+    made = {}
+    for name, value in parameters.items():
+        if name in LEAST:
+            value = smaller(name, value)
+        elif name == "stages":  # [side, steps] of each
+            value = [[smaller("size", side), smaller("steps", steps)] for side, steps in value]
+        elif isinstance(value, str) and value.startswith(moved[0]):
+            value = moved[1] + value.removeprefix(moved[0])
+        made[name] = value
+    return made
 
 
 def _planned(profile: str, path: Path, number: int, entry: object, before: list) -> PlannedRun:

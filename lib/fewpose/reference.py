@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .runs import finished_runs, outputs
 
-KEPT = ("run.json", "metrics.csv", "test/*", "figures/*.png")
+KEPT = ("run.json", "*.csv", "test/*", "figures/*.png")
 
 
 def keep_reference(profile: str, name: str) -> Path:

@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import LeftOut
 from .profiles import (
     check_parameters,
     fingerprint,
@@ -76,6 +78,7 @@ class Run:
     batch: bool
     started: float = field(default_factory=time.time)
     rows: list[dict] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # what the readers warned of
 
     @property
     def report(self) -> Path:
@@ -143,7 +146,8 @@ class Run:
             "parameters": self.parameters, "seed": self.seed, "fingerprint": self.fingerprint,
             "git_commit": _git_commit(), "python": sys.version.split()[0], "packages": _versions(),
             "device": _device_name(self.device), "resumed": self.resumed, "seconds": seconds,
-            "peak_memory_mb": _peak_memory_mb(), "files": self._files(),
+            "peak_memory_mb": _peak_memory_mb(), "left_out": self.left_out,
+            "files": self._files(),
         }  # fmt: skip
         # In a batch the executed notebook is not yet saved: the batch gives the file its name.
         write_json(self.folder / ("run.pending.json" if self.batch else "run.json"), manifest)
@@ -185,8 +189,10 @@ def start_run(notebook: str, variables: dict) -> Run:
     _prepare_figures()
     print(f"{profile}/{paper}/{name} · seed {seed} · {_device_name(device)}"
           + (" · resuming" if resumed else ""))  # fmt: skip
-    return Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed,
-               batch=bool(batch))  # fmt: skip
+    run = Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed,
+              batch=bool(batch))  # fmt: skip
+    _listen(run.left_out)
+    return run
 
 
 def outputs() -> Path:
@@ -221,14 +227,26 @@ def write_json(path: Path, content: dict) -> None:
     part.replace(path)
 
 
+def _listen(left_out: list[str]) -> None:
+    """Note what the readers of data warn of from now on: broken videos, labels outside."""
+    show = warnings.showwarning
+
+    def heard(message, category, *more, **named) -> None:
+        if issubclass(category, LeftOut):
+            left_out.append(str(message))
+        show(message, category, *more, **named)
+
+    warnings.showwarning = heard
+
+
 def _open_folder(folder: Path, mark: str) -> bool:
     """Make the folder ready; True if a killed run of the same fingerprint left checkpoints."""
     checkpoints = folder / "checkpoints"
     marked = checkpoints / "fingerprint"
     unfinished = read_manifest(folder) is None
     same = unfinished and marked.is_file() and marked.read_text() == mark
-    for name in ("run.json", "run.pending.json", "metrics.csv"):
-        (folder / name).unlink(missing_ok=True)
+    for path in [*folder.glob("*.json"), *folder.glob("*.csv")]:
+        path.unlink()
     shutil.rmtree(folder / "figures", ignore_errors=True)
     if not same:
         if checkpoints.exists():
@@ -253,8 +271,6 @@ def _prepare_torch(seed: int) -> torch.device:
 
 
 def _prepare_figures() -> None:
-    import warnings
-
     import matplotlib as mpl
 
     mpl.rcParams.update(STYLE)

@@ -16,6 +16,15 @@ def test_draws_are_nested_disjoint_and_repeatable():
     assert np.array_equal(few, draw_labels(data, 10, draw=1)[0])
 
 
+@pytest.mark.parametrize("draw", range(3))
+def test_the_budgets_of_the_tables_are_nested(draw):
+    """50 labels are among the 100, these among the 250, these among all."""
+    data = dots(300)
+    budgets = [set(draw_labels(data, n, draw)[0]) for n in (50, 100, 250, 0)]
+    assert [len(b) for b in budgets] == [50, 100, 250, 300]
+    assert budgets[0] < budgets[1] < budgets[2] < budgets[3]
+
+
 def test_few_labels_come_from_many_videos():
     data = dots(60)  # 30 videos of two frames
     few, _ = draw_labels(data, 30, draw=0)

@@ -1,3 +1,7 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
 import json
 import math
 
@@ -8,6 +12,7 @@ import torch
 from fewpose import metrics, report
 from fewpose.report.results import interval, load_tests, mean_pck, read_metrics
 from fewpose.runs import COLUMNS, METHODS
+from fewpose.training import History
 from tiny import TinyNet, dots
 
 
@@ -74,6 +79,59 @@ def test_rows_of_the_report():
     assert set(rows[0]) <= set(COLUMNS)
 
 
+MORE = [*FOUND, entry("supervised", 100, 0, 0, 30), entry("pseudo_labels", 100, 2, 0, 34),
+        entry("mean_teacher", 50, 0, 0, 26), entry("supervised_narrow", 50, 0, 0, 10)]  # fmt: skip
+
+
+def test_every_method_is_compared_in_its_last_iteration():
+    assert report.label_counts(MORE) == [50, 100, 1000]
+    assert report.compared(MORE, 50) == {
+        "supervised, 50 labels": ("supervised", 50, 0), "mean teacher": ("mean_teacher", 50, 0),
+        "pseudo labels, iteration 1": ("pseudo_labels", 50, 1),
+        "supervised, all labels": ("supervised", 1000, 0),
+    }  # fmt: skip
+    assert list(report.compared(MORE, 1000)) == ["supervised, 1000 labels"]
+
+
+def test_label_budget_by_hand():
+    table = report.budget_table(MORE).set_index(["method", "labels"])
+    assert table.loc[("supervised", 50), "PCK"] == pytest.approx(55)
+    assert table.loc[("supervised", 50), "paper"] == 83.8
+    assert table.loc[("supervised", 1000), "paper"] == 91.9
+    assert table.loc[("pseudo_labels", 100), "PCK"] == pytest.approx(85)
+    assert len(table) == 6 and "supervised_narrow" not in table.index
+    fig = report.budget_curve(table.reset_index())
+    assert fig.axes[0].get_xscale() == "log" and len(fig.axes) == 2
+
+
+def test_gap_beside_the_papers():
+    table = report.gap_table(report.gap_rows(FOUND, 50))
+    assert table["ours"][0] == pytest.approx(50, abs=1e-3)
+    assert table["paper"][0] == pytest.approx(100 * (87.7 - 83.8) / (91.9 - 83.8))
+    assert report.gap_table([]).empty
+
+
+def test_convergence_says_what_the_last_fifth_brought():
+    scores = [(100, 40.0), (200, 60.0), (300, 61.0), (400, 61.5), (500, 61.8)]
+    one = entry("supervised", 50, 0, 0, 20) | {"validation": np.array(scores)}
+    other = entry("supervised", 50, 0, 1, 20) | {"validation": np.array(scores[:1])}
+    table = report.convergence_table([other, one, FOUND[2]])
+    assert table["draw"].tolist() == [0, 1] and table["at step"].tolist() == [500, 100]
+    assert table["gained in the last fifth"].iloc[0] == pytest.approx(0.3)
+    assert table["gained in the last fifth"].isna().iloc[1]
+    assert len(report.convergence([one, other]).axes[0].lines) == 5  # two curves, two rings, legend
+    assert report.convergence(FOUND) is None and report.convergence_table(FOUND).empty
+
+
+def test_what_was_left_out_is_listed(tmp_path):
+    for name, texts in (("a", ["videos: 1 broken skipped: cut.mp4"]), ("b", [])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"left_out": texts}))
+    table = report.left_out(tmp_path)
+    assert table.values.tolist() == [["a", "videos: 1 broken skipped: cut.mp4"]]
+    assert report.left_out(tmp_path / "b").empty
+
+
 def test_saved_tests_come_back(tmp_path):
     data = dots(12, split="test")
     model = TinyNet()
@@ -82,12 +140,13 @@ def test_saved_tests_come_back(tmp_path):
     folder = tmp_path / "sports" / "run"
     folder.mkdir(parents=True)
     report.save_test(folder, model, data, distances, method="supervised", dataset="dots",
-                     labels=5, seed=1)
+                     labels=5, seed=1, history=History(score=[(5, 10.0), (10, 20.0)]))
     with pytest.raises(ValueError, match="no finished run"):
         load_tests(tmp_path)
     (folder / "run.json").write_text(json.dumps({"status": "finished"}))
     (back,) = load_tests(tmp_path)
     assert torch.equal(back["distances"].isnan(), distances.isnan())
+    assert back["validation"].tolist() == [[5, 10], [10, 20]] and back["folder"] == folder
     assert torch.allclose(back["distances"].nan_to_num(), distances.nan_to_num())
     assert back["frames"].shape == (8, 3, 32, 32) and back["poses"].shape == (8, 4, 3)
     assert (back["frames"].float() - data.frames[torch.linspace(0, 11, 10).long()[1:-1]]).abs(

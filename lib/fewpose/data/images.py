@@ -12,6 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .. import LeftOut
+
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -119,4 +121,4 @@ def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
 
 
 def warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=3)
+    warnings.warn(message, LeftOut, stacklevel=3)

@@ -56,10 +56,14 @@ def read_own_videos(folder: str | Path, people: PoseData, every: int) -> PoseDat
 
     A file belongs to the labelled video whose `video_id` is its name without suffix.
     """
-    place = Path(folder) / "videos"
-    files = sorted(p for p in place.glob("*") if p.suffix.lower() in VIDEOS)
     held_out = set(people.video[people.split != "train"])
-    files = [path for path in files if path.stem not in held_out]
+    files = [path for path in films_of(folder) if path.stem not in held_out]
     if not files:
+        place = Path(folder) / "videos"
         raise ValueError(f"{place} holds no video outside of validation and test")
     return read_videos(files, people.skeleton, every, people.size)
+
+
+def films_of(folder: str | Path) -> list[Path]:
+    """The files in videos/, by name."""
+    return sorted(p for p in (Path(folder) / "videos").glob("*") if p.suffix.lower() in VIDEOS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -13,34 +15,167 @@ from .. import metrics
 from ..data import PoseData
 from ..methods.pseudo_labels import Candidates
 from .figures import TRUTH, draw_pose, pose_grid
+from .results import finished_folders
+
+RULES = {  # how to choose which labels to believe: name → doubt of each label, keypoints apart?
+    "agreement, best p % of each keypoint": (lambda c: c.spread, True),
+    "confidence, best p % of each keypoint": (lambda c: -c.base[..., 2], True),
+    "confidence above one limit": (lambda c: -c.base[..., 2], False),
+}
+KEPT, DROPPED = "#1f77b4", "#d1495b"
 
 
 def audit_rows(
     candidates: Candidates, keep: Tensor, held_back: PoseData, iteration: int
 ) -> list[dict]:
-    """PCK@0.1 of the kept and the dropped pseudo labels [N, K] of one iteration, by keypoint."""
+    """How right the kept and the dropped pseudo labels [N, K] of one iteration are, by keypoint.
+
+    number counts the labels; PCK (@0.1) and error, the median distance in % of the reference
+    length, are of those whose truth is known, NaN where it is of none.
+    """
     distances = metrics.normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
     rows = []
     for name, mask in (("kept", keep), ("dropped", ~keep)):
-        scores = metrics.pck_per_keypoint(torch.where(mask, distances, torch.nan))
-        for keypoint, score in zip(held_back.skeleton.keypoints, scores, strict=True):
-            row = {"iteration": iteration, "labels": name, "keypoint": keypoint, "PCK": score}
-            rows.append(row)
-        whole = metrics.pck(torch.where(mask, distances, torch.nan))
-        rows.append({"iteration": iteration, "labels": name, "keypoint": "all", "PCK": whole})
-        rows.append({"iteration": iteration, "labels": name, "keypoint": "number",
-                     "PCK": int(mask.sum())})  # fmt: skip
+        chosen = torch.where(mask, distances, torch.nan)
+        columns = {k: [i] for i, k in enumerate(held_back.skeleton.keypoints)}
+        columns["all"] = list(range(keep.shape[1]))
+        for keypoint, index in columns.items():
+            rows.append({
+                "iteration": iteration, "labels": name, "keypoint": keypoint,
+                "number": int(mask[:, index].sum()), "PCK": metrics.pck(chosen[:, index]),
+                "error": 100 * float(chosen[:, index].nanmedian()),
+            })  # fmt: skip
     return rows
 
 
-def audit_table(rows: list[dict]) -> pd.DataFrame:
-    """A column a keypoint (left and right averaged), a row for kept and dropped an iteration."""
+def audit_table(rows: list[dict], value: str = "PCK") -> pd.DataFrame:
+    """A column a keypoint (left and right averaged), a row for kept and dropped an iteration.
+
+    value is "PCK", "error" or "number"; the last column is always the number of labels. Rows of
+    several label draws are averaged.
+    """
     table = pd.DataFrame(rows)
+    whole = table[table["keypoint"] == "all"]
+    total = whole.groupby(["iteration", "labels"])["number"].mean().round(1)
     table["keypoint"] = table["keypoint"].str.replace("^(left|right)_", "", regex=True)
     order = list(dict.fromkeys(table["keypoint"]))
-    pivot = table.pivot_table("PCK", ["iteration", "labels"], "keypoint", sort=False,
-                              dropna=False)
-    return pivot[order].round(1).sort_index(ascending=[True, False])
+    pivot = table.pivot_table(value, ["iteration", "labels"], "keypoint", sort=False,
+                              dropna=False)  # fmt: skip
+    pivot = pivot[order].round(1).assign(number=total)
+    return pivot.sort_index(ascending=[True, False])
+
+
+def audit_by_keypoint(rows: list[dict]) -> Figure:
+    """Error of kept and dropped labels (top) and share that is kept (bottom), by keypoint.
+
+    A column an iteration; of labels whose truth nobody knows there is the share alone.
+    """
+    table = pd.DataFrame(rows)
+    iterations = sorted(table["iteration"].unique())
+    fig, axes = plt.subplots(2, len(iterations), figsize=(10, 4.6), sharex=True, sharey="row",
+                             squeeze=False)  # fmt: skip
+    error, number = (audit_table(rows, v).drop(columns="number") for v in ("error", "number"))
+    for (top, bottom), t in zip(axes.T, iterations, strict=True):
+        x = np.arange(error.shape[1])
+        for name, colour, shift in (("kept", KEPT, -0.2), ("dropped", DROPPED, 0.2)):
+            top.bar(x + shift, error.loc[(t, name)], 0.4, color=colour, label=name)
+        share = 100 * number.loc[(t, "kept")] / number.loc[t].sum()
+        bottom.bar(x, share, 0.7, color=KEPT)
+        bottom.set_xticks(x, error.columns, rotation=90)
+        top.set_title(f"iteration {t}")
+    axes[0, 0].set_ylabel("median error in %\nof the reference length")
+    axes[1, 0].set(ylabel="kept in %", ylim=(0, 100))
+    if (error > 0).any(axis=None):
+        axes[0, 0].set_yscale("log")
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return fig
+
+
+def risk_rows(candidates: Candidates, held_back: PoseData, iteration: int) -> list[dict]:
+    """How many of the believed labels are wrong (beyond PCK@0.1), by rule and by how many are.
+
+    A row for each rule of RULES and each percent of coverage; none where nobody knows the truth.
+    """
+    distances = metrics.normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
+    known = ~distances.isnan().all(1)
+    rows = []
+    for rule, (doubt, apart) in RULES.items():
+        d, u = distances[known], doubt(candidates)[known]
+        risk = metrics.risk_coverage(d, u) if apart else metrics.risk_coverage(
+            d.reshape(-1, 1), u.reshape(-1, 1))  # fmt: skip
+        for percent in range(1, 101) if len(risk) else ():
+            entry = max(0, round(len(risk) * percent / 100) - 1)
+            rows.append({"iteration": iteration, "rule": rule, "coverage": percent,
+                         "risk": float(risk[entry])})  # fmt: skip
+    return rows
+
+
+def risk_coverage(rows: list[dict] | pd.DataFrame, percents: list[float]) -> Figure:
+    """The curves of `risk_rows`, a panel an iteration; dotted at the p of the iterations.
+
+    The mean over label draws where there are several, their range as a band. The number is the
+    area under the curve: the mean risk over all coverages.
+    """
+    table = pd.DataFrame(rows)
+    if not len(table):
+        return no_truth()
+    iterations = sorted(table["iteration"].unique())
+    width = 5.5 if len(iterations) == 1 else 10
+    fig, axes = plt.subplots(1, len(iterations), figsize=(width, 3.6), sharey=True, squeeze=False)
+    for ax, t in zip(axes[0], iterations, strict=True):
+        for rule, colour in zip(RULES, (KEPT, DROPPED, "0.5"), strict=True):
+            some = table[(table["iteration"] == t) & (table["rule"] == rule)]
+            curve = some.groupby("coverage")["risk"].agg(["mean", "min", "max"])
+            ax.plot(curve["mean"], color=colour, label=f"{rule}: {curve['mean'].mean():.1f} %")
+            ax.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.15, lw=0)
+        for p in percents:
+            ax.axvline(p, color="0.6", lw=0.8, ls=":")
+        ax.set(title=f"iteration {t}", xlabel="believed labels in %", xlim=(0, 100), ylim=(0, None))
+        ax.legend(fontsize=6, loc="upper left")
+    axes[0, 0].set_ylabel("of these wrong in %")
+    return fig
+
+
+def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+    """Area under each risk-coverage curve in %, a row a rule, a column an iteration.
+
+    Mean over label draws, with their range where there are several (column `run`).
+    """
+    table = pd.DataFrame(rows)
+    if not len(table):
+        return pd.DataFrame()
+    if "run" not in table:
+        table["run"] = ""
+    areas = table.groupby(["rule", "iteration", "run"], sort=False)["risk"].mean()
+    areas = areas.groupby(level=[0, 1], sort=False).agg(["mean", "min", "max", "size"])
+    areas["text"] = [
+        f"{a.mean:.1f}" + (f" ({a.min:.1f} to {a.max:.1f})" if a.size > 1 else "")
+        for a in areas.itertuples(index=False)
+    ]
+    wide = areas["text"].unstack()
+    wide.columns = [f"iteration {t}" for t in wide.columns]
+    return wide.reindex([r for r in RULES if r in wide.index])
+
+
+def save_audit(folder: Path, audit: list[dict], risk: list[dict]) -> None:
+    """Write `audit.csv` and `risk_coverage.csv` into a run's folder, for the report over draws."""
+    pd.DataFrame(audit).round(3).to_csv(folder / "audit.csv", index=False)
+    columns = ["iteration", "rule", "coverage", "risk"]
+    pd.DataFrame(risk, columns=columns).round(3).to_csv(
+        folder / "risk_coverage.csv", index=False)  # fmt: skip
+
+
+def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame:
+    """The files `<name>.csv` of the finished runs of one method, with a column `run`.
+
+    name is "audit" or "risk_coverage". Empty where no run left one.
+    """
+    tables = []
+    for folder in finished_folders(root):
+        tested = any((folder / "test").glob(f"{method}_{labels}_[0-9]*.npz"))
+        if tested and (folder / f"{name}.csv").exists():
+            tables.append(pd.read_csv(folder / f"{name}.csv").assign(run=folder.name))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -> Figure:
@@ -89,7 +224,7 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
     x = candidates.spread.clamp_min(1e-2).sqrt().flatten()
     y = error.clamp_min(1e-1).flatten()
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:4000]
-    for mask, name, colour in ((keep, "kept", "#1f77b4"), (~keep, "dropped", "#d1495b")):
+    for mask, name, colour in ((keep, "kept", KEPT), (~keep, "dropped", DROPPED)):
         chosen = order[mask.flatten()[order]]
         ax.plot(x[chosen], y[chosen], ".", ms=2, alpha=0.5, color=colour, label=name)
     ax.set(xscale="log", yscale="log", xlabel="disagreement of the views in px",
@@ -103,27 +238,4 @@ def no_truth() -> Figure:
     fig, ax = plt.subplots(figsize=(5.5, 1))
     ax.text(0.5, 0.5, "nobody labelled these frames: nothing to hold against", ha="center")
     ax.axis("off")
-    return fig
-
-
-def risk_coverage(candidates: Candidates, held_back: PoseData, percents: list[float]) -> Figure:
-    """How often believed labels are wrong (beyond PCK@0.1) over how many are believed.
-
-    Agreement of the views beside the network's own confidence, by which label a keypoint's
-    best p % are chosen; dotted at the p of the iterations.
-    """
-    distances = metrics.normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
-    if distances.isnan().all():
-        return no_truth()
-    fig, ax = plt.subplots(figsize=(5.5, 4))
-    doubts = {"agreement of the views": candidates.spread, "confidence": -candidates.base[..., 2]}
-    for (name, doubt), colour in zip(doubts.items(), ("#1f77b4", "#d1495b"), strict=True):
-        risk = metrics.risk_coverage(distances, doubt)
-        coverage = 100 * torch.arange(1, len(risk) + 1) / len(risk)
-        ax.plot(coverage, risk, color=colour, label=f"{name}, mean {risk.mean():.1f} %")
-    for p in percents:
-        ax.axvline(p, color="0.6", lw=0.8, ls=":")
-    ax.set(xlabel="believed labels of each keypoint in %", ylabel="of these wrong in %",
-           xlim=(0, 100), ylim=(0, None))  # fmt: skip
-    ax.legend()
     return fig

@@ -107,6 +107,60 @@ def training_curves(histories: dict[str, History]) -> Figure:
     return fig
 
 
+def convergence(found: list[dict]) -> Figure | None:
+    """Validation PCK@0.1 of supervised training over steps, a colour a number of labels.
+
+    found: see `results.load_tests`. A line a label draw, its best ringed; None where no run kept
+    its scores.
+    """
+    kept = [e for e in found if e["method"] == "supervised" and len(e.get("validation", ()))]
+    if not kept:
+        return None
+    fig, ax = plt.subplots(figsize=(6.5, 3.6))
+    counts = sorted({e["labels"] for e in kept})
+    colours = dict(zip(counts, sns.color_palette("viridis", len(counts)), strict=True))
+    for e in sorted(kept, key=lambda e: (e["labels"], e["seed"])):
+        steps, scores = e["validation"].T
+        best = scores.argmax()
+        ax.plot(steps, scores, ".-", lw=1, ms=3, color=colours[e["labels"]])
+        ax.plot(steps[best], scores[best], "o", ms=7, mfc="none", color=colours[e["labels"]])
+    for labels in counts:
+        ax.plot([], [], color=colours[labels], label=f"{labels} labels")
+    ax.set(xlabel="step", ylabel="validation PCK@0.1 in %, best ringed")
+    ax.legend()
+    return fig
+
+
+def budget_curve(table: pd.DataFrame) -> Figure:
+    """PCK over the number of labels of `tables.budget_table`, with intervals as bands.
+
+    A line a method, dashed what all labels give; beside it what the paper published.
+    """
+    most = table["labels"].max()
+    full = table[(table["method"] == "supervised") & (table["labels"] == most)].iloc[0]
+    fig, (ours, paper) = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True)
+    palette = sns.color_palette("colorblind")
+    for (method, group), colour in zip(table.groupby("method", sort=False), palette, strict=False):
+        name = method.replace("_", " ")
+        few = group[group["labels"] < most]
+        ours.plot(few["labels"], few["PCK"], ".-", color=colour, label=name)
+        ours.errorbar(few["labels"], few["PCK"], [few["PCK"] - few["low"],
+                      few["high"] - few["PCK"]], color=colour, lw=0, elinewidth=1)  # fmt: skip
+        ours.fill_between(few["labels"], few["low"], few["high"], color=colour, alpha=0.12, lw=0)
+        published = few.dropna(subset="paper")
+        if len(published):
+            paper.plot(published["labels"], published["paper"], ".-", color=colour, label=name)
+    for ax, value, name in ((ours, full["PCK"], f"ours, all: {most}"),
+                            (paper, full["paper"], "paper, all: 3,154")):  # fmt: skip
+        ax.axhline(value, color="0.4", lw=1, ls="--", label="supervised, all labels")
+        ax.set(xscale="log", xlabel="labels", ylabel="PCK@0.1 in %", title=name)
+        counts = sorted(set(table["labels"]) - {most})
+        ax.set_xticks(counts, [str(n) for n in counts])
+        ax.minorticks_off()
+        ax.legend(loc="lower right")
+    return fig
+
+
 def pck_curve_table(
     named: dict[str, list[Tensor]], video: np.ndarray, thresholds: np.ndarray | None = None
 ) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .. import metrics
 from ..data import PoseData
 from ..heatmaps import predict_all
 from ..skeleton import Skeleton
+from ..training import History
 
 THRESHOLDS = (0.05, 0.1, 0.2)
 EXAMPLES = 8
@@ -42,22 +44,26 @@ def pck_rows(
 def save_test(
     folder: Path, model: nn.Module, test: PoseData, distances: Tensor, *,
     method: str, dataset: str, labels: int, seed: int, iteration: int = 0,
+    history: History | None = None,
 ) -> None:
     """Write what the report needs of one trained network to `<folder>/test/<name>.npz`.
 
     distances [N, K] of all test frames, and the poses of EXAMPLES frames spread over them, whose
-    pictures go into the strip `<folder>/test/examples.jpg`.
+    pictures go into the strip `<folder>/test/examples.jpg`; of the training's `history` the scores
+    on validation.
     """
     (folder / "test").mkdir(exist_ok=True)
     chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
     strip = torch.cat(list(test.frames[chosen]), dim=2).permute(1, 2, 0).numpy()
-    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1])
+    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1],
+                [cv2.IMWRITE_JPEG_QUALITY, 85])  # fmt: skip
     np.savez_compressed(
         folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
         distances=distances.numpy().astype(np.float32), video=test.video,
         keypoints=test.skeleton.keypoints, limbs=test.skeleton.limbs, method=method,
         dataset=dataset, labels=labels, iteration=iteration, seed=seed,
         poses=predict_all(model, test.frames[chosen]).numpy(), truth=test.poses[chosen].numpy(),
+        validation=np.reshape(history.score if history else [], (-1, 2)),
     )
 
 
@@ -76,7 +82,8 @@ def load_tests(root: Path) -> list[dict]:
     """What `save_test` wrote in all finished runs below `root`, in order of their paths.
 
     Each a dict of distances [N, K] tensor, video [N], keypoints, method, dataset, labels,
-    iteration, seed, poses and truth [EXAMPLES, K, 3] tensors and frames [EXAMPLES, 3, H, W].
+    iteration, seed, poses and truth [EXAMPLES, K, 3] tensors, frames [EXAMPLES, 3, H, W],
+    validation [scores, 2] of steps and PCK, and the folder of its run.
     ValueError if there is none or two were tested on different frames.
     """
     found = []
@@ -84,6 +91,7 @@ def load_tests(root: Path) -> list[dict]:
         with np.load(path) as file:
             entry = {k: file[k] for k in file.files}
         entry = {k: v.item() if v.ndim == 0 else v for k, v in entry.items()}
+        entry["folder"] = path.parent.parent
         for name in ("distances", "poses", "truth"):
             entry[name] = torch.from_numpy(entry[name])
         picture = cv2.imread(str(path.parent / "examples.jpg"))[..., ::-1]
@@ -180,26 +188,62 @@ def difference_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dic
     Paired: both are resampled with the same draws and test videos, so that what is hard for both
     does not blur their difference. Methods with different numbers of draws are not compared.
     """
-    last = {}
-    for e in found:
-        if e["labels"] == labels and not e["method"].startswith("supervised_"):
-            last[e["method"]] = max(e["iteration"], last.get(e["method"], 0))
     video, rows = found[0]["video"], []
-    order = sorted(last, key=lambda m: (m != "supervised", m))  # the baseline comes first
-    samples = {m: (draws(found, m, labels, last[m]), last[m]) for m in order}
+    samples = {m: (draws(found, m, labels, i), i) for m, i in last_iterations(found, labels)}
     for (one, (sets, i)), (other, (others, j)) in combinations(samples.items(), 2):
         if len(sets) != len(others):
             continue
         (a, a_samples), (b, b_samples) = mean_pck(sets, video, at), mean_pck(others, video, at)
         low, high = interval(b_samples - a_samples)
-        rows.append({"method": name_of(other, j), "over": name_of(one, i), "points": b - a,
-                     "low": low, "high": high, "draws": len(sets)})  # fmt: skip
+        rows.append({"labels": labels, "method": name_of(other, j), "over": name_of(one, i),
+                     "points": b - a, "low": low, "high": high, "draws": len(sets)})  # fmt: skip
     return rows
+
+
+def last_iterations(found: list[dict], labels: int) -> list[tuple[str, int]]:
+    """The methods with `labels` labels and their last iterations; the baseline comes first."""
+    last: dict[str, int] = {}
+    for e in found:
+        if e["labels"] == labels and not e["method"].startswith("supervised_"):
+            last[e["method"]] = max(e["iteration"], last.get(e["method"], 0))
+    return sorted(last.items(), key=lambda item: (item[0] != "supervised", item[0]))
+
+
+def label_counts(found: list[dict]) -> list[int]:
+    """The numbers of labels that supervised training was run with, all labels the last."""
+    return sorted({e["labels"] for e in found if e["method"] == "supervised"})
+
+
+def compared(found: list[dict], labels: int) -> dict[str, tuple[str, int, int]]:
+    """What a figure shows side by side: name → (method, labels, iteration).
+
+    Every method with `labels` labels in its last iteration, between supervised training on the few
+    and on all.
+    """
+    rows = {}
+    for method, iteration in last_iterations(found, labels):
+        name = name_of(method, iteration)
+        rows[f"{name}, {labels} labels" if method == "supervised" else name] = (
+            method, labels, iteration)  # fmt: skip
+    most = label_counts(found)[-1]
+    return rows | ({"supervised, all labels": ("supervised", most, 0)} if most != labels else {})
 
 
 def name_of(method: str, iteration: int) -> str:
     """A method as tables name it, with its iteration if it has any."""
     return method.replace("_", " ") + (f", iteration {iteration}" if iteration else "")
+
+
+def left_out(root: Path) -> pd.DataFrame:
+    """What the finished runs below `root` could not read (broken videos, images, labels).
+
+    Columns run and left_out; empty where everything was read.
+    """
+    rows = []
+    for folder in finished_folders(root):
+        manifest = json.loads((folder / "run.json").read_text())
+        rows += [{"run": folder.name, "left_out": text} for text in manifest.get("left_out", [])]
+    return pd.DataFrame(rows, columns=["run", "left_out"])
 
 
 def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .results import draws, interval, mean_pck
+from .results import draws, interval, label_counts, last_iterations, mean_pck
 
 # Ludwig et al., PCK@0.1: (method, labels, iteration) → published, None where it is not; labels
 # "all" = 3,154. Methods whose name ends in "video" have the videos' frames in their pool, too.
@@ -58,6 +58,52 @@ def sports_table(
             "draws": len(sets),
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def gap_table(rows: list[dict]) -> pd.DataFrame:
+    """The rows of `results.gap_rows` beside what the paper's Table 1 makes of the same."""
+    few, full = (SPORTS_TABLE1[("supervised", labels, 0)] for labels in (50, "all"))
+    columns = ["method", "labels", "iteration", "value", "ci_low", "ci_high"]
+    table = pd.DataFrame(rows, columns=columns)
+    published = [SPORTS_TABLE1.get((r["method"], r["labels"], r["iteration"])) for r in rows]
+    table["paper"] = [None if p is None else 100 * (p - few) / (full - few) for p in published]
+    table = table.rename(columns={"value": "ours", "ci_low": "low", "ci_high": "high"})
+    return table[["method", "labels", "iteration", "paper", "ours", "low", "high"]]
+
+
+def budget_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
+    """PCK with intervals of each method, in its last iteration, for each number of labels."""
+    most, video, rows = label_counts(found)[-1], found[0]["video"], []
+    for labels in sorted({e["labels"] for e in found}):
+        for method, iteration in last_iterations(found, labels):
+            sets = draws(found, method, labels, iteration)
+            value, samples = mean_pck(sets, video, at)
+            low, high = interval(samples)
+            paper = SPORTS_TABLE2.get((method, "all" if labels == most else labels, iteration))
+            rows.append({"method": method, "labels": labels, "PCK": value, "low": low,
+                         "high": high, "paper": paper, "draws": len(sets)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def convergence_table(found: list[dict]) -> pd.DataFrame:
+    """Whether supervised training was done: of each network what its last fifth still brought.
+
+    A row a network whose run kept its validation scores: steps, best PCK on validation, the step
+    it was at, and the points gained over the best of the first four fifths.
+    """
+    rows = []
+    for e in found:
+        if e["method"] != "supervised" or not len(e.get("validation", ())):
+            continue
+        steps, scores = e["validation"].T
+        best, early = scores.argmax(), scores[steps <= 0.8 * steps[-1]]
+        rows.append({
+            "labels": e["labels"], "draw": e["seed"], "steps": int(steps[-1]),
+            "best PCK": scores[best], "at step": int(steps[best]),
+            "gained in the last fifth": scores[best] - early.max() if len(early) else None,
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    return table.sort_values(["labels", "draw"]) if rows else table
 
 
 def network_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:

@@ -100,12 +100,12 @@ def jump_video(seed: int, index: int, size: int, path: Path) -> int:
 
 def jump_films(
     frames: int, size: int, seed: int, cache: Path, videos: int | None = None,
-    split: str = "train", rate: float = 200,
+    split: str = "train", rate: float = 200, most: int | None = None,
 ) -> list[Path]:
     """MP4 files of all videos of one split of `jump(frames, size, seed, videos=videos)`.
 
     They are named as the stills' `video` and lie in the folder `cache`; those that are there are
-    kept. rate is in frames a second. Errors as for `jump_video`.
+    kept. rate is in frames a second; `most` stops after so many files. Errors as for `jump_video`.
     """
     from . import jump_frames as world
     from .jump_film import video_name
@@ -113,7 +113,7 @@ def jump_films(
     _check("jump", frames, size)
     videos = world.count_videos(frames, videos)
     folder = Path(cache) / f"jump_films_{size}px_{rate:g}Hz_seed{seed}_version{world.VERSION}"
-    chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split]
+    chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split][:most]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
     todo = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True)
             if not path.exists()]  # fmt: skip
