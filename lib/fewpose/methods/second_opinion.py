@@ -228,30 +228,52 @@ def mirrored(points: Tensor, skeleton: Skeleton) -> Tensor:
     return points
 
 
-def vote(own: Candidates, second: Tensor, size: Tensor) -> Candidates:
+def opinion(
+    own: Candidates, told: Tensor, translation: Translation, who: str = "both"
+) -> Candidates:
+    """Pseudo labels of unlabelled frames by two labellers, for `pseudo_labels.select`.
+
+    own: what the network says in its views. told [V, N, S, 3]: what the head said in its own.
+    who: "both" vote; "second", the views of the head alone do; "first", the network's base view is
+    the label and its squared distance from the second opinion the spread. ValueError otherwise.
+    """
+    second = torch.stack([translation(view) for view in told])
+    first = torch.cat([own.base[None], own.views])
+    size = body_size(told[0])
+    if who == "both":
+        return vote([first, second], size)
+    alone = vote([second], size)
+    if who == "second":
+        return alone
+    if who == "first":
+        apart = ((own.base - alone.base)[..., :2] ** 2).sum(-1)
+        return Candidates(own.base, apart, torch.cat([first, second]))
+    raise ValueError(f'who: "both", "second" or "first", not {who!r}')
+
+
+def vote(opinions: list[Tensor], size: Tensor) -> Candidates:
     """The points where most votes meet, and how far apart the votes are.
 
-    own: what the network says in its views. second [V, N, K, 3]: what the published head says in
-    its own, translated. size [N]: `body_size` in px. Both opinions weigh the same, and the views of
-    each alike. A vote at distance d from a point supports it by (1 + d² / h²)⁻², h = `REACH` body
-    sizes; the label is the point of most support: far-off votes do not pull.
+    opinions: the poses [V, N, K, 3] that each labeller gives in its views, V for each its own; all
+    weigh the same, and the views of each alike. size [N]: `body_size` in px. A vote at distance d
+    from a point supports it by (1 + d² / h²)⁻², h = `REACH` body sizes; the label is the point of
+    most support, searched from the vote of most support: far-off votes do not pull.
 
     The score of a label is its share s of all possible support; its spread is h² (s^(-1/2) - 1),
     the squared distance at which all votes together would give that share.
     """
-    first = torch.cat([own.base[None], own.views])
-    every = torch.cat([first, second])
-    votes = every[..., :2]
-    weight = torch.cat([votes.new_full((len(v),), 0.5 / len(v)) for v in (first, second)])
+    votes = torch.cat(opinions)
+    points = votes[..., :2]
+    weight = torch.cat([points.new_full((len(o),), 1 / len(o) / len(opinions)) for o in opinions])
     weight, h2 = weight.view(-1, 1, 1), (REACH * size)[:, None] ** 2
 
     def support(point: Tensor) -> Tensor:
-        return weight * (1 + ((votes - point) ** 2).sum(-1) / h2) ** -2
+        return weight * (1 + ((points - point) ** 2).sum(-1) / h2) ** -2
 
-    best = torch.stack([support(v).sum(0) for v in votes]).argmax(0)
-    point = votes.gather(0, best[None, ..., None].expand(1, -1, -1, 2))[0]
+    best = torch.stack([support(p).sum(0) for p in points]).argmax(0)
+    point = points.gather(0, best[None, ..., None].expand(1, -1, -1, 2))[0]
     for _ in range(STEPS):
         pull = support(point)[..., None]
-        point = (pull * votes).sum(0) / pull.sum(0)
+        point = (pull * points).sum(0) / pull.sum(0)
     share = support(point).sum(0)
-    return Candidates(torch.cat([point, share[..., None]], -1), h2 * (share**-0.5 - 1), every)
+    return Candidates(torch.cat([point, share[..., None]], -1), h2 * (share**-0.5 - 1), votes)
