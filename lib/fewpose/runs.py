@@ -45,8 +45,8 @@ COLUMNS = (
 METHODS = (
     "supervised", "supervised_narrow", "pseudo_labels", "pseudo_labels_video", "mean_teacher",
     "mean_teacher_video", "second_opinion", "second_opinion_alone", "second_opinion_chooses",
-    "second_opinion_untranslated", "second_opinion_all", "teacher", "student", "student_fixed",
-    "student_all", "single_hard", "single_soft", "single_both",
+    "second_opinion_untranslated", "second_opinion_all", "second_opinion_no_teacher", "teacher",
+    "student", "student_fixed", "student_all", "single_hard", "single_soft", "single_both",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (

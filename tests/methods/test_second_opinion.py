@@ -1,9 +1,6 @@
-import math
-
 import pytest
 import torch
 
-from fewpose.heatmaps import gaussian_targets
 from fewpose.methods.pseudo_labels import Candidates, select
 from fewpose.methods.second_opinion import (
     REACH,
@@ -205,5 +202,4 @@ def test_published_heads_have_names():
     head = published("narrow")
     answer = head.answer(torch.zeros(1, 3, *head.size))
     assert answer.shape == (1, len(head.skeleton), 3)
-    assert math.isfinite(float(answer.sum()))
-    assert gaussian_targets(answer, head.size, 4).isfinite().all()
+    assert answer.isfinite().all()

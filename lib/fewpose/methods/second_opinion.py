@@ -54,7 +54,7 @@ def published(name: str) -> Head:
     if name == "rtmpose_s":
         return Head(HALPE, (256, 192), lambda crops: rtmpose_predict(None, crops, len(crops)))
     if name == "narrow":
-        network = build("narrow", len(COCO)).eval()
+        network = build("narrow", len(COCO)).eval().requires_grad_(False)
         load_weights(network, shipped("everyday_narrow"))
         return Head(COCO, (128, 96), lambda crops: read_poses(network, network(crops)))
     raise ValueError(f'published: "rtmpose_s" or "narrow", not {name!r}')
