@@ -141,7 +141,8 @@ class Same:
 
 def two(apart):
     """The network's candidates and a head's answers for 10 frames, the head `apart` [10] px off."""
-    base = torch.rand(10, 4, 3) * 40 + 20
+    pose = torch.tensor([[20.0, 20, 1], [60, 20, 1], [20, 60, 1], [60, 60, 1]])
+    base = pose.expand(10, 4, 3)
     views = base.expand(3, 10, 4, 3)
     told = base.expand(2, 10, 4, 3).clone()
     told[..., 0] += apart[:, None]

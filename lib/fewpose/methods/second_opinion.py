@@ -260,7 +260,8 @@ def vote(opinions: list[Tensor], size: Tensor) -> Candidates:
     most support, searched from the vote of most support: far-off votes do not pull.
 
     The score of a label is its share s of all possible support; its spread is h² (s^(-1/2) - 1),
-    the squared distance at which all votes together would give that share.
+    the squared distance at which all votes together would give that share, with the h of the mean
+    body: a large body is not doubted more than a small one.
     """
     votes = torch.cat(opinions)
     points = votes[..., :2]
@@ -276,4 +277,5 @@ def vote(opinions: list[Tensor], size: Tensor) -> Candidates:
         pull = support(point)[..., None]
         point = (pull * points).sum(0) / pull.sum(0)
     share = support(point).sum(0)
-    return Candidates(torch.cat([point, share[..., None]], -1), h2 * (share**-0.5 - 1), votes)
+    spread = h2.mean() * (share**-0.5 - 1)
+    return Candidates(torch.cat([point, share[..., None]], -1), spread, votes)
