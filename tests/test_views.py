@@ -109,6 +109,8 @@ def test_agreement_is_asked_of_the_kept_views(tmp_path):
     looked = look(model, data, 4, tmp_path, augmentation=GREY)
     found = generate(model, looked, augmentations=2, batch_size=4)
     assert found.views.shape == (3, 10, 4, 3)
+    fewer = generate(model, looked, augmentations=1, batch_size=4)
+    assert torch.equal(fewer.views, found.views[:2])
     plain = generate(model, data, augmentations=0)  # base and mirror alone: the same first views
     assert (found.base - plain.base)[..., :2].norm(dim=-1).median() < 1
     with pytest.raises(ValueError, match="brings 4 views along"):

@@ -37,11 +37,11 @@ def generate(
 ) -> Candidates:
     """Predict the base view, the flipped view and random augmentations of every frame.
 
-    Frames that bring fixed views along (`views.look`) are seen in those: ValueError unless they
-    are `augmentations` + 2. A view counts only where it shows the keypoint: a point turned out of
-    the picture cannot be found there, which is no sign of doubt.
+    Frames that bring fixed views along (`views.look`) are seen in the first of those: ValueError
+    if they are fewer than `augmentations` + 2. A view counts only where it shows the keypoint: a
+    point turned out of the picture cannot be found there, which is no sign of doubt.
     """
-    if unlabelled.views is not None and unlabelled.views.count != augmentations + 2:
+    if unlabelled.views is not None and unlabelled.views.count < augmentations + 2:
         raise ValueError(
             f"{unlabelled.name} brings {unlabelled.views.count} views along; the base view, the "
             f"flipped one and {augmentations} augmentations are {augmentations + 2}"
@@ -77,7 +77,8 @@ def answers(
     """The views of some frames, base view first, and the poses [n, K, 3] predicted in each."""
     # one view after the other, of few frames: larger batches fall out of a CPU's cache
     if (kept := unlabelled.views) is not None:
-        pairs = [kept.answer(model, index, torch.full_like(index, v)) for v in range(kept.count)]
+        which = range(augmentations + 2)
+        pairs = [kept.answer(model, index, torch.full_like(index, v)) for v in which]
         return [view for view, _ in pairs], [read_poses(model, maps) for _, maps in pairs]
     device = next(model.parameters()).device
     frames = unlabelled.frames[index].to(device)

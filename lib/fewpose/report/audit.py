@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import metrics
 from ..data import PoseData
-from ..methods.pseudo_labels import Candidates
+from ..methods.pseudo_labels import Candidates, select
 from .figures import TRUTH, draw_pose, pose_grid
 from .results import finished_folders
 
@@ -176,6 +176,24 @@ def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame
         if tested and (folder / f"{name}.csv").exists():
             tables.append(pd.read_csv(folder / f"{name}.csv").assign(run=folder.name))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def labels_table(
+    labellers: dict[str, Candidates], held_back: PoseData, percents: tuple[float, ...]
+) -> pd.DataFrame:
+    """PCK@0.1 of the least doubted labels of each keypoint, a row a labeller, a column a percent.
+
+    All labels are ranked, whatever their score.
+    """
+    rows = []
+    for name, found in labellers.items():
+        distances = metrics.normalised_distances(found.base, held_back.poses, held_back.skeleton)
+        row = {"labels": name}
+        for percent in percents:
+            keep = select(found, percent, threshold=0)
+            row[f"{percent} % believed"] = metrics.pck(torch.where(keep, distances, torch.nan))
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -> Figure:

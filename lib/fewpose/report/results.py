@@ -42,18 +42,20 @@ def pck_rows(
 
 
 def save_test(
-    folder: Path, model: nn.Module, test: PoseData, distances: Tensor, *,
+    folder: Path, model: nn.Module | Tensor, test: PoseData, distances: Tensor, *,
     method: str, dataset: str, labels: int, seed: int, iteration: int = 0,
     history: History | None = None,
 ) -> None:
     """Write what the report needs of one trained network to `<folder>/test/<name>.npz`.
 
+    In place of the model stand its poses [N, K, 3] where it is not asked once and plainly.
     distances [N, K] of all test frames, and the poses of EXAMPLES frames spread over them, whose
     pictures go into the strip `<folder>/test/examples.jpg`; of the training's `history` the scores
     on validation.
     """
     (folder / "test").mkdir(exist_ok=True)
     chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
+    poses = model[chosen] if isinstance(model, Tensor) else predict_all(model, test.frames[chosen])
     strip = torch.cat(list(test.frames[chosen]), dim=2).permute(1, 2, 0).numpy()
     cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1],
                 [cv2.IMWRITE_JPEG_QUALITY, 85])  # fmt: skip
@@ -62,7 +64,7 @@ def save_test(
         distances=distances.numpy().astype(np.float32), video=test.video,
         keypoints=test.skeleton.keypoints, limbs=test.skeleton.limbs, method=method,
         dataset=dataset, labels=labels, iteration=iteration, seed=seed,
-        poses=predict_all(model, test.frames[chosen]).numpy(), truth=test.poses[chosen].numpy(),
+        poses=poses.numpy(), truth=test.poses[chosen].numpy(),
         validation=np.reshape(history.score if history else [], (-1, 2)),
     )
 
