@@ -90,9 +90,9 @@ def evaluate(found: Sequence[Found], truth: Labelled) -> Evidence:
 
     Both as in `People` and `PeopleData`: boxes x0, y0, x1, y1 and keypoints in pixels of the frame,
     3D in mm in the axes of the camera. Keypoint AP counts people with a labelled keypoint
-    (visibility > 0) and ranks by the score of the box. MPJPE is about the same people, and about
-    all eight joints of each, in the frame or not: their truth is known, as it is in MVOR.
-    ValueError if the numbers of frames or of keypoints differ.
+    (visibility > 0) and ranks by the score of the box. In 3D a joint counts whose keypoint is
+    labelled: where the others are no annotator could tell. ValueError if the numbers of frames or
+    of keypoints differ.
     """
     if len(found) != len(truth.day):
         raise ValueError(f"{truth.name}: {len(found)} answers for {len(truth.day)} frames")
@@ -147,8 +147,7 @@ def _likeness(people: Found, truth: Labelled, i: int) -> np.ndarray:
 def _scene(people: Found, truth: Labelled, i: int) -> Scene3D:
     index = [truth.skeleton.index(name) for name in UPPER_BODY]
     poses = _array(truth.keypoints[i])
-    posed = np.repeat((poses[..., 2:] > 0).any(1, keepdims=True), len(index), axis=1)
-    joints = np.concatenate([_array(truth.keypoints3d[i])[:, index], posed], axis=-1)
+    joints = np.concatenate([_array(truth.keypoints3d[i]), poses[..., 2:]], axis=-1)[:, index]
     return Scene3D(poses, _corner_and_size(truth.boxes[i]), joints, _array(people.keypoints),
                    _array(people.keypoints3d)[:, index])  # fmt: skip
 
