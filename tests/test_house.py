@@ -236,7 +236,8 @@ def test_help_is_quick_and_lists_the_commands():
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    for command in ("reproduce", "world", "weights", "evaluate", "benchmark", "lab", "test", "strip"):
+    names = ("reproduce", "world", "weights", "evaluate", "benchmark", "lab", "test", "strip")
+    for command in names:
         assert command in found.stdout
 
 

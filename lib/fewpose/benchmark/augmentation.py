@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..augment import MEAN, STD, Augmentation, normalise, random_view, seen
+from ..augment import MEAN, STD, Augmentation, network_input, random_view
 from ..skeleton import COCO
 from .harness import Line, needed, threads
 
@@ -36,7 +36,7 @@ def augment(
 
     def ours() -> tuple[Tensor, Tensor]:
         view = random_view(batch, size, COCO, RANGES, generator, device)
-        return normalise(seen(view, here, RANGES.colour, generator)), view.poses(there)
+        return network_input(view, here, RANGES.colour, generator), view.poses(there)
 
     other = reference[library](frames, poses)
     return Line(ours, other, batch, "frames/s", f"{library}, batch {batch}, {threads()}")
@@ -49,9 +49,9 @@ def smooth_frames(batch: int, size: tuple[int, int]) -> Tensor:
 
 
 def albumentations(frames: Tensor, poses: Tensor) -> Callable[[], object]:
-    """Image after image with OpenCV, in as many threads as torch has; left and right are not renamed.
+    """Image after image with OpenCV; left and right are not renamed.
 
-    Threads over images are quicker than OpenCV's own within one.
+    In as many threads as torch has: over images they are quicker than OpenCV's own within one.
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask its server otherwise
     A, cv2 = needed("albumentations"), needed("cv2")
