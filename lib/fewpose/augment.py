@@ -12,6 +12,8 @@ from .skeleton import Skeleton
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB in [0, 1]
 
+CACHED = 2**18  # pixels, in float32 and three colours as many bytes as lie near a CPU's core
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -42,6 +44,8 @@ class View:
 
     def images(self, frames: Tensor) -> Tensor:
         """Frames [N, 3, H, W] as seen in the view, float32 in 0..255."""
+        if frames.dtype == torch.uint8 and frames.device.type == "cpu":
+            return geometry.warp_bytes(frames, self.matrix).float()
         return geometry.warp(frames.float(), self.matrix, frames.shape[-2:])
 
     def poses(self, poses: Tensor) -> Tensor:
@@ -139,11 +143,11 @@ def seen(view: View, frames: Tensor, colour: float, generator: torch.Generator) 
     return jitter_colour(images, colour, generator) if colour else images
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
     """Images [N, 3, H, W] in 0..255 → what the networks read: ImageNet mean 0 and deviation 1."""
-    mean = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    std = 255 * torch.tensor(STD, device=images.device).view(3, 1, 1)
-    return (images.float() - mean).div_(std)
+    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
+    return torch.addcmul(-mean / std, images.float(), 1 / (255 * std), out=out)
 
 
 def network_input(view: View, frames: Tensor, colour: float, generator: torch.Generator) -> Tensor:
@@ -152,10 +156,11 @@ def network_input(view: View, frames: Tensor, colour: float, generator: torch.Ge
     On a CPU a few frames at a time: what stays in its cache is not fetched from memory for each
     of the steps.
     """
-    n = 2 * torch.get_num_threads() if frames.device.type == "cpu" else max(1, len(frames))
+    height, width = frames.shape[-2:]
+    n = CACHED // (height * width) if frames.device.type == "cpu" else len(frames)
     out = torch.empty(frames.shape, device=frames.device, memory_format=torch.channels_last)
-    for place, part, some in zip(out.split(n), view.split(n), frames.split(n), strict=True):
-        place.copy_(normalise(seen(part, some, colour, generator)))
+    for place, part, some in zip(*(x.split(max(1, n)) for x in (out, view, frames)), strict=True):
+        normalise(seen(part, some, colour, generator), place)
     return out
 
 

@@ -6,6 +6,7 @@ target image; the centre of the top-left pixel is (0, 0).
 
 from __future__ import annotations
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -86,6 +87,18 @@ def sampling_grid(back: Tensor, source: tuple[int, int], size: tuple[int, int]) 
         a, b, c = (2 / side * back[:, axis, :, None, None]).unbind(1)
         torch.add(a * x, b * y + (c + (1 / side - 1)), out=grid[..., axis])
     return grid
+
+
+def warp_bytes(images: Tensor, matrix: Tensor) -> Tensor:
+    """As `warp`, for images [N, 3, H, W] uint8 on a CPU into targets of their size, still uint8.
+
+    By OpenCV, four times as fast: it looks at 1/32 of a pixel and rounds to whole levels.
+    """
+    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for image, target, one in zip(images.numpy(), out.numpy(), matrix.numpy(), strict=True):
+        seen = cv2.warpAffine(cv2.merge(tuple(image)), one, image.shape[:0:-1])
+        cv2.split(seen, tuple(target))
+    return out
 
 
 def at_stride(matrix: Tensor, stride: int) -> Tensor:

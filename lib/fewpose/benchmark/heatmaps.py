@@ -106,7 +106,8 @@ def final_predictions_loop(maps: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     for i in range(n):
         for j in range(k):
             one = maps[i][j]
-            u, v = (math.floor(found[i][j][axis] + 0.5) for axis in (0, 1))
+            u = math.floor(found[i][j][0] + 0.5)
+            v = math.floor(found[i][j][1] + 0.5)
             if 1 < u < w - 1 and 1 < v < h - 1:
                 slope = np.array([one[v][u + 1] - one[v][u - 1], one[v + 1][u] - one[v - 1][u]])
                 found[i][j][:2] += np.sign(slope) * 0.25

@@ -56,6 +56,23 @@ CUDA: dict[str, Callable[[], Line]] = {
     "people_keypoints": partial(people.reading, device="cuda"),
 }
 
+# What each line should reach at least, as a ratio or in its own unit.
+AIMS = {
+    "cpu": {
+        "augment_256x192_albumentations": "1", "augment_512x512_albumentations": "1",
+        "augment_256x192_kornia": "4", "augment_512x512_kornia": "4", "heatmap_targets": "20",
+        "heatmap_decoding": "30", "twelve_views": "2", "pck": "20", "oks": "20",
+        "keypoint_ap_pycocotools": "4", "frame_reading": "10", "world_128": "60 frames/s of ours",
+        "world_512": "15 frames/s of ours",
+        "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps", "people_keypoints": "3",
+    },
+    "cuda": {
+        "higher_hrnet_step": "2.5 and 20 % of the bf16 rate", "twelve_views": "5",
+        "keypoint_rcnn_step": "1.3", "augment_512x512_albumentations": "20",
+        "moving_average": "5", "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
+    },
+}  # fmt: skip
+
 
 def benchmark(device: str, only: list[str] | None, folder: Path) -> str:
     """Measure the lines of a device, or those in `only`, into `folder`; the table as Markdown.
@@ -65,5 +82,8 @@ def benchmark(device: str, only: list[str] | None, folder: Path) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no CUDA device is here: leave out --device cuda to measure the CPU")
     rows = harness.run(harness.chosen({"cpu": CPU, "cuda": CUDA}[device], only))
+    for row in rows:
+        if row["name"] in AIMS[device]:
+            row["notes"] += f"; aim {AIMS[device][row['name']]}"
     harness.write(rows, folder / f"{device}.csv")
     return harness.markdown(rows)
