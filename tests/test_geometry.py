@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fewpose import geometry as g
 from fewpose.heatmaps import gaussian_targets
@@ -53,6 +54,33 @@ def test_shift_of_pixels_by_hand():
     matrix[0, 0, 2] = 1
     expected = torch.tensor([[0.0, 0, 1, 2], [0, 4, 5, 6], [0, 8, 9, 10]])
     assert torch.allclose(g.warp(image, matrix, (3, 4))[0, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (20, 90)])
+def test_the_grid_is_that_of_affine_grid(size):
+    back = g.invert(some_maps())
+    x, y = torch.meshgrid(torch.arange(size[1]), torch.arange(size[0]), indexing="xy")
+    pixels = torch.stack([x, y], -1).float().view(1, -1, 2).expand(8, -1, 2)
+    looked = g.transform_points(back, pixels).view(8, *size, 2)
+    expected = (2 * looked + 1) / torch.tensor([64, 48]) - 1
+    assert torch.allclose(g.sampling_grid(back, (48, 64), size), expected, atol=1e-5)
+    same = F.affine_grid(g.identity(1), [1, 1, *size], align_corners=False)
+    assert torch.allclose(g.sampling_grid(g.identity(1), size, size), same, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bytes_are_warped_as_other_images(layout):
+    torch.manual_seed(0)
+    matrix = some_maps()
+    images = 255 * F.interpolate(torch.rand(8, 3, 5, 6), (48, 64), mode="bilinear")
+    images = images.byte().contiguous(memory_format=layout)
+    found, expected = g.warp_bytes(images, matrix), g.warp(images.float(), matrix, (48, 64))
+    assert found.dtype == torch.uint8
+    apart = (found - expected).abs()
+    whole = g.warp(torch.ones(8, 1, 48, 64), matrix, (48, 64)) > 0.999
+    # rounding, and 1/64 of a pixel: of the steps within, and of those to the black around
+    assert (apart * whole).max() < 1.2 and apart.max() < 255 / 32 + 1
+    assert g.warp_bytes(images[:0], matrix[:0]).shape == (0, 3, 48, 64)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

@@ -1,5 +1,7 @@
 import math
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,6 +21,35 @@ def test_target_by_hand():
 def test_unlabelled_and_far_outside_give_empty_maps():
     poses = torch.tensor([[[5.0, 5.0, 0.0], [-400.0, 5.0, 2.0]]])
     assert gaussian_targets(poses, (16, 16), 4).max() < 1e-6
+
+
+def test_targets_are_gaussians_cell_by_cell():
+    torch.manual_seed(0)
+    poses = torch.cat([70 * torch.rand(2, 3, 2) - 4, torch.tensor([0.0, 1.0, 2.0]).view(3, 1)
+                       .expand(2, 3, 1)], -1)  # fmt: skip
+    found = gaussian_targets(poses, (48, 64), 2, sigma=1.5)
+    for n, k, v, u in np.ndindex(*found.shape):
+        x, y, visible = poses[n, k].tolist()
+        squared = (u - ((x + 0.5) / 2 - 0.5)) ** 2 + (v - ((y + 0.5) / 2 - 0.5)) ** 2
+        expected = math.exp(-squared / (2 * 1.5**2)) * (visible > 0)
+        assert abs(found[n, k, v, u] - expected) < 2e-6
+
+
+def test_decode_is_the_parabola_joint_by_joint():
+    torch.manual_seed(0)
+    maps = torch.rand(3, 4, 9, 7) - 0.1
+    for n, k in np.ndindex(3, 4):
+        one, (h, w) = maps[n, k].double(), maps.shape[-2:]
+        v, u = divmod(int(one.argmax()), w)
+        expected = []
+        for at, limit, line in ((u, w, one[v]), (v, h, one[:, u])):
+            shift = 0.0
+            if 0 < at < limit - 1:
+                low, mid, high = line[at - 1 : at + 2].clamp_min(1e-6).log().tolist()
+                shift = 0.5 * (low - high) / (low - 2 * mid + high)
+            expected.append((at + shift + 0.5) * 4 - 0.5)
+        found = decode(maps, 4)[n, k]
+        assert found.tolist() == pytest.approx([*expected, float(one.max())], abs=1e-4)
 
 
 def test_decode_inverts_targets():

@@ -142,7 +142,8 @@ LAYERS = {
     "evaluation": 1,
     "training": 2, "loop": 2, "models": 2,
     "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
-    "profiles": 3, "runs": 3, "athletes": 4, "batch": 4, "reference": 4, "__main__": 5,
+    "profiles": 3, "runs": 3, "athletes": 4, "batch": 4, "reference": 4, "benchmark": 4,
+    "__main__": 5,
 }  # fmt: skip
 
 
@@ -236,7 +237,8 @@ def test_help_is_quick_and_lists_the_commands():
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    for command in ("reproduce", "world", "weights", "evaluate", "lab", "test", "strip"):
+    names = ("reproduce", "world", "weights", "evaluate", "benchmark", "lab", "test", "strip")
+    for command in names:
         assert command in found.stdout
 
 

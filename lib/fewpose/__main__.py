@@ -56,6 +56,13 @@ def keep(args: argparse.Namespace) -> int:
     return 0
 
 
+def benchmark(args: argparse.Namespace) -> int:
+    from .benchmark.lines import benchmark
+
+    print(benchmark(args.device, args.only, repo_root() / "outputs" / "benchmarks"))
+    return 0
+
+
 def lab(args: argparse.Namespace) -> int:
     return _tool("jupyter", "lab", "notebooks")
 
@@ -129,6 +136,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("profile")
     command.add_argument("--name", help="its name there (default: that of the profile)")
     command.set_defaults(call=keep)
+
+    command = commands.add_parser("benchmark", help="our speed beside that of named references")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="lines that begin so")
+    command.set_defaults(call=benchmark)
 
     for name, call, text in (
         ("lab", lab, "open JupyterLab on the notebooks"),

@@ -12,6 +12,8 @@ from .skeleton import Skeleton
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB in [0, 1]
 
+CACHED = 2**18  # pixels, in float32 and three colours as many bytes as lie near a CPU's core
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -42,6 +44,8 @@ class View:
 
     def images(self, frames: Tensor) -> Tensor:
         """Frames [N, 3, H, W] as seen in the view, float32 in 0..255."""
+        if frames.dtype == torch.uint8 and frames.device.type == "cpu":
+            return geometry.warp_bytes(frames, self.matrix).float()
         return geometry.warp(frames.float(), self.matrix, frames.shape[-2:])
 
     def poses(self, poses: Tensor) -> Tensor:
@@ -66,6 +70,11 @@ class View:
     def to(self, device: torch.device | str) -> View:
         """The same view, its tensors on `device`."""
         return View(self.matrix.to(device), self.flipped.to(device), self.skeleton)
+
+    def split(self, n: int) -> list[View]:
+        """The views of n frames after the other, as tensors split."""
+        parts = zip(self.matrix.split(n), self.flipped.split(n), strict=True)
+        return [View(matrix, flipped, self.skeleton) for matrix, flipped in parts]
 
     def rename(self, values: Tensor) -> Tensor:
         """Swap left and right of [N, K, ...] where the view is mirrored; its own inverse."""
@@ -134,11 +143,25 @@ def seen(view: View, frames: Tensor, colour: float, generator: torch.Generator) 
     return jitter_colour(images, colour, generator) if colour else images
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
     """Images [N, 3, H, W] in 0..255 → what the networks read: ImageNet mean 0 and deviation 1."""
-    mean = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    std = 255 * torch.tensor(STD, device=images.device).view(3, 1, 1)
-    return (images.float() - mean) / std
+    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
+    return torch.addcmul(-mean / std, images.float(), 1 / (255 * std), out=out)
+
+
+def network_input(view: View, frames: Tensor, colour: float, generator: torch.Generator) -> Tensor:
+    """What a network reads of frames [N, 3, H, W] in the view: `normalise(seen(…))`, channels last.
+
+    On a CPU a few frames at a time: what stays in its cache is not fetched from memory for each
+    of the steps.
+    """
+    height, width = frames.shape[-2:]
+    n = CACHED // (height * width) if frames.device.type == "cpu" else len(frames)
+    out = torch.empty(frames.shape, device=frames.device, memory_format=torch.channels_last)
+    for place, part, some in zip(*(x.split(max(1, n)) for x in (out, view, frames)), strict=True):
+        normalise(seen(part, some, colour, generator), place)
+    return out
 
 
 def example_views(

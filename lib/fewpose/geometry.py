@@ -6,6 +6,7 @@ target image; the centre of the top-left pixel is (0, 0).
 
 from __future__ import annotations
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -67,21 +68,37 @@ def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
     `at_stride` for their maps).
     """
     assert matrix.shape == (len(images), 2, 3), "one map an image"
-    (h, w), (height, width) = images.shape[-2:], size
-    back = invert(matrix.float())
-    # affine_grid wants maps of normalised coordinates, where pixel x of W lies at (2x + 1)/W - 1.
-    sx, sy = 2 / w, 2 / h
-    tx, ty = width / 2, height / 2
-    theta = back.clone()
-    theta[:, :, 2] += back[:, :, 0] * (tx - 0.5) + back[:, :, 1] * (ty - 0.5)
-    theta[:, :, 0] *= tx
-    theta[:, :, 1] *= ty
-    theta[:, 0] *= sx
-    theta[:, 1] *= sy
-    theta[:, 0, 2] += 1 / w - 1
-    theta[:, 1, 2] += 1 / h - 1
-    grid = F.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
+    h, w = images.shape[-2:]
+    grid = sampling_grid(invert(matrix.float()), (h, w), size)
     return F.grid_sample(images, grid.to(images.dtype), align_corners=False)
+
+
+def sampling_grid(back: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Where `F.grid_sample` looks, [N, H', W', 2], for maps [N, 2, 3] from target to source pixels.
+
+    It wants pixel x of a source of width W at (2x + 1)/W - 1. As F.affine_grid, but several times
+    as fast on a CPU: that multiplies matrices of three columns.
+    """
+    height, width = size
+    x = torch.arange(width, device=back.device)
+    y = torch.arange(height, device=back.device)[:, None]
+    grid = back.new_empty(len(back), height, width, 2)
+    for axis, side in enumerate((source[1], source[0])):
+        a, b, c = (2 / side * back[:, axis, :, None, None]).unbind(1)
+        torch.add(a * x, b * y + (c + (1 / side - 1)), out=grid[..., axis])
+    return grid
+
+
+def warp_bytes(images: Tensor, matrix: Tensor) -> Tensor:
+    """As `warp`, for images [N, 3, H, W] uint8 on a CPU into targets of their size, still uint8.
+
+    By OpenCV, four times as fast: it looks at 1/32 of a pixel and rounds to whole levels.
+    """
+    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for image, target, one in zip(images.numpy(), out.numpy(), matrix.numpy(), strict=True):
+        seen = cv2.warpAffine(cv2.merge(tuple(image)), one, image.shape[:0:-1])
+        cv2.split(seen, tuple(target))
+    return out
 
 
 def at_stride(matrix: Tensor, stride: int) -> Tensor:

@@ -19,7 +19,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .augment import Augmentation, View, labelling_views, normalise, random_view, seen
+from .augment import (
+    Augmentation,
+    View,
+    labelling_views,
+    network_input,
+    normalise,
+    random_view,
+)
 
 if TYPE_CHECKING:
     from .data import PoseData
@@ -117,8 +124,7 @@ def answer(
         return data.views.answer(model, index, which)
     device = next(model.parameters()).device
     view = random_view(len(index), data.size, data.skeleton, augmentation, generator, device)
-    images = seen(view, data.frames[index].to(device), augmentation.colour, generator)
-    images = normalise(images).contiguous(memory_format=torch.channels_last)
+    images = network_input(view, data.frames[index].to(device), augmentation.colour, generator)
     with half_precision(device):
         return view, model(images)
 
@@ -177,8 +183,7 @@ def records(
     found = []
     for v in range(kept.matrix.shape[1]):
         view = View(kept.matrix[index, v].to(device), kept.flipped[index, v], data.skeleton)
-        images = seen(view, frames, augmentation.colour if v > 1 else 0, generator)
-        images = normalise(images).contiguous(memory_format=torch.channels_last)
+        images = network_input(view, frames, augmentation.colour if v > 1 else 0, generator)
         # channels last, as convolutions read them fastest
         maps = [m.permute(0, 2, 3, 1).flatten(1).to(KEPT) for m in model.backbone_maps(images)]
         found.append(torch.cat(maps, 1).cpu())

@@ -21,20 +21,28 @@ def oks(
     if len(sigmas) != truth.shape[1]:
         raise ValueError(f"{len(sigmas)} sigmas for poses of {truth.shape[1]} keypoints")
     variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
-    shift = detected[..., :2] - truth[..., :2]
     labelled = truth[..., 2] > 0
     count = labelled.sum(1)
-    blank = count == 0
-    if blank.any():
-        low, size = boxes[blank, None, :2], boxes[blank, None, 2:]
-        points = detected[blank, :, :2]
-        shift[blank] = np.maximum(low - size - points, 0) + np.maximum(points - low - 2 * size, 0)
-    distance = (shift**2).sum(-1) / variances / (areas[:, None] + np.spacing(1)) / 2
+    blank = np.flatnonzero(count == 0)
+    distance = np.zeros(truth.shape[:2])
+    for axis in (0, 1):  # in place, here and below: fresh memory costs more than the arithmetic
+        shift = detected[..., axis] - truth[..., axis]
+        if len(blank):
+            low, size = boxes[blank, axis, None], boxes[blank, axis + 2, None]
+            points = detected[blank, :, axis]
+            shift[blank] = np.maximum(low - size - points, 0)
+            shift[blank] += np.maximum(points - low - 2 * size, 0)
+        shift *= shift
+        distance += shift
+    distance /= variances
+    distance /= areas[:, None] + np.spacing(1)
+    distance /= -2
+    alike = np.exp(distance, out=distance)
     similarity = np.empty(len(truth))
     # Poses with equally many labels go together: each mean is then over the labelled keypoints
     # alone, added in COCO's order, so that what ties there ties here.
     for n in np.unique(count):
         these = np.flatnonzero(count == n)
-        parts = distance[these] if n == 0 else distance[these][labelled[these]].reshape(-1, n)
-        similarity[these] = np.exp(-parts).sum(1) / parts.shape[1]
+        parts = alike[these] if n == 0 else alike[these][labelled[these]].reshape(-1, n)
+        similarity[these] = parts.sum(1) / parts.shape[1]
     return similarity

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..augment import Augmentation, View, normalise
 from ..data import PoseData
@@ -53,12 +54,14 @@ class MeanTeacher(nn.Module):
     @torch.no_grad()
     def after_step(self) -> None:
         """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
-        own = self.student.state_dict()
-        for name, value in self.teacher.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(own[name].to(value.dtype), 1 - self.decay)
-            else:
-                value.copy_(own[name])
+        own, others = self.student.state_dict(), self.teacher.state_dict()
+        pairs = [(value, own[name]) for name, value in others.items()]
+        floats = [(a, b) for a, b in pairs if a.is_floating_point()]
+        # All tensors at once: on a GPU in a few launches, not one for each.
+        get_ema_multi_avg_fn(self.decay)(*map(list, zip(*floats, strict=True)), None)
+        for a, b in pairs:
+            if not a.is_floating_point():
+                a.copy_(b)
 
 
 @dataclass

@@ -38,11 +38,12 @@ def joint_cutmix(
     A patch shows a joint that is not this person's, so only the rest of the body tells where the
     hidden one is. poses as for `joint_cutout`; the other image is the next one of the batch.
     """
-    out = images.clone()
+    out, poses = images.clone(), poses.cpu()
     height, width = images.shape[-2:]
+    known = [(pose[:, 2] > 0).nonzero().flatten() for pose in poses]
     for i, (_, rows, columns) in patches(images, poses, generator, holes):
         other = (i + 1) % len(images)
-        seen = (poses[other, :, 2] > 0).nonzero().flatten()
+        seen = known[other]
         h, w = rows.stop - rows.start, columns.stop - columns.start
         if not len(seen) or not h or not w:
             continue

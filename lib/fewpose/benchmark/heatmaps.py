@@ -1,0 +1,162 @@
+"""Heat-map targets and their decoding against the loops of the HRNet family, joint by joint."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import geometry
+from ..heatmaps import SIGMA, decode, gaussian_targets, smooth
+from ..skeleton import COCO
+from .harness import Line, threads
+
+STRIDE = 4
+
+
+def targets(size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "cpu") -> Line:
+    """Targets at 1/4 of frames of `size` (H, W) against HigherHRNet's generator."""
+    poses = random_poses(batch, size)
+    here, array = poses.to(device), poses.numpy()
+    return Line(
+        lambda: gaussian_targets(here, size, STRIDE),
+        lambda: torch.from_numpy(np.stack([targets_loop(pose[None], size) for pose in array])),
+        batch, "poses/s", f"HigherHRNet's generator, {size[0]}x{size[1]}, batch {batch}, "
+        f"{len(COCO)} keypoints, {threads()}",
+    )  # fmt: skip
+
+
+def decoding(size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu") -> Line:
+    """Highest cell, offset and the way back to the frame against HRNet's get_final_preds."""
+    maps, matrix = random_maps(batch, size)
+    here, back, arrays = maps.to(device), matrix.to(device), (maps.numpy(), matrix.numpy())
+    return Line(
+        lambda: geometry.transform_points(back, decode(here, STRIDE)),
+        lambda: final_predictions_loop(*arrays), batch, "poses/s",
+        f"HRNet's get_final_preds, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, "
+        f"{threads()}",
+    )  # fmt: skip
+
+
+def smooth_decoding(
+    size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu"
+) -> Line:
+    """The same with smoothed maps, as `heatmaps.read_poses` does it, against DARK's loop."""
+    maps, matrix = random_maps(batch, size)
+    here, back, arrays = maps.to(device), matrix.to(device), (maps.numpy(), matrix.numpy())
+    return Line(
+        lambda: geometry.transform_points(back, decode(smooth(here), STRIDE)),
+        lambda: dark_loop(*arrays), batch, "poses/s",
+        f"DARK's get_final_preds, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, "
+        f"{threads()}",
+    )  # fmt: skip
+
+
+def random_poses(batch: int, size: tuple[int, int]) -> Tensor:
+    """Poses [N, K, 3] all over frames of `size` (H, W), every keypoint visible."""
+    torch.manual_seed(0)
+    extent = torch.tensor([size[1] - 1.0, size[0] - 1.0, 0.0])
+    return torch.rand(batch, len(COCO), 3) * extent + torch.tensor([0.0, 0.0, 2.0])
+
+
+def random_maps(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Noisy heat maps [N, K, h, w] and the maps [N, 2, 3] from crops back to frames."""
+    maps = gaussian_targets(random_poses(batch, size), size, STRIDE)
+    maps += 0.02 * torch.randn_like(maps)
+    turn, scale = 30 * torch.randn(batch), 1 + torch.rand(batch)
+    return maps, geometry.similarity(size, turn, scale, torch.zeros(batch, 2))
+
+
+def targets_loop(people: np.ndarray, size: tuple[int, int], sigma: int = int(SIGMA)) -> np.ndarray:
+    """HigherHRNet's targets [K, h, w] of the people [P, K, 3] of one frame.
+
+    A patch of 6σ + 3 cells is laid about each keypoint, its coordinates cut to whole cells; where
+    people overlap the higher value stays.
+    """
+    h, w = size[0] // STRIDE, size[1] // STRIDE
+    reach = 3 * sigma + 1
+    line = np.arange(2 * reach + 1, dtype=np.float32)
+    patch = np.exp(-((line - reach) ** 2 + (line[:, None] - reach) ** 2) / (2 * sigma**2))
+    maps = np.zeros((people.shape[1], h, w), np.float32)
+    for pose in people:
+        for k, (x, y, visible) in enumerate(pose):
+            if not visible > 0:
+                continue
+            u, v = int(x / STRIDE), int(y / STRIDE)
+            if not (0 <= u < w and 0 <= v < h):
+                continue
+            left, top, right, bottom = u - reach, v - reach, u + reach + 1, v + reach + 1
+            a, b = max(0, -left), min(right, w) - left
+            c, d = max(0, -top), min(bottom, h) - top
+            part = maps[k, max(0, top) : min(bottom, h), max(0, left) : min(right, w)]
+            part[:] = np.maximum(part, patch[c:d, a:b])
+    return maps
+
+
+def final_predictions_loop(maps: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """HRNet's poses [N, K, 3]: the highest cell, a quarter towards its higher neighbour, mapped.
+
+    matrix [N, 2, 3] leads from pixels of the crop to those of the frame.
+    """
+    found = highest_cells(maps)
+    n, k, h, w = maps.shape
+    for i in range(n):
+        for j in range(k):
+            one = maps[i][j]
+            u = math.floor(found[i][j][0] + 0.5)
+            v = math.floor(found[i][j][1] + 0.5)
+            if 1 < u < w - 1 and 1 < v < h - 1:
+                slope = np.array([one[v][u + 1] - one[v][u - 1], one[v + 1][u] - one[v - 1][u]])
+                found[i][j][:2] += np.sign(slope) * 0.25
+    return mapped_loop(found, matrix)
+
+
+def dark_loop(maps: np.ndarray, matrix: np.ndarray, kernel: int = 11) -> np.ndarray:
+    """DARK's poses [N, K, 3]: smoothed maps, then one Newton step on their logarithm.
+
+    Zhang et al., *Distribution-Aware Coordinate Representation* (CVPR 2020), equations 4 to 9.
+    """
+    found = highest_cells(maps)
+    n, k, h, w = maps.shape
+    border = (kernel - 1) // 2
+    for i in range(n):
+        for j in range(k):
+            height = maps[i, j].max()
+            padded = np.zeros((h + 2 * border, w + 2 * border), np.float32)
+            padded[border:-border, border:-border] = maps[i, j]
+            one = cv2.GaussianBlur(padded, (kernel, kernel), 0)[border:-border, border:-border]
+            one = np.log(np.maximum(one * (height / one.max()), 1e-10))
+            u, v = int(found[i, j, 0]), int(found[i, j, 1])
+            if 1 < u < w - 2 and 1 < v < h - 2:
+                dx = 0.5 * (one[v, u + 1] - one[v, u - 1])
+                dy = 0.5 * (one[v + 1, u] - one[v - 1, u])
+                dxx = 0.25 * (one[v, u + 2] - 2 * one[v, u] + one[v, u - 2])
+                dyy = 0.25 * (one[v + 2, u] - 2 * one[v, u] + one[v - 2, u])
+                dxy = 0.25 * (one[v + 1, u + 1] - one[v - 1, u + 1]
+                              - one[v + 1, u - 1] + one[v - 1, u - 1])  # fmt: skip
+                hessian = np.array([[dxx, dxy], [dxy, dyy]])
+                if dxx * dyy - dxy**2 != 0:
+                    found[i, j, :2] -= np.linalg.inv(hessian) @ np.array([dx, dy])
+    return mapped_loop(found, matrix)
+
+
+def highest_cells(maps: np.ndarray) -> np.ndarray:
+    """Column, row and height [N, K, 3] of the highest cell; zeros where nothing is above 0."""
+    n, k, h, w = maps.shape
+    flat = maps.reshape(n, k, -1)
+    index, height = flat.argmax(2), flat.max(2)
+    found = np.stack([index % w, index // w, height], -1).astype(np.float32)
+    return found * (height > 0)[..., None]
+
+
+def mapped_loop(found: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Cells [N, K, 3] as points of the frame, one at a time."""
+    out = found.copy()
+    for i in range(len(found)):
+        for j in range(found.shape[1]):
+            x, y = (found[i, j, :2] + 0.5) * STRIDE - 0.5
+            out[i, j, :2] = np.dot(matrix[i], np.array([x, y, 1.0]))
+    return out

@@ -1,0 +1,89 @@
+"""Keypoint R-CNN: its heat maps read, and its training step, against torchvision's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from ..views import half_precision
+from .augmentation import smooth_frames
+from .harness import Line, needed, threads
+
+KEYPOINTS = 17
+
+
+def reading(people: int = 32, device: str = "cpu") -> Line:
+    """Keypoints of many people from their heat maps, against resizing one after another."""
+    decoding = needed("fewpose.models.decoding")
+    from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
+
+    torch.manual_seed(0)
+    coarse = torch.randn(people, KEYPOINTS, 14, 14)
+    maps = 4 * nn.functional.interpolate(coarse, (56, 56), mode="bicubic").to(device)
+    corner = 300 * torch.rand(people, 2)
+    boxes = torch.cat([corner, corner + 40 + 260 * torch.rand(people, 2)], 1).to(device)
+    return Line(
+        lambda: decoding.decode(maps, boxes), lambda: heatmaps_to_keypoints(maps, boxes),
+        people, "people/s", f"torchvision's heatmaps_to_keypoints, {people} people of "
+        f"{KEYPOINTS} keypoints, {threads()}",
+    )  # fmt: skip
+
+
+def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cpu") -> Line:
+    """A step of the paper's student with one branch against torchvision's network, plain fp32.
+
+    Ours also trains the 3D lifter.
+    """
+    student = needed("fewpose.models.student")
+    from torchvision.models.detection import keypointrcnn_resnet50_fpn
+
+    torch.manual_seed(0)
+    images = list(smooth_frames(batch, (side, side * 4 // 3)).to(device).float() / 255)
+    targets = [random_people(people, side, device) for _ in range(batch)]
+    reference = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).to(device)
+    ours = student.resnet50_student(branches="single_hard").to(device)
+    ours = ours.to(memory_format=torch.channels_last)
+    for model in (ours, reference):
+        model.transform.min_size, model.transform.max_size = (side,), 2 * side
+    return Line(
+        step(ours, images, targets, True), step(reference, images, targets, False), batch,
+        "images/s", f"torchvision's keypointrcnn_resnet50_fpn in fp32, {side}x{side * 4 // 3}, "
+        f"batch {batch}, {people} people each, {threads()}",
+    )  # fmt: skip
+
+
+def random_people(count: int, side: int, device: str) -> dict[str, torch.Tensor]:
+    """A target with boxes, hard and soft keypoints and 3D of people who mean nothing."""
+    corner = side / 3 * torch.rand(count, 2)
+    extent = side / 2 * torch.ones(count, 2)
+    points = corner[:, None] + extent[:, None] * torch.rand(count, KEYPOINTS, 2)
+    poses = torch.cat([points, torch.ones(count, KEYPOINTS, 1)], 2)
+    space = 500 * torch.randn(count, KEYPOINTS, 3)
+    target = {
+        "boxes": torch.cat([corner, corner + extent], 1),
+        "labels": torch.ones(count, dtype=torch.long), "keypoints": poses,
+        "keypoints_soft": poses, "keypoints3d": space, "keypoints3d_soft": space,
+    }  # fmt: skip
+    return {name: value.to(device) for name, value in target.items()}
+
+
+def step(model: nn.Module, images: list, targets: list, fast: bool) -> Callable[[], None]:
+    """One AdamW step on the sum of a detector's losses; `fast` as our trainings make it."""
+    device = images[0].device
+    model.train()
+    learning = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, 1e-5, fused=fast)
+
+    def work() -> None:
+        if fast:
+            with half_precision(device):
+                loss = sum(model(images, targets).values())
+        else:
+            loss = sum(model(images, targets).values())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return work
