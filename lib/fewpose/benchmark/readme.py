@@ -1,4 +1,4 @@
-"""The README's table of speeds: `python -m fewpose.benchmark.readme` makes it of committed files."""
+"""The README's table of speeds, made of committed files by `python -m fewpose.benchmark.readme`."""
 
 from __future__ import annotations
 
