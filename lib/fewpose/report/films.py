@@ -32,7 +32,8 @@ def film_networks(
     """
     first, *others = entries
     labels = entries[first]["labels"]
-    others = [name for name in others if entries[name]["labels"] == labels]
+    others = [name for name in others if entries[name]["labels"] == labels
+              and entries[name].get("network", True)]  # fmt: skip
     best = sorted(others, key=lambda name: -np.mean([metrics.pck(d) for d in named[name]]))[:1]
     networks = {name: network_of(entries[name]) for name in [first, *best]}
     return {name: network for name, network in networks.items() if network is not None}
@@ -41,10 +42,11 @@ def film_networks(
 def network_of(entry: dict) -> nn.Module | None:
     """The network of a result of `results.load_tests`, as its run left it in checkpoints/.
 
-    None where it is not there (any more): the committed reference holds no networks.
+    None where it is not there (any more), for the committed reference holds no networks, and where
+    the result is not that of a network alone but of a vote.
     """
     path = entry["folder"] / "checkpoints" / "network.safetensors"
-    if not path.exists():
+    if not path.exists() or not entry.get("network", True):
         return None
     parameters = parameters_of(entry)
     model = models.build(parameters["network"], len(skeleton_of(entry)))

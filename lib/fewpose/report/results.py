@@ -66,6 +66,7 @@ def save_test(
         dataset=dataset, labels=labels, iteration=iteration, seed=seed,
         poses=poses.numpy(), truth=test.poses[chosen].numpy(),
         validation=np.reshape(history.score if history else [], (-1, 2)),
+        network=not isinstance(model, Tensor),  # whether the run's network alone says this
     )
 
 
