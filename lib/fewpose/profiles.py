@@ -290,8 +290,8 @@ def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool 
     """Hash of all that makes a run's numbers.
 
     These are the notebook's cells, all its parameters, the library and the fingerprints of the runs
-    it needs. `report` adds `fewpose.report`, left out otherwise: it draws and never trains, and a
-    nicer figure should not cost a training.
+    it needs, but not the benchmark. `report` adds `fewpose.report`, left out otherwise: it draws and
+    never trains, and a nicer figure should not cost a training.
     """
     path = notebook_path(notebook)
     cells = [
@@ -322,6 +322,7 @@ def _library(report: bool) -> str:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         skipped = name in ("__main__.py", "batch.py") or "__pycache__" in name
-        if path.is_file() and not skipped and (report or not name.startswith("report/")):
+        skipped |= name.startswith("benchmark/") or (not report and name.startswith("report/"))
+        if path.is_file() and not skipped:
             digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
