@@ -1,4 +1,4 @@
-"""The README's table of speeds: `python -m fewpose.benchmark.readme` makes it of committed files."""
+"""The README's table of speeds: `python -m fewpose.benchmark.readme` makes it of committed CSV."""
 
 from __future__ import annotations
 
