@@ -290,8 +290,8 @@ def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool 
     """Hash of all that makes a run's numbers.
 
     These are the notebook's cells, all its parameters, the library and the fingerprints of the runs
-    it needs, but not the benchmark. `report` adds `fewpose.report`, left out otherwise: it draws and
-    never trains, and a nicer figure should not cost a training.
+    it needs, but not the benchmark. `report` adds `fewpose.report`, left out otherwise: it draws
+    and never trains, and a nicer figure should not cost a training.
     """
     path = notebook_path(notebook)
     cells = [

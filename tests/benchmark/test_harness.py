@@ -51,7 +51,7 @@ def test_quick_work_is_called_often_and_slow_references_may_do_less(clock):
     assert ours == pytest.approx([0.0001]) and theirs == pytest.approx([0.25])
 
 
-@pytest.mark.parametrize(("seconds", "repeats"), [(10.0, 7), (0.2, 7), (0.1, 15), (0.01, 21)])
+@pytest.mark.parametrize(("seconds", "repeats"), [(10.0, 7), (0.2, 7), (0.1, 10)])
 def test_never_fewer_than_seven_repeats(clock, seconds, repeats):
     line = Line(working(clock, seconds), working(clock, seconds), 1, "", "")
     assert len(harness.interleaved(line)[0]) == repeats
@@ -65,7 +65,7 @@ def test_what_is_missing_is_one_sentence_and_an_empty_row(clock, capsys):
         harness.needed("fewpose.no_such_room")
 
     fine = Line(working(clock, 1), working(clock, 1), 1, "steps/s", "")
-    rows = harness.run({"a": absent, "b": own, "c": lambda: fine}, 1)
+    rows = list(harness.run({"a": absent, "b": own, "c": lambda: fine}, 1))
     said = "no_such_library is not installed: pip install -e .[benchmark]"
     assert rows[0]["notes"] == f"left out: {said}" and math.isnan(rows[0]["ratio"])
     assert rows[1]["notes"] == "left out: this version has no fewpose.no_such_room"
@@ -77,7 +77,7 @@ def test_a_line_is_closed_even_if_it_fails(clock):
     closed = []
     line = Line(lambda: 1 / 0, working(clock, 1), 1, "", "", close=lambda: closed.append(True))
     with pytest.raises(ZeroDivisionError):
-        harness.run({"x": lambda: line}, 1)
+        list(harness.run({"x": lambda: line}, 1))
     assert closed
 
 

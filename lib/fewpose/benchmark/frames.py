@@ -55,7 +55,7 @@ def write_film(path: Path, frames: int, size: int) -> None:
     film.release()
 
 
-def world(size: int, scenes: int = 4) -> Line:
+def world(size: int, scenes: int = 2) -> Line:
     """Frames of the everyday world drawn by all cores against one; processes stay for the line."""
     count = store.workers()
     pool = ProcessPoolExecutor(count, get_context("spawn"), store._one_thread)

@@ -6,7 +6,7 @@ import importlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 COLUMNS = ("name", "ours", "reference", "unit", "ratio", "ratio_low", "ratio_high", "notes")
 REPEATS = 7  # at the least; quick lines are repeated more often
 BLOCK = 0.05  # seconds that one measurement takes at the least
-BUDGET = 3.0  # seconds for a line, unless seven repeats take longer
+BUDGET = 2.0  # seconds for a line, unless seven repeats take longer
 
 
 class Missing(RuntimeError):
@@ -114,12 +114,11 @@ def left_out(name: str, reason: str) -> dict:
     return {**empty, "name": name, "unit": "", "notes": f"left out: {reason}"}
 
 
-def run(lines: dict[str, Callable[[], Line]], repeats: int | None = None) -> list[dict]:
-    """The rows of all lines; one whose reference is missing says so, on stderr too."""
+def run(lines: dict[str, Callable[[], Line]], repeats: int | None = None) -> Iterator[dict]:
+    """The row of each line once it is measured; a reference that is missing is told on stderr."""
     # glibc keeps freed memory below its largest freed block: as in a training, where larger
     # tensors came before, the lines' own then cost no page faults.
     torch.empty(31 * 2**20, dtype=torch.uint8)
-    rows = []
     bar = tqdm(lines.items(), leave=False, unit="line")
     for name, build in bar:
         bar.set_description(name)
@@ -127,13 +126,12 @@ def run(lines: dict[str, Callable[[], Line]], repeats: int | None = None) -> lis
             line = build()
         except Missing as error:
             print(f"fewpose: {name} is left out: {error}", file=sys.stderr)
-            rows.append(left_out(name, str(error)))
+            yield left_out(name, str(error))
             continue
         try:
-            rows.append(row(name, line, interleaved(line, repeats)))
+            yield row(name, line, interleaved(line, repeats))
         finally:
             line.close()
-    return rows
 
 
 def chosen(lines: dict[str, Callable[[], Line]], only: Iterable[str] | None) -> dict:

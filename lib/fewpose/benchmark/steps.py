@@ -129,7 +129,7 @@ def twelve_views(
     """Base, mirrored and ten random views of frames, scored, against one image after the other."""
     model = build(len(COCO)).to(device).to(memory_format=torch.channels_last).eval()
     data = random_data(frames, size, device).unlabelled()
-    alone = max(1, frames // 4)
+    alone = max(1, frames // 8)
     name = "HigherHRNet-W32" if build is HigherHRNet else "narrow HigherHRNet"
     return Line(
         lambda: generate(model, data), lambda: views_loop(model, data, alone), frames, "frames/s",
