@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+CACHED = 2**14  # pixels shaded at a time: their numbers stay near the core
 NEAR = 0.2  # metres; faces nearer to the camera than this are not drawn
 
 
@@ -169,21 +170,6 @@ def render(
     # Shade the covered pixels.
     rows, cols = np.nonzero(number >= 0)
     at = number[rows, cols]
-    d = np.stack([cols, rows], 1).astype(np.float32) - corners[at, 0]
-    w1 = (d[:, 0] * e2[at, 1] - d[:, 1] * e2[at, 0]) / area[at]
-    w2 = (e1[at, 0] * d[:, 1] - e1[at, 1] * d[:, 0]) / area[at]
-    # [3,n], perspective-correct: what is linear in the picture is the value over the depth.
-    weights = np.clip(np.stack([1 - w1 - w2, w1, w2]), 0, 1)
-    of_corners = np.ascontiguousarray(depths.T)[:, at]
-    weights /= of_corners
-    weights /= np.maximum(weights[0] + weights[1] + weights[2], 1e-9)
-    weighted = weights * of_corners
-    pixel_depth = weighted[0] + weighted[1] + weighted[2]
-    if among is not None:
-        front = pixel_depth < among.depth[rows, cols]
-        rows, cols, at, pixel_depth = rows[front], cols[front], at[front], pixel_depth[front]
-        weights = weights[:, front]
-
     attributes = np.empty((len(vertices), 6), np.float32)
     face_normals = np.empty((len(faces), 3), np.float32)
     for m, first, f in zip(meshes, firsts, face_firsts, strict=False):
@@ -193,10 +179,30 @@ def render(
             m.vertices if m.texture is None else m.texture
         )
         face_normals[f:f + len(m.faces)] = of_faces
-    corner = faces[at]
-    inside = sum(attributes[corner[:, i]] * weights[i][:, None] for i in range(3))
+    pixel_depth = np.empty(len(at), np.float32)
+    inside = np.empty((len(at), 6), np.float32)
+    for first in range(0, len(at), CACHED):
+        part = slice(first, first + CACHED)
+        here = at[part]
+        d = np.stack([cols[part], rows[part]], 1).astype(np.float32) - corners[here, 0]
+        w1 = (d[:, 0] * e2[here, 1] - d[:, 1] * e2[here, 0]) / area[here]
+        w2 = (e1[here, 0] * d[:, 1] - e1[here, 1] * d[:, 0]) / area[here]
+        # [3,n], perspective-correct: what is linear in the picture is the value over the depth.
+        weights = np.clip(np.stack([1 - w1 - w2, w1, w2]), 0, 1)
+        of_corners = depths[here].T
+        weights /= of_corners
+        weights /= np.maximum(weights[0] + weights[1] + weights[2], 1e-9)
+        weighted = weights * of_corners
+        pixel_depth[part] = weighted[0] + weighted[1] + weighted[2]
+        corner = faces[here]
+        inside[part] = sum(attributes[corner[:, i]] * weights[i][:, None] for i in range(3))
+        normal = inside[part, :3]
+        normal /= np.sqrt(np.maximum(np.einsum("ni,ni->n", normal, normal), 1e-12))[:, None]
+    if among is not None:
+        front = pixel_depth < among.depth[rows, cols]
+        rows, cols, at = rows[front], cols[front], at[front]
+        pixel_depth, inside = pixel_depth[front], inside[front]
     normal = inside[:, :3]
-    normal /= np.sqrt(np.maximum(np.einsum("ni,ni->n", normal, normal), 1e-12))[:, None]
 
     who = np.full(shape, -2, np.int16) if among is None else among.person.copy()
     far = np.full(shape, np.inf, np.float32) if among is None else among.depth.copy()
@@ -213,9 +219,11 @@ def render(
             if m.two_sided:
                 normal[mine] *= np.where(area[at[mine]] < 0, 1, -1)[:, None]
     # Gamma 2: squares and roots are near enough to sRGB, and quick.
-    lit = np.sqrt(np.clip(albedo**2 * light.shade(normal), 0, 1))
     layer = np.zeros((*shape, 4), np.float32)
-    layer[rows, cols, :3] = lit
+    for first in range(0, len(at), CACHED):
+        part = slice(first, first + CACHED)
+        lit = albedo[part] ** 2 * light.shade(normal[part])
+        layer[rows[part], cols[part], :3] = np.sqrt(np.clip(lit, 0, 1))
     layer[rows, cols, 3] = 1
     small = cv2.resize(layer, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     return Picture(small[..., :3], small[..., 3], who, far, scale)
