@@ -10,6 +10,7 @@ from fewpose.models.detector_training import Collage
 from fewpose.models.keypoint_rcnn import find_people
 from fewpose.skeleton import COCO
 from fewpose.training import Schedule
+from killed import check_resumed
 from tiny_student import tiny_student
 
 STILL = Collage((64, 96), four=0.0, zoom=(1.0, 1.0), flip=0.0, colour=0.0)
@@ -103,19 +104,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
                     checkpoint=checkpoint)  # fmt: skip
         return model.state_dict()
 
-    whole = train()
-    calls, forward = iter(range(3)), type(tiny_student()).forward
-
-    def dying(self, images, targets=None):
-        if self.training and next(calls, None) is None:
-            raise KeyboardInterrupt
-        return forward(self, images, targets)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(type(tiny_student()), "forward", dying)
-        train(tmp_path / "c.pt")
-    resumed = train(tmp_path / "c.pt")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    check_resumed(train, type(tiny_student()), monkeypatch, tmp_path / "c.pt")
 
 
 def test_losses_fall_and_the_best_score_is_kept():

@@ -14,6 +14,7 @@ from fewpose.models.detector_training import (
     move_boxes,
 )
 from fewpose.training import Schedule
+from killed import check_resumed
 from tiny_cascade import tiny
 
 
@@ -83,20 +84,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
         fit_detector(model, data, data.subset([0]), schedule, how=how, checkpoint=checkpoint)
         return model.state_dict()
 
-    whole = train()
-    calls = iter(range(3))
-    forward = type(tiny()).forward
-
-    def dying(self, images, boxes=None):
-        if self.training and next(calls, None) is None:
-            raise KeyboardInterrupt
-        return forward(self, images, boxes)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(type(tiny()), "forward", dying)
-        train(tmp_path / "c.pt")
-    resumed = train(tmp_path / "c.pt")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    check_resumed(train, type(tiny()), monkeypatch, tmp_path / "c.pt")
 
 
 def test_nobody_labelled_is_said():

@@ -24,6 +24,7 @@ from ..models.detector_training import partners
 from ..models.teacher import People, Teacher, find_all, lift
 from ..skeleton import Skeleton
 
+NEAR = 0.1  # of the longer side of a person's box: so near a keypoint is right
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))  # thresholds that are tried
 
 
@@ -52,7 +53,7 @@ class Labelled(Protocol):
 
 
 def choose_thresholds(
-    teacher: Teacher, validation: Labelled, near: float = 0.1, batch: int = 8
+    teacher: Teacher, validation: Labelled, near: float = NEAR, batch: int = 8
 ) -> Thresholds:
     """The thresholds of highest F1 on labelled frames.
 

@@ -92,6 +92,23 @@ class CascadeHeads(nn.Module):
         return losses
 
 
+def proposer(
+    channels: int, anchors: tuple[int, ...], ratios: tuple[float, ...], proposals: tuple[int, int],
+    before: int,
+) -> RegionProposalNetwork:
+    """torchvision's RPN with anchors of one side a level and some ratios of height to width.
+
+    `proposals` of an image go on (training, use) of `before` that many before non-maximum
+    suppression.
+    """
+    generator = AnchorGenerator(tuple((a,) for a in anchors), (ratios,) * len(anchors))
+    keep = dict(training=proposals[0], testing=proposals[1])
+    return RegionProposalNetwork(
+        generator, RPNHead(channels, len(ratios)), 0.7, 0.3, 256, 0.5,
+        {k: before * v for k, v in keep.items()}, keep, 0.7,
+    )
+
+
 def pooled(stage: RoIHeads, features: dict, proposals: list[Tensor], sizes: list) -> Tensor:
     """RoIAlign's features of all proposals, [M, C, 7, 7]."""
     return stage.box_roi_pool(features, proposals, sizes)
@@ -145,13 +162,7 @@ class CascadeRCNN(nn.Module):
             side=side, anchors=list(anchors), representation=representation, stages=stages
         )
         self.side, self.backbone = side, backbone
-        ratios = ((0.5, 1.0, 2.0),) * len(anchors)
-        generator = AnchorGenerator(tuple((a,) for a in anchors), ratios)
-        keep = dict(training=proposals[0], testing=proposals[1])
-        self.rpn = RegionProposalNetwork(
-            generator, RPNHead(backbone.out_channels, generator.num_anchors_per_location()[0]),
-            0.7, 0.3, 256, 0.5, {k: 2 * v for k, v in keep.items()}, keep, 0.7,
-        )
+        self.rpn = proposer(backbone.out_channels, anchors, (0.5, 1.0, 2.0), proposals, before=2)
         self.heads = CascadeHeads(
             backbone.out_channels, representation, samples, detections, stages
         )

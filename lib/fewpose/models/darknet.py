@@ -8,12 +8,18 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from .fetching import find_onnx
-from .onnx_graph import OnnxFile, OnnxGraph, read_onnx
+from .onnx_graph import (
+    OnnxFile,
+    OnnxGraph,
+    channels_of,
+    freeze_parts,
+    read_onnx,
+    run_parts,
+)
 from .yolox import focus
 
 PARTS = 5  # the stem at 1/2 and four stages, each at half the resolution of the one before
@@ -34,7 +40,7 @@ class Darknet(nn.Module):
         self.body = nn.ModuleList(
             OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts)
         )
-        widths = [_channels(file, cut) for cut in cuts[2:]]
+        widths = [channels_of(file, cut) for cut in cuts[2:]]
         self.fpn = FeaturePyramidNetwork(widths, channels, LastLevelMaxPool())
         self.freeze(frozen)
 
@@ -43,20 +49,13 @@ class Darknet(nn.Module):
 
         H and W are multiples of 32.
         """
-        x, maps = focus(images.flip(1)), []  # it reads BGR
-        for i, part in enumerate(self.body):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and i >= self.frozen):
-                (x,) = part(x)
-            maps.append(x)
+        maps = run_parts(self.body, focus(images.flip(1)), self.frozen)  # it reads BGR
         return self.fpn({str(level): x for level, x in enumerate(maps[1:])})
 
     def freeze(self, parts: int) -> None:
         """Freeze the first `parts` of the stem and the four stages, let the others learn."""
-        if not 0 <= parts <= PARTS:
-            raise ValueError(f"Of the Darknet 0 to {PARTS} parts can be frozen, not {parts}.")
+        freeze_parts(self.body, parts, "the Darknet")
         self.frozen = parts
-        for i, part in enumerate(self.body):
-            part.requires_grad_(i >= parts)
 
 
 def yolox_darknet(
@@ -85,9 +84,3 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
     if len(halving) != PARTS - 1 or len(before_neck) == sum(n.op == "Conv" for n in file.nodes):
         raise KeyError("four convolutions of stride 2 before the neck")
     return [before_neck[0].inputs[0], *halving, before_neck[-1].inputs[0]]
-
-
-def _channels(file: OnnxFile, tensor: str) -> int:
-    """How many channels a tensor has: the inputs of a convolution that reads it."""
-    node = next(n for n in file.nodes if n.op == "Conv" and n.inputs[0] == tensor)
-    return file.constants[node.inputs[1]].shape[1]

@@ -8,24 +8,24 @@ soft labels and a lifter behind each.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_keypoints
 from torchvision.ops import MultiScaleRoIAlign
 
 from ..augment import MEAN, STD
 from ..skeleton import COCO, Skeleton
+from .cascade_rcnn import proposer
 from .decoding import decode
 from .lifting import Lifter
 from .student_losses import SOFT, hard_loss, points_loss, soft_loss
-from .teacher import People
+from .teacher import People, in_batches
 
 # The rows of the paper's ablation: which labels teach which branch.
 BRANCHES = {
@@ -182,12 +182,7 @@ class Student(GeneralizedRCNN):
         for value, known, name in ((branches, BRANCHES, "branches"), (soft, SOFT, "soft")):
             if value not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
-        generator = AnchorGenerator(tuple((a,) for a in anchors), (ratios,) * len(anchors))
-        keep = dict(training=proposals[0], testing=proposals[1])
-        rpn = RegionProposalNetwork(
-            generator, RPNHead(backbone.out_channels, len(ratios)), 0.7, 0.3, 256, 0.5,
-            {k: before * v for k, v in keep.items()}, keep, 0.7,
-        )
+        rpn = proposer(backbone.out_channels, anchors, ratios, proposals, before)
         heads = StudentHeads(
             BRANCHES[branches], soft, skeleton, backbone.out_channels, representation, box_pool,
             layers, lifter, dropout, samples, positive, detections,
@@ -231,10 +226,4 @@ def find_people(student: Student, frames: Tensor) -> list[People]:
 
 def find_all(student: Student, frames: Sequence[Tensor] | Tensor, batch: int = 8) -> list[People]:
     """`find_people` in any number of frames [3, H, W] uint8 of any sizes, `batch` at a time."""
-    found: list[People] = []
-    for i in range(0, len(frames), batch):
-        part = [frames[j] for j in range(i, min(i + batch, len(frames)))]
-        same = all(frame.shape == part[0].shape for frame in part)
-        for group in [part] if same else [[frame] for frame in part]:
-            found += find_people(student, torch.stack(group))
-    return found
+    return in_batches(partial(find_people, student), frames, batch)

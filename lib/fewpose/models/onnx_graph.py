@@ -194,3 +194,30 @@ OPERATORS: dict[str, Callable] = {
     "Transpose": lambda a, x: x.permute(a["perm"]),
     "Unsqueeze": _unsqueeze,
 }
+
+
+def run_parts(parts: nn.ModuleList, x: Tensor, frozen: int) -> list[Tensor]:
+    """What each of successive graphs answers to the one before; the first `frozen` keep no trace.
+
+    They are not stored for the backward pass.
+    """
+    maps = []
+    for i, part in enumerate(parts):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and i >= frozen):
+            (x,) = part(x)
+        maps.append(x)
+    return maps
+
+
+def freeze_parts(parts: nn.ModuleList, frozen: int, name: str) -> None:
+    """Freeze the first `frozen` of a network's parts, let the others learn; ValueError beyond."""
+    if not 0 <= frozen <= len(parts):
+        raise ValueError(f"Of {name} 0 to {len(parts)} parts can be frozen, not {frozen}.")
+    for i, part in enumerate(parts):
+        part.requires_grad_(i >= frozen)
+
+
+def channels_of(file: OnnxFile, tensor: str) -> int:
+    """How many channels a tensor has: the inputs of an ungrouped convolution that reads it."""
+    node = next(n for n in file.nodes if n.op == "Conv" and n.inputs[0] == tensor)
+    return file.constants[node.inputs[1]].shape[1]

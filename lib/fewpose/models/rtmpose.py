@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from fewpose.models.backbones import DeconvolutionPose
 from fewpose.models.fetching import find_onnx
 from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
-from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
+from fewpose.models.onnx_graph import (
+    OnnxFile,
+    OnnxGraph,
+    channels_of,
+    freeze_parts,
+    read_onnx,
+    run_parts,
+)
 
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before
 
@@ -49,7 +56,7 @@ class RTMPose(DeconvolutionPose):
             OnnxGraph(file, (before,), (after,))
             for before, after in pairwise(cuts)
         )
-        widths = [_channels(file, cut) for cut in cuts[:1:-1]]  # of stages 4, 3, 2, 1
+        widths = [channels_of(file, cut) for cut in cuts[:1:-1]]  # of stages 4, 3, 2, 1
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, c, 1, bias=False), nn.BatchNorm2d(c))
             for width, c in zip(widths, channels, strict=True)
@@ -77,12 +84,7 @@ class RTMPose(DeconvolutionPose):
 
     def backbone_maps(self, images: Tensor) -> list[Tensor]:
         """What the four stages answer to images [N, 3, H, W]: maps at 1/4, 1/8, 1/16 and 1/32."""
-        x, maps = images, []
-        for i, part in enumerate(self.backbone):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and i >= self.frozen):
-                (x,) = part(x)
-            maps.append(x)
-        return maps[1:]
+        return run_parts(self.backbone, images, self.frozen)[1:]
 
     def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Heat maps [N, K, H/4, W/4] of the backbone's maps: all that is left if it is frozen."""
@@ -95,11 +97,8 @@ class RTMPose(DeconvolutionPose):
 
     def freeze(self, parts: int) -> None:
         """Freeze the first ``parts`` of the stem and the four stages, let the others learn."""
-        if not 0 <= parts <= PARTS:
-            raise ValueError(f"Of RTMPose 0 to {PARTS} parts can be frozen, not {parts}.")
+        freeze_parts(self.backbone, parts, "RTMPose")
         self.frozen = parts
-        for i, part in enumerate(self.backbone):
-            part.requires_grad_(i >= parts)
 
     @property
     def head(self) -> tuple[str, ...]:
@@ -153,12 +152,6 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
     if len(cuts) != PARTS or end is None:
         raise KeyError("five convolutions of stride 2 and head.final_layer")
     return [*cuts, end]
-
-
-def _channels(file: OnnxFile, tensor: str) -> int:
-    """How many channels a tensor has: the inputs of the ungrouped convolution that reads it."""
-    node = next(n for n in file.nodes if n.op == "Conv" and n.inputs[0] == tensor)
-    return file.constants[node.inputs[1]].shape[1]
 
 
 @lru_cache(maxsize=1)

@@ -6,8 +6,9 @@ estimation* (2020), section 3.1. Each is trained on everyday people, none on an 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -136,13 +137,20 @@ def lift(teacher: Teacher, poses: Tensor) -> Tensor:
 
 def find_all(teacher: Teacher, frames: Sequence[Tensor] | Tensor, batch: int = 8) -> list[People]:
     """`find_people` in any number of frames [3, H, W] uint8, some at a time where sizes agree."""
+    return in_batches(partial(find_people, teacher), frames, batch)
+
+
+def in_batches(
+    find: Callable[[Tensor], list[People]], frames: Sequence[Tensor] | Tensor, batch: int
+) -> list[People]:
+    """What `find` says of frames [3, H, W], at most `batch` neighbours of one size at a time."""
     found: list[People] = []
     start = 0
     while start < len(frames):
         stop = start + 1
         while stop < min(start + batch, len(frames)) and same_size(frames[start], frames[stop]):
             stop += 1
-        found += find_people(teacher, torch.stack([frames[i] for i in range(start, stop)]))
+        found += find(torch.stack([frames[i] for i in range(start, stop)]))
         start = stop
     return found
 

@@ -42,11 +42,10 @@ def film_networks(
 def network_of(entry: dict) -> nn.Module | None:
     """The network of a result of `results.load_tests`, as its run left it in checkpoints/.
 
-    None where it is not there (any more), for the committed reference holds no networks, and where
-    the result is not that of a network alone but of a vote.
+    None where it is not there (any more): the committed reference holds no networks.
     """
     path = entry["folder"] / "checkpoints" / "network.safetensors"
-    if not path.exists() or not entry.get("network", True):
+    if not path.exists():
         return None
     parameters = parameters_of(entry)
     model = models.build(parameters["network"], len(skeleton_of(entry)))

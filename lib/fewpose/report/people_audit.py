@@ -10,9 +10,8 @@ from torch import Tensor
 
 from ..data.labels import read_labels
 from ..data.people import PeopleData
+from ..methods.distillation import NEAR
 from ..models.detector_training import partners
-
-NEAR = 0.1  # of the longer side of a person's box: so near a keypoint is right
 
 
 def label_audit(path: Path, truth: PeopleData) -> pd.DataFrame:
