@@ -22,11 +22,11 @@ class TwoParts(nn.Module):
     def __init__(self, frozen=True):
         super().__init__()
         torch.manual_seed(0)
-        self.backbone = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(not frozen)
+        self.trunk = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(not frozen)
         self.head_layer = nn.Conv2d(8, 4, 3, padding=1)
 
     def backbone_maps(self, images):
-        return [self.backbone(images), images[:, :, ::2, ::2]]
+        return [self.trunk(images), images[:, :, ::2, ::2]]
 
     def head_maps(self, maps):
         fine = nn.functional.interpolate(maps[1], scale_factor=2)
@@ -86,7 +86,7 @@ def test_a_second_look_reads_and_another_one_does_not(tmp_path):
     assert look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path == path
     assert path.stat().st_mtime_ns == before
     with torch.no_grad():
-        model.backbone.weight += 1
+        model.trunk.weight += 1
     brighter = dataclasses.replace(data, frames=data.frames.clamp_min(60))
     names = {path, look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path,
              look(TwoParts(), brighter, 3, tmp_path, augmentation=GREY).views.files[0].path,
@@ -98,10 +98,10 @@ def test_a_second_look_reads_and_another_one_does_not(tmp_path):
 def test_the_head_learns_from_kept_views(tmp_path):
     model = TwoParts()
     looked = look(model, dots(40, size=32), 4, tmp_path, augmentation=Augmentation(0, colour=0))
-    backbone = model.backbone.weight.clone()
+    backbone = model.trunk.weight.clone()
     history = fit(model, looked, None, Schedule(60, 16, 2e-2), sigma=2)
     assert history.loss[-1] < history.loss[0] / 2
-    assert torch.equal(model.backbone.weight, backbone)
+    assert torch.equal(model.trunk.weight, backbone)
 
 
 def test_agreement_is_asked_of_the_kept_views(tmp_path):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from . import worlds
 from .data import PoseData, concatenate, split_validation
+from .data.coco import MARGIN
 from .data.images import warn_skipped
 from .data.lsp import read_lsp, read_lspet
 from .data.neighbours import without_neighbours
 from .data.own import films_of, read_own, read_own_videos
 from .data.video import read_video, read_videos
+from .geometry import transform_points, warp
+from .methods.second_opinion import person_boxes
+from .models.crops import crop_maps
 
 WORLD = 7  # the jump world of all sports notebooks
 FILM = 12.5  # frames a second of a film that is looked at
@@ -20,17 +26,19 @@ SHOWN = 60  # frames of it at most
 
 
 def read_athletes(
-    dataset: str, path: str | Path, frames: int, videos: int, size: int, cache: Path
+    dataset: str, path: str | Path, frames: int, videos: int, size: tuple[int, int], cache: Path
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
 
-    jump: `frames` rendered frames of `videos` videos, `size` pixels a side, kept in `cache`.
+    Frames of `size` (H, W): square ones show all of the picture, others are cut to the person.
+    jump: `frames` rendered frames of `videos` videos, kept in `cache`.
     lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those
     that show the scene of a test image are left out with a warning.
-    own: the folder `path` as `data.own` describes it, in frames of `size` pixels a side.
+    own: the folder `path` as `data.own` describes it.
     """
     if dataset == "jump":
-        return worlds.jump(frames, size, WORLD, cache, videos)
+        athletes = worlds.jump(frames, size[0], WORLD, cache, videos)
+        return cut_to_person(athletes, size) if cropped(size) else athletes
     if dataset == "lsp":
         people = read_lsp(path)
         test = people.subset("test")
@@ -41,12 +49,31 @@ def read_athletes(
     raise ValueError(f'dataset: "jump", "lsp" or "own", not "{dataset}"')
 
 
+def cropped(size: tuple[int, int]) -> bool:
+    """Whether frames of `size` (H, W) are cut to the person: square ones are not."""
+    return size[0] != size[1]
+
+
+def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
+    """The same people in frames of `size` (H, W) around the box of their labelled keypoints.
+
+    A quarter larger than the box, as `data.coco` cuts; black outside of the old frame.
+    """
+    maps = crop_maps(person_boxes(people.poses, people.size, 1), size, MARGIN)
+    parts = zip(people.frames.split(64), maps.split(64), strict=True)
+    frames = torch.cat([warp(f.float(), m, size).round().to(torch.uint8) for f, m in parts])
+    poses = transform_points(maps, people.poses)
+    poses[people.poses[..., 2] == 0] = 0
+    return replace(people, frames=frames, poses=poses, views=None)
+
+
 def read_raw(
     dataset: str, path: str | Path, athletes: PoseData, frames: int, videos: int, every: int,
     cache: Path, rate: float = 200,
 ) -> PoseData:
     """Frames without labels: every n-th frame of the training videos' files (section 4.1).
 
+    Cut to the person if the frames of `athletes` are, whom a detector then finds and follows.
     jump: its training videos as MP4 files of `rate` frames a second, written first. lsp: every
     n-th image of the folder `path` of LSP Extended. own: the files in `path`/videos.
     """

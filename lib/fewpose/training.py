@@ -151,13 +151,17 @@ def run_steps(
 
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
-    """The head's parameters at the full learning rate, the backbone's at its share of it."""
+    """The head's parameters at the full learning rate, the backbone's at its share of it.
+
+    The share is the schedule's, times the model's own `backbone_rate` if it has one.
+    """
     heads = getattr(model, "head", ())
     head, backbone = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (head if name.startswith(heads) else backbone).append(parameter)
-    factors = ((head, 1.0), (backbone, schedule.backbone_rate))
+    rate = schedule.backbone_rate * getattr(model, "backbone_rate", 1.0)
+    factors = ((head, 1.0), (backbone, rate))
     return [{"params": p, "factor": f, "lr": f * schedule.learning_rate} for p, f in factors if p]
 
 
@@ -175,8 +179,7 @@ def train_step(
     index = batch_index(len(train), schedule.batch_size, seed, step)
     view, predicted = answer(model, train, index, augmentation, generator)
     poses = view.poses(train.poses[index].to(device))
-    targets = [gaussian_targets(poses, train.size, s, sigma) for s in model.strides]
-    loss = heatmap_mse([p.float() for p in predicted], targets, poses[..., 2] > 0)
+    loss = pose_loss(model, predicted, poses, train.size, sigma)
     if consistency is not None:
         loss = loss + consistency(model, step, generator)
     optimizer.zero_grad(set_to_none=True)
@@ -185,6 +188,19 @@ def train_step(
     if consistency is not None:
         model.after_step()
     return float(loss.detach())
+
+
+def pose_loss(
+    model: nn.Module, answers: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float
+) -> Tensor:
+    """What a model's answers to images of `size` (H, W) cost against poses [N, K, 3] in them.
+
+    The squared error of heat maps, unless the model answers something else and brings a `loss`.
+    """
+    if hasattr(model, "loss"):
+        return model.loss(answers, poses)
+    targets = [gaussian_targets(poses, size, stride, sigma) for stride in model.strides]
+    return heatmap_mse([a.float() for a in answers], targets, poses[..., 2] > 0)
 
 
 def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:

@@ -200,9 +200,9 @@ def fixed_views(
 
 
 def is_frozen(model: nn.Module) -> bool:
-    """Whether the model has a backbone apart, and nothing of it learns."""
-    learns = any(p.requires_grad for p in getattr(model, "backbone", nn.Module()).parameters())
-    return hasattr(model, "backbone_maps") and not learns
+    """Whether the model has a part that comes first, its `trunk`, and nothing of it learns."""
+    trunk = list(getattr(model, "trunk", nn.Module()).parameters())
+    return bool(trunk) and not any(p.requires_grad for p in trunk)
 
 
 def identity(
@@ -212,6 +212,6 @@ def identity(
     mark = zlib.crc32(repr((KEPT, augmentation, data.frames.shape)).encode())
     for part in data.frames.split(64):
         mark = zlib.crc32(part.contiguous().numpy(), mark)
-    for tensor in (matrix, flipped, *model.backbone.state_dict().values()):
+    for tensor in (matrix, flipped, *model.trunk.state_dict().values()):
         mark = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), mark)
     return f"{data.name.replace(' ', '_')}_{matrix.shape[1]}x{len(data)}_{mark:08x}"

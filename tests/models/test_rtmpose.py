@@ -14,21 +14,7 @@ from fewpose.models import (
 )
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
 from fewpose.models.rtmpose import backbone_cuts
-from published import RTMPOSE, needs_rtmpose
-
-
-def onnxruntime_outputs(names, images):
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference here")
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load(str(RTMPOSE))
-    for name in names:
-        if name not in [output.name for output in model.graph.output]:
-            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    for side in (2, 3):  # the graph fixes 256x192, its backbone does not need that
-        model.graph.input[0].type.tensor_type.shape.dim[side].dim_param = f"side{side}"
-    cpu = ["CPUExecutionProvider"]
-    session = runtime.InferenceSession(model.SerializeToString(), providers=cpu)
-    return session.run(list(names), {"input": images.numpy()})
+from published import RTMPOSE, needs_rtmpose, onnxruntime_outputs
 
 
 @needs_rtmpose

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..augment import Augmentation, View, normalise
 from ..data import PoseData
-from ..heatmaps import gaussian_targets, read_poses, soft_argmax
+from ..heatmaps import as_heatmaps, gaussian_targets, read_poses, soft_argmax
 from ..losses import heatmap_mse
 from ..views import answer, half_precision
 
@@ -50,6 +50,12 @@ class MeanTeacher(nn.Module):
         super().train(mode)
         self.teacher.eval()
         return self
+
+    def __getattr__(self, name: str):
+        """A student's own `loss`, `backbone_rate` and way to `read` and draw are the pair's."""
+        if name in ("loss", "read", "heat_maps", "backbone_rate"):
+            return getattr(self.student, name)
+        return super().__getattr__(name)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -106,6 +112,7 @@ class Consistency:
             model, self.unlabelled, index, self.augmentation, generator, first=1
         )
         labels = read_poses(model, teacher)
+        student, teacher = (as_heatmaps(model, maps) for maps in (student, teacher))
         sure = labels[..., 2] >= self.threshold
         self.watch(float(sure.float().mean()))
         loss = self.disagreement(model, view, student, teacher, labels, sure)

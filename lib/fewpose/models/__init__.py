@@ -12,6 +12,7 @@ from fewpose.models.fetching import fetch_onnx, find_onnx
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
 from fewpose.models.rtmpose import RTMPose, rtmpose_predict, rtmpose_s
+from fewpose.models.rtmpose_whole import WholeRTMPose, rtmpose_s_whole
 from fewpose.models.start import NETWORKS, build, pretrained
 from fewpose.models.weights import (
     LoadReport,
@@ -28,6 +29,7 @@ __all__ = [
     "LoadReport",
     "RTMPose",
     "TimmPose",
+    "WholeRTMPose",
     "build",
     "fetch_onnx",
     "find_onnx",
@@ -39,6 +41,7 @@ __all__ = [
     "read_meta",
     "rtmpose_predict",
     "rtmpose_s",
+    "rtmpose_s_whole",
     "save_weights",
     "set_dropout",
     "shipped",

@@ -82,6 +82,11 @@ class RTMPose(DeconvolutionPose):
             )
         return self.head_maps(self.backbone_maps(images))
 
+    @property
+    def trunk(self) -> nn.ModuleList:
+        """What `backbone_maps` passes: where it is frozen, its answers can be kept (`views`)."""
+        return self.backbone
+
     def backbone_maps(self, images: Tensor) -> list[Tensor]:
         """What the four stages answer to images [N, 3, H, W]: maps at 1/4, 1/8, 1/16 and 1/32."""
         return run_parts(self.backbone, images, self.frozen)[1:]

@@ -1,0 +1,217 @@
+"""RTMPose-s whole: backbone and head as published, carried over to other keypoints.
+
+Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). What its
+head has learned of 26 Halpe keypoints in photographs is kept, where `rtmpose` puts a decoder of
+ours in its place; in return it reads frames of 256x192 alone.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewpose.heatmaps import argmax, band
+from fewpose.losses import SHARPNESS, simcc_divergence
+from fewpose.models.fetching import find_onnx
+from fewpose.models.higher_hrnet import check_keypoints
+from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
+from fewpose.models.rtmpose import backbone_cuts
+from fewpose.skeleton import HALPE, Skeleton
+
+FROZEN = 4  # of the backbone's five parts: the last stage learns with the head
+CROP = (256, 192)  # height and width of what it reads
+BINS = 2  # of a pixel
+SIGMAS = (4.9, 5.66)  # of the targets in bins, of x and of y, as RTMPose was trained
+SMOOTHING = 3.0  # of the answers before they are read, in bins
+FINAL = "head.final_layer.weight"
+
+
+class WholeRTMPose(nn.Module):
+    """RTMPose as published but for one layer: that which makes a row of each keypoint.
+
+    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``),
+    whose rows a gated attention unit turns into bins of x and of y (SimCC, section 3.1 of the
+    RTMPose paper). Only the convolution knows which keypoints there are: ``carry_over`` gives a
+    keypoint the row of its namesake. Its answers are bins, no heat maps: it brings its own loss and
+    its own way to read them (`training.pose_loss`, `heatmaps.read_poses`).
+
+    The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor
+    stored for the backward pass. Batch norm is folded into the convolutions: the last stage learns
+    at a tenth of the head's rate.
+    """
+
+    reads_head: dict[str, int] = {}  # noqa: RUF012
+    backbone_rate = 0.1
+
+    def __init__(self, keypoints: int, file: OnnxFile, frozen: int = FROZEN, dropout: float = 0.0):
+        super().__init__()
+        check_keypoints(keypoints)
+        self.config = dict(frozen=frozen)
+        self.keypoints, self.strides = keypoints, (4,)
+        cuts = backbone_cuts(file)
+        self.backbone = nn.ModuleList(
+            OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts)
+        )
+        self.dropout = nn.Dropout2d(0.0)
+        final = next(node for node in file.nodes if FINAL in node.inputs)
+        self.published = {
+            name: file.constants[f"head.final_layer.{name}"] for name in ("weight", "bias")
+        }
+        rows, features, side, _ = self.published["weight"].shape
+        self.final_layer = nn.Conv2d(features, rows, side, padding=side // 2)
+        self.final_layer.load_state_dict(self.published)
+        self.simcc = OnnxGraph(file, final.outputs, file.outputs)
+        self.tops = tuple(highest(b, s) for b, s in zip(CROP[::-1], SIGMAS, strict=True))
+        if keypoints != rows:
+            self.new_head(keypoints)
+        self.freeze(frozen)
+        self.set_dropout(dropout)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
+
+        Raises ValueError for images of another size: the head has a weight for each place.
+        """
+        if tuple(images.shape[-2:]) != CROP:
+            raise ValueError(
+                f"RTMPose reads images of {CROP[0]}x{CROP[1]} (height x width), not "
+                f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
+            )
+        return self.head_maps(self.backbone_maps(images))
+
+    @property
+    def trunk(self) -> nn.ModuleList:
+        """The frozen part of the backbone: what `backbone_maps` passes."""
+        return self.backbone[: self.frozen]
+
+    def backbone_maps(self, images: Tensor) -> list[Tensor]:
+        """What the frozen parts answer to images [N, 3, 256, 192]: one map."""
+        return run_parts(self.trunk, images, self.frozen)[-1:] or [images]
+
+    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """Bins of x [N, K, 384] and of y [N, K, 512] of the frozen parts' map: all that learns."""
+        (x,) = maps
+        for part in self.backbone[self.frozen :]:
+            (x,) = part(x)
+        return self.simcc(self.final_layer(self.dropout(x)))
+
+    def loss(self, bins: list[Tensor], poses: Tensor) -> Tensor:
+        """Divergence from poses [N, K, 3] in pixels of the images, of the keypoints they show."""
+        xy = poses[..., :2]
+        inside = (xy >= 0) & (xy <= xy.new_tensor(CROP[::-1]) - 1)
+        shown = (poses[..., 2] > 0) & inside.all(-1)
+        return sum(
+            simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i])
+            for i, axis in enumerate(bins)
+        )
+
+    def read(self, bins: list[Tensor]) -> Tensor:
+        """Poses [N, K, 3]: x, y in pixels of the images and the lower of the two highest bins."""
+        places, scores = zip(*(peak(axis.float()) for axis in bins), strict=True)
+        return torch.stack([*(place / BINS for place in places), torch.minimum(*scores)], -1)
+
+    def heat_maps(self, bins: list[Tensor]) -> list[Tensor]:
+        """Heat maps [N, K, 64, 48], a target of peak 1: what can be turned with a view.
+
+        The product of the softmaxes of both axes, as a Gaussian is of its two bells.
+        """
+        x, y = (
+            F.avg_pool1d((SHARPNESS * axis.float()).softmax(-1), BINS * self.strides[0]) / top
+            for axis, top in zip(bins, self.tops, strict=True)
+        )
+        return [y.unsqueeze(-1) * x.unsqueeze(-2)]
+
+    def freeze(self, parts: int) -> None:
+        """Freeze the first ``parts`` of the stem and the four stages, let the others learn."""
+        freeze_parts(self.backbone, parts, "RTMPose")
+        self.frozen = parts
+
+    def set_dropout(self, p: float, stages: object = None) -> None:
+        """Drop whole channels of the backbone's last map with probability ``p``."""
+        if not 0 <= p < 1:
+            raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
+        self.dropout.p = p
+
+    def new_head(self, keypoints: int) -> None:
+        """Make all keypoints new: each gets the mean of the published rows, and a little noise."""
+        check_keypoints(keypoints)
+        old, rows = self.final_layer, self.published["weight"]
+        layer = nn.Conv2d(rows.shape[1], keypoints, rows.shape[2], padding=rows.shape[2] // 2)
+        with torch.no_grad():
+            layer.weight.mul_(0.1).add_(rows.mean(0))
+            layer.bias.fill_(self.published["bias"].mean())
+        self.final_layer = layer.to(old.weight.device, old.weight.dtype)
+        self.keypoints = keypoints
+
+    def carry_over(self, skeleton: Skeleton) -> dict[str, str]:
+        """Give each keypoint of ``skeleton`` the published row that fits it, and say which.
+
+        That of its namesake, of one whose name says more (``left_big_toe`` for ``left_toe``), or
+        of the keypoint at the other end of one of its limbs; what has none of these stays new.
+        """
+        self.new_head(len(skeleton))
+        rows = partners(skeleton)
+        with torch.no_grad():
+            for name, row in rows.items():
+                here, there = skeleton.index(name), HALPE.index(row)
+                self.final_layer.weight[here] = self.published["weight"][there]
+                self.final_layer.bias[here] = self.published["bias"][there]
+        return rows
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """All that stands on the backbone: the beginnings of those parameters' names."""
+        return ("final_layer.", "simcc.")
+
+
+def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
+    """Place (in bins) and height [N, K] of the peak of smoothed bins [N, K, B].
+
+    To a fraction of a bin by a parabola, as `heatmaps.decode`.
+    """
+    smoothed = bins @ band(bins.shape[-1], SMOOTHING, bins).T
+    index = argmax(smoothed).unsqueeze(-1)
+    beside = (index + index.new_tensor([-1, 0, 1])).clamp_(0, bins.shape[-1] - 1)
+    low, mid, high = smoothed.gather(-1, beside).unbind(-1)
+    curvature = low - 2 * mid + high
+    shift = 0.5 * (low - high) / torch.where(curvature < -1e-9, curvature, -1e9)
+    return index.squeeze(-1) + shift.clamp(-0.5, 0.5), mid
+
+
+def highest(side: int, sigma: float) -> float:
+    """The highest cell at 1/4 of a target's softmax over the bins of a side of so many pixels."""
+    bell = torch.exp(-((torch.arange(BINS * side) - BINS * side // 2 - 3.5) ** 2) / (2 * sigma**2))
+    return float(F.avg_pool1d((SHARPNESS * bell).softmax(0)[None], 4 * BINS).max())
+
+
+def partners(skeleton: Skeleton) -> dict[str, str]:
+    """The Halpe keypoint from which each keypoint of a skeleton starts, where there is one."""
+    known = HALPE.keypoints
+    found = {}
+    for name in skeleton.keypoints:  # left_toe is the left_big_toe
+        words = set(name.split("_"))
+        like = [other for other in known if words <= set(other.split("_"))]
+        if like:
+            found[name] = name if name in like else like[0]
+    for limb in (*skeleton.limbs, *(limb[::-1] for limb in skeleton.limbs)):
+        near, far = limb
+        if far not in found and near in known:
+            found[far] = near
+    return found
+
+
+def rtmpose_s_whole(
+    keypoints: int, path: str | Path | None = None, frozen: int = FROZEN, dropout: float = 0.0
+) -> WholeRTMPose:
+    """RTMPose-s from ``path`` (ONNX), its head trainable and new unless for 26 keypoints.
+
+    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`).
+    Raises ValueError naming the file if it is absent, damaged or no RTMPose.
+    """
+    path = find_onnx("rtmpose_s", path)
+    try:
+        return WholeRTMPose(keypoints, read_onnx(path), frozen, dropout)
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"{path} is not the ONNX graph of an RTMPose.") from error

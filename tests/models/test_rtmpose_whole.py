@@ -1,0 +1,119 @@
+"""RTMPose-s whole: what was published is kept, and learns of other keypoints."""
+
+import numpy as np
+import pytest
+import torch
+
+from fewpose.heatmaps import decode, read_poses
+from fewpose.methods.mean_teacher import MeanTeacher
+from fewpose.models import (
+    load_weights,
+    new_head,
+    pretrained,
+    rtmpose_s_whole,
+    save_weights,
+    set_dropout,
+)
+from fewpose.models.onnx_graph import read_onnx
+from fewpose.models.rtmpose_whole import SIGMAS, partners
+from fewpose.skeleton import HALPE, JUMP, Skeleton
+from fewpose.training import Schedule, parameter_groups
+from published import RTMPOSE, needs_rtmpose, onnxruntime_outputs
+
+
+@needs_rtmpose
+def test_untouched_it_answers_what_was_published():
+    images = torch.randn(2, 3, 256, 192, generator=torch.Generator().manual_seed(2))
+    model = rtmpose_s_whole(26, RTMPOSE).eval()
+    reference = onnxruntime_outputs(read_onnx(RTMPOSE).outputs, images)
+    with torch.no_grad():
+        bins = model(images)
+        for axis, true in zip(bins, reference, strict=True):
+            np.testing.assert_allclose(axis.numpy(), true, atol=1e-4)
+        model.carry_over(JUMP)
+        knee = model(images)[0][:, JUMP.index("left_knee")]
+    assert knee.shape == (2, 384)
+    # attention lets the other keypoints say a little, the row is the published one
+    row = model.final_layer.weight[JUMP.index("left_knee")]
+    assert torch.equal(row, model.published["weight"][HALPE.index("left_knee")])
+    with pytest.raises(ValueError, match="not 128x128"):
+        model(torch.randn(1, 3, 128, 128))
+
+
+def test_keypoints_start_from_their_namesakes():
+    rows = partners(JUMP)
+    assert len(rows) == len(JUMP)
+    assert rows["left_knee"] == "left_knee" and rows["right_toe"] == "right_big_toe"
+    assert rows["left_hand"] == "left_wrist", "by the limb that joins them"
+    ball = Skeleton("ball", ("head", "ball"), (), (0.1, 0.1))
+    assert partners(ball) == {"head": "head"}
+
+
+def target_bins(poses):
+    """SimCC answers that are the targets of RTMPose's training."""
+    return [
+        torch.exp(-((torch.arange(2 * side) - 2 * poses[..., i : i + 1]) ** 2) / (2 * sigma**2))
+        for i, (side, sigma) in enumerate(zip((192, 256), SIGMAS, strict=True))
+    ]
+
+
+@needs_rtmpose
+def test_bins_are_read_drawn_and_scored():
+    model = rtmpose_s_whole(3, RTMPOSE)
+    poses = torch.tensor([[[20.0, 30.0, 2], [96.3, 200.2, 2], [150.8, 101.4, 2]]])
+    bins = target_bins(poses)
+    found = model.read(bins)
+    assert (found - poses)[..., :2].abs().max() < 0.05
+    assert (found[..., 2] > 0.6).all()
+    (maps,) = model.heat_maps(bins)
+    assert maps.shape == (1, 3, 64, 48) and 0.6 < maps.amax() <= 1.01
+    assert (decode(maps, 4) - poses)[..., :2].abs().max() < 1.5
+    here, there = model.loss(bins, poses), model.loss(bins, poses + torch.tensor([4.0, 0, 0]))
+    assert abs(float(here)) < 1e-4 < 0.05 < float(there)
+    outside = poses.clone()
+    outside[0, 0, 0] = -3  # not in the picture: asked of nobody
+    assert float(model.loss(bins, outside)) == pytest.approx(0, abs=1e-4)
+    unlabelled = poses * torch.tensor([1.0, 1, 0])
+    assert float(model.loss(bins, unlabelled)) == 0
+
+
+@needs_rtmpose
+@pytest.mark.parametrize("frozen", [0, 2, 4, 5])
+def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
+    model = rtmpose_s_whole(3, RTMPOSE, frozen=frozen)
+    images = torch.randn(2, 3, 256, 192)
+    model.loss(model(images), torch.full((2, 3, 3), 90.0)).backward()
+    for i, part in enumerate(model.backbone):
+        for name, p in part.named_parameters():
+            assert p.requires_grad == (i >= frozen), (i, name)
+            assert (p.grad is not None) == (i >= frozen), (i, name)
+    assert len(model.trunk) == frozen
+    assert all(p.grad is not None for p in model.final_layer.parameters())
+    assert all(p.grad is not None for p in model.simcc.parameters())
+    model.freeze(0)
+    assert all(p.requires_grad for p in model.parameters())
+    with pytest.raises(ValueError, match="0 to 5 parts"):
+        model.freeze(6)
+
+
+@needs_rtmpose
+def test_dropout_new_head_and_weights(tmp_path):
+    model = set_dropout(rtmpose_s_whole(26, RTMPOSE), 0.3)
+    x = torch.randn(1, 3, 256, 192)
+    assert not torch.equal(model(x)[0], model(x)[0])
+    file = save_weights(model, tmp_path / "r.safetensors")
+    other = rtmpose_s_whole(14, RTMPOSE)
+    report = load_weights(other, file, backbone_only=True)
+    assert set(report.missing) == {k for k in other.state_dict() if not k.startswith("backbone.")}
+    assert new_head(other, 20)(x)[0].shape == (1, 20, 384)
+
+
+@needs_rtmpose
+def test_a_mean_teacher_asks_its_student():
+    pair = MeanTeacher(pretrained("rtmpose_s_whole", JUMP, str(RTMPOSE)))
+    bins = pair(torch.zeros(1, 3, 256, 192))
+    assert torch.equal(read_poses(pair, bins), pair.student.read(bins))
+    groups = parameter_groups(pair, Schedule(1))
+    assert [group["factor"] for group in groups] == [1.0, 0.1]
+    last = sum(p.numel() for p in pair.student.backbone[-1].parameters())
+    assert sum(p.numel() for p in groups[1]["params"]) == last
