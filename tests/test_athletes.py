@@ -140,7 +140,7 @@ def test_a_pool_needs_a_video(exported, tmp_path):
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
-    with pytest.raises(ValueError, match='"jump", "lsp" or "own", not "mpii"'):
+    with pytest.raises(ValueError, match='"own" or "own_cropped", not "mpii"'):
         read_athletes("mpii", tmp_path, 10, 5, 64, tmp_path)
 
 

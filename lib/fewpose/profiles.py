@@ -27,8 +27,9 @@ LEAST = {
     "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2, "ramp": 2,
     "evaluate_every": 10, "frames": 480, "videos": 19, "augmentations": 2, "raw_rate": 20,
     "detector_steps": 10, "pose_steps": 10, "lifter_steps": 20, "student_steps": 10,
-    "lifting_poses": 512, "batch_size": 4, **SIDES,
+    "lifting_poses": 512, "batch_size": 2, "days": 9, **SIDES,
 }  # fmt: skip
+LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 
 
 def repo_root() -> Path:
@@ -239,7 +240,8 @@ def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
     def smaller(name: str, value: int) -> int:
         if name in SIDES:
             return min(value, max(LEAST[name], 32 * round(value * scale / 32)))
-        return min(value, max(LEAST[name], round(value * scale)))
+        of_days = name == "frames" and "days" in parameters
+        return min(value, max(LEAST_OF_DAYS if of_days else LEAST[name], round(value * scale)))
 
     made = {}
     for name, value in parameters.items():

@@ -20,6 +20,7 @@ from fewpose.models.student import light_student
 from fewpose.skeleton import JUMP, Skeleton
 from published import YOLOX, needs_yolox
 from tiny import DOTS, dots
+from toy_film import write_film
 from toy_teacher import SPOTS, Rectangles, Spots, person
 
 BLOBS = Skeleton("blobs", ("left_hand", "right_hand"), (("left_hand", "right_hand"),), (0.1, 0.1))
@@ -73,19 +74,6 @@ def toy(monkeypatch, network=None):
     network = network or PoseNetwork(Seen(), SPOTS, (64, 64), 0.6)
     monkeypatch.setattr(films, "open_network", lambda place: network)
     monkeypatch.setattr(films, "yolox_tiny", lambda path: Rectangles(96))
-
-
-def write_film(path, frames=12, size=(97, 161), people=True):
-    """Somebody of 40 pixels walks by 4 pixels a frame; the true keypoints [T, 4, 2]."""
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20, size[::-1])
-    truth = []
-    for t in range(frames):
-        frame = torch.full((3, *size), 10, dtype=torch.uint8)
-        if people:
-            truth.append(person(frame, 20 + 4 * t, 30, 40))
-        film.write(frame.permute(1, 2, 0).numpy()[..., ::-1].copy())
-    film.release()
-    return torch.stack(truth) if people else None
 
 
 def rows(path):

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 LOOK_BACK = 25  # frames in which the person may be missed before they count as lost
-FREE = 0.25  # of their size people may move or grow in a frame
-LOST = 3.0  # what it costs to go on with somebody elsewhere, in frames of a person fully seen
-SMOOTHED = 5  # frames whose median the box of each frame is
+FREE = 0.25  # of their size people may move or grow in a frame, their size at most while missed
+AWAY = 10.0  # what each size beyond that costs, in frames of a person fully seen
+LOST = 25.0  # and what it costs at most, to go on with somebody elsewhere or after a cut
+SMOOTHED = (3, 5)  # frames whose median the box of each frame is
 
 
 def follow(found: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -19,8 +20,8 @@ def follow(found: list[tuple[Tensor, Tensor]]) -> Tensor:
     found: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. The path through
     the boxes is taken on which most is seen: a box is worth its score times its height (or width)
     relative to the largest of the film, and a step costs the way of its middle and the change of
-    its size, both relative to its size, beyond FREE a frame, LOST at most. Where the person was
-    missed for LOOK_BACK frames at most the box moves evenly from the one before to the one after.
+    its size (see FREE, AWAY and LOST). Where the person was missed for LOOK_BACK frames at most the
+    box moves evenly from the one before to the one after.
     """
     path = best_path(found)
     boxes = torch.full((len(found), 4), torch.nan)
@@ -48,7 +49,8 @@ def best_path(found: list[tuple[Tensor, Tensor]]) -> list[tuple[int, int]]:
         for s in range(max(0, t - LOOK_BACK), t):
             if not len(boxes) or not len(found[s][0]):
                 continue
-            cost = (way(found[s][0], boxes) - FREE * (t - s)).clamp(0, LOST)
+            beyond = way(found[s][0], boxes) - min(1.0, FREE * (t - s))
+            cost = (AWAY * beyond).clamp(0, LOST)
             total, row = (values[s][:, None] - cost).max(0)
             for i in (total + worth[t] > value).nonzero()[:, 0].tolist():
                 value[i], came[i] = total[i] + worth[t][i], (s, int(row[i]))
@@ -72,10 +74,15 @@ def way(one: Tensor, other: Tensor) -> Tensor:
 
 
 def smoothed(boxes: Tensor) -> Tensor:
-    """Boxes [T, 4] with each edge the median of its neighbours in time; NaN rows stay NaN."""
-    if not len(boxes):
-        return boxes
-    half = SMOOTHED // 2
-    padded = torch.nn.functional.pad(boxes, (0, 0, half, half), value=torch.nan)
-    median = padded.unfold(0, SMOOTHED, 1).nanmedian(-1).values
-    return torch.where(boxes.isnan(), boxes, median)
+    """Boxes [T, 4] with each edge the median of its neighbours in time, before as many as after.
+
+    Beside an end or a row of NaN, which stays, the neighbours are fewer.
+    """
+    out = boxes
+    for width in SMOOTHED:
+        if len(boxes) >= width:
+            half = width // 2
+            median = boxes.unfold(0, width, 1).median(-1).values  # NaN where one of them is
+            inner = torch.where(median.isnan(), out[half:-half], median)
+            out = torch.cat([out[:half], inner, out[-half:]])
+    return out
