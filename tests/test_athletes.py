@@ -27,7 +27,7 @@ def exported(tmp_path_factory):
 
 def test_an_exported_world_is_read_as_own_data(exported):
     rendered = worlds.jump(12, 64, 3, videos=6)
-    own = read_athletes("own", exported, 0, 0, 64, exported)
+    own = read_athletes("own", exported, 0, 0, 64, 0, exported)
     assert own.skeleton == rendered.skeleton
     assert np.array_equal(own.video, rendered.video) and np.array_equal(own.split, rendered.split)
     labelled = rendered.poses[..., 2] > 0
@@ -37,8 +37,8 @@ def test_an_exported_world_is_read_as_own_data(exported):
 
 
 def test_own_videos_of_held_out_athletes_stay_out(exported):
-    own = read_own(exported, 64)
-    raw = read_raw("own", exported, own, 0, 0, 3, exported)
+    own = read_own(exported, (64, 64))
+    raw = read_raw("own", exported, own, 0, 0, 0, 3, exported)
     assert set(raw.video) == set(own.video[own.split == "train"])
     assert (raw.poses == 0).all() and set(raw.split) == {"train"}
     assert raw.size == own.size
@@ -47,10 +47,10 @@ def test_own_videos_of_held_out_athletes_stay_out(exported):
 @pytest.mark.parametrize("dataset", ["jump", "own"])
 def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, tmp_path):
     """The pool as the notebooks make it: the rest of the training frames and raw video."""
-    athletes = read_athletes(dataset, exported, 12, 6, 64, tmp_path)
+    athletes = read_athletes(dataset, exported, 12, 6, 64, 0, tmp_path)
     train, test = athletes.subset("train"), athletes.subset("test")
     few, rest = draw_labels(train, 3, 0)
-    raw = read_raw(dataset, exported, athletes, 12, 6, 3, tmp_path, rate=4)
+    raw = read_raw(dataset, exported, athletes, 12, 6, 0, 3, tmp_path, rate=4)
     pool = concatenate(train.subset(few), train.subset(rest), raw)
     held_out = set(athletes.video[athletes.split != "train"])
     assert len(raw) and not set(pool.video) & held_out
@@ -61,28 +61,28 @@ def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, 
 def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(exported, folder)
-    own = read_own(folder, 64)
+    own = read_own(folder, (64, 64))
     film = sorted((folder / "videos").glob("*.mp4"))
     cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     with pytest.warns(LeftOut, match=f"1 broken or truncated, skipped: {cut.name}"):
-        raw = read_raw("own", folder, own, 0, 0, 3, folder)
+        raw = read_raw("own", folder, own, 0, 0, 0, 3, folder)
     assert set(raw.video) == set(own.video[own.split == "train"]) - {cut.stem}
 
 
 def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(exported, folder)
-    own = read_own(folder, 64)
+    own = read_own(folder, (64, 64))
     test = set(own.video[own.split == "test"])
-    film = read_test_film("own", folder, 64, test, 0, 0, tmp_path)
+    film = read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path)
     assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
     films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
     for f in films:
         f.write_bytes(b"no film")
     with pytest.warns(LeftOut, match=films[0].name):
-        assert read_test_film("own", folder, 64, test, 0, 0, tmp_path) is None
-    assert read_test_film("lsp", folder, 64, test, 0, 0, tmp_path) is None
+        assert read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path) is None
+    assert read_test_film("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
 
 
 def test_one_film_of_the_test_split_can_be_asked_for(tmp_path):
@@ -97,14 +97,14 @@ def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
         del image["split"]
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     shutil.copytree(exported / "images", tmp_path / "images")
-    own = read_own(tmp_path, 64)
+    own = read_own(tmp_path, (64, 64))
     assert {s: len(set(own.video[own.split == s])) for s in ("train", "val", "test")} == {
         "train": 3, "val": 1, "test": 2}  # fmt: skip
-    assert np.array_equal(own.split, read_own(tmp_path, 64).split)
+    assert np.array_equal(own.split, read_own(tmp_path, (64, 64)).split)
     content["images"][0]["split"] = "train"
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="only some images name"):
-        read_own(tmp_path, 64)
+        read_own(tmp_path, (64, 64))
 
 
 def test_two_videos_cannot_be_split(tmp_path):
@@ -127,29 +127,29 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
     }  # fmt: skip
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="mirrored views swap no sides"):
-        own = read_own(tmp_path, 100)
+        own = read_own(tmp_path, (100, 100))
     assert torch.allclose(own.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
     y, x = (own.frames[0, 0] > 128).nonzero().float().mean(0)
     assert abs(x - 74.75) < 0.5 and abs(y - 49.75) < 0.5
 
 
 def test_a_pool_needs_a_video(exported, tmp_path):
-    own = read_own(exported, 64)
+    own = read_own(exported, (64, 64))
     with pytest.raises(ValueError, match="holds no video outside of validation and test"):
-        read_raw("own", tmp_path, own, 0, 0, 10, tmp_path)
+        read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
-    with pytest.raises(ValueError, match='"jump", "lsp" or "own", not "mpii"'):
-        read_athletes("mpii", tmp_path, 10, 5, 64, tmp_path)
+    with pytest.raises(ValueError, match='"own", not "mpii"'):
+        read_athletes("mpii", tmp_path, 10, 5, 64, 0, tmp_path)
 
 
 def test_films_of_the_training_videos_are_the_pool(tmp_path):
-    athletes = read_athletes("jump", "", 12, 6, 64, tmp_path)
-    raw = read_raw("jump", "", athletes, 12, 6, 3, tmp_path, rate=4)
+    athletes = read_athletes("jump", "", 12, 6, 64, 0, tmp_path)
+    raw = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
     assert set(raw.video) == set(athletes.video[athletes.split == "train"])
     films = sorted((tmp_path).rglob("*.mp4"))
     written = [f.stat().st_mtime_ns for f in films]
-    again = read_raw("jump", "", athletes, 12, 6, 3, tmp_path, rate=4)
+    again = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
     assert torch.equal(raw.frames, again.frames)
     assert written == [f.stat().st_mtime_ns for f in films]  # kept, not made again

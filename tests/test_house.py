@@ -142,7 +142,7 @@ LAYERS = {
     "evaluation": 1,
     "training": 2, "loop": 2, "models": 2,
     "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
-    "profiles": 3, "runs": 3, "athletes": 4, "batch": 4, "reference": 4, "benchmark": 4,
+    "profiles": 3, "runs": 3, "films": 4, "athletes": 4, "batch": 4, "reference": 4, "benchmark": 4,
     "__main__": 5,
 }  # fmt: skip
 
@@ -237,7 +237,8 @@ def test_help_is_quick_and_lists_the_commands():
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    names = ("reproduce", "world", "weights", "evaluate", "benchmark", "lab", "test", "strip")
+    names = ("reproduce", "world", "weights", "predict", "evaluate", "benchmark", "lab", "test",
+             "strip")  # fmt: skip
     for command in names:
         assert command in found.stdout
 
@@ -249,6 +250,7 @@ def test_help_is_quick_and_lists_the_commands():
         (["world", "moon", "--out", "x"], "invalid choice: 'moon'", 2),
         (["world", "jump", "--frames", "0", "--out", "x"], "whole number above 0", 2),
         (["reproduce", "--only"], "expected at least one", 2),
+        (["predict", "absent", "here"], "there is no film, image or folder here", 1),
         (["evaluate", "mvor"], "invalid choice: 'mvor'", 2),
         (["evaluate", "mvor-pck", "--truth", "x"], "required: --detections", 2),
         (["evaluate", "mvor-pck", "--truth", "t.json", "--detections", "d"], "t.json is", 1),

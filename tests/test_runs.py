@@ -18,7 +18,7 @@ import pytest
 
 import fewpose
 from fewpose.batch import RunFailed, reproduce
-from fewpose.profiles import fingerprints, notebook_parameters, read_profile
+from fewpose.profiles import fingerprints, notebook_parameters, read_profile, scaled
 from fewpose.runs import COLUMNS, find_run, finished_runs, start_run
 
 PARAMETERS = """\
@@ -186,6 +186,8 @@ evaluate_every = 1
 size = 32
 frames = 9
 stages = [[8, 1]]
+crop = [8, 8]
+batch_size = 2
 labels = 5
 learning_rate = 0.1
 weights = ""
@@ -194,19 +196,23 @@ weights = ""
         - run: one
           notebook: sports/big
           parameters: {steps: 10000, evaluate_every: 250, size: 512, frames: 4650, labels: 250,
-            stages: [[256, 40000], [512, 20]], weights: outputs/paper/sports/x/net.safetensors}
+            crop: [384, 288], batch_size: 32, stages: [[256, 40000], [512, 20]],
+            weights: outputs/paper/sports/x/net.safetensors}
         - {run: two, notebook: sports/big, needs: [one]}
         """)
     one, two = read_profile("paper_x0.1")
     assert one.parameters == {
         "steps": 1000, "evaluate_every": 25, "size": 64, "frames": 480, "labels": 250,
-        "stages": [[64, 4000], [64, 10]],
+        "stages": [[64, 4000], [64, 10]], "crop": [64, 64], "batch_size": 3,
         "weights": "outputs/paper_x0.1/sports/x/net.safetensors",
     }  # fmt: skip
     assert two.parameters == {} and two.needs == ("one",)
     assert one.folder == house / "outputs" / "paper_x0.1" / "sports" / "one"
     half = read_profile("paper_x0.5")[0].parameters
+    assert (half["crop"], half["batch_size"]) == ([192, 128], 16)
     assert (half["size"], half["stages"]) == (256, [[128, 20000], [256, 10]])
+    room = scaled({"frames": 12000, "days": 60}, 0.001, ("", ""))
+    assert room == {"frames": 27, "days": 9}
     whole = read_profile("paper")[0]
     assert whole.parameters["steps"] == 10000
     marks = [fingerprints(read_profile(name))["one"] for name in ("paper", "paper_x0.1")]

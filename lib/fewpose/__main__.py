@@ -38,6 +38,18 @@ def weights(args: argparse.Namespace) -> int:
     return 0
 
 
+def predict(args: argparse.Namespace) -> int:
+    from .films.predict import predict
+
+    written, broken = predict(args.network, args.films, args.out, args.whole)
+    for one in written:
+        names = ", ".join(str(path) for path in one.files)
+        print(f"{one.source.name}: {one.frames} frames, somebody in {one.found}: {names}")
+    for why in broken:
+        print(f"left out: {why}", file=sys.stderr)
+    return 0
+
+
 def evaluate(args: argparse.Namespace) -> int:
     from .evaluation import mvor
 
@@ -99,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("reproduce", help="run a profile; only what is not up to date")
     command.add_argument(
         "--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop); "
-        "with _x0.01 behind it all steps, frames and sizes are a hundredth",
+        "with _x0.01 behind it all steps, frames, sizes and batches are a hundredth",
     )
     command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
     command.set_defaults(call=reproduce)
@@ -116,6 +128,28 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
     command.add_argument("weights", nargs="+", choices=("rtmpose_s", "yolox_tiny"))
     command.set_defaults(call=weights)
+
+    command = commands.add_parser(
+        "predict", help="a trained network on your films: coordinates as CSV, films with poses",
+        description="Writes for each film NAME_poses.csv and NAME_poses.mp4 (for an image .png). "
+        "The CSV has a row for each frame and keypoint: film, frame (from 0), seconds (frame / "
+        "frames a second), keypoint, x, y in pixels of the film (the centre of the top-left pixel "
+        "is 0, 0; upright, as players show it), score (0 to about 1; below 0.1 do not trust it). x "
+        "and y are empty where nobody was found. Of a student of the operating room there is also "
+        "person, which numbers the people of each frame. Broken files are named and left out.",
+    )
+    command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help="folder of a finished"
+                         " run of a sports notebook or of operating_room/student, or its weights "
+                         "file")  # fmt: skip
+    command.add_argument("films", metavar="FILM_OR_FOLDER", type=Path,
+                         help="a film, an image, or a folder of them")  # fmt: skip
+    command.add_argument("--out", type=Path, help="folder to write (poses, beside the films)")
+    command.add_argument(
+        "--whole", action="store_true", help="show the network the whole picture; else the person "
+        "who is largest and seen longest is found by YOLOX-tiny (fetched once), followed and cut "
+        "out as in training",
+    )
+    command.set_defaults(call=predict)
 
     command = commands.add_parser("evaluate", help="score detections of MVOR as its authors do")
     metrics = command.add_subparsers(dest="metric", metavar="metric", required=True)

@@ -14,11 +14,13 @@ from .data.coco import MARGIN
 from .data.images import warn_skipped
 from .data.lsp import read_lsp, read_lspet
 from .data.neighbours import without_neighbours
-from .data.own import films_of, read_own, read_own_videos
+from .data.own import films_of, read_own, training_films
 from .data.video import read_video, read_videos
+from .films.own import crop_film, read_cropped
 from .geometry import transform_points, warp
 from .methods.second_opinion import person_boxes
 from .models.crops import crop_maps
+from .models.yolox import yolox_tiny
 
 WORLD = 7  # the jump world of all sports notebooks
 FILM = 12.5  # frames a second of a film that is looked at
@@ -26,32 +28,28 @@ SHOWN = 60  # frames of it at most
 
 
 def read_athletes(
-    dataset: str, path: str | Path, frames: int, videos: int, size: tuple[int, int], cache: Path
+    dataset: str, path: str | Path, frames: int, videos: int, size: int, width: int, cache: Path
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
 
-    Frames of `size` (H, W): square ones show all of the picture, others are cut to the person.
+    They show whole pictures in squares of `size` pixels or, with a `width`, the person cut out, in
+    frames of size x width. lsp is 256x192 and whole whatever they say.
     jump: `frames` rendered frames of `videos` videos, kept in `cache`.
     lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those
     that show the scene of a test image are left out with a warning.
     own: the folder `path` as `data.own` describes it.
     """
     if dataset == "jump":
-        athletes = worlds.jump(frames, size[0], WORLD, cache, videos)
-        return cut_to_person(athletes, size) if cropped(size) else athletes
+        athletes = worlds.jump(frames, size, WORLD, cache, videos)
+        return cut_to_person(athletes, (size, width)) if width else athletes
     if dataset == "lsp":
         people = read_lsp(path)
         test = people.subset("test")
         train = without_neighbours(people.subset("train"), test)
         return split_validation(concatenate(train, test), frames=100)
     if dataset == "own":
-        return read_own(path, size)
+        return read_own(path, (size, width or size), cropped=width > 0)
     raise ValueError(f'dataset: "jump", "lsp" or "own", not "{dataset}"')
-
-
-def cropped(size: tuple[int, int]) -> bool:
-    """Whether frames of `size` (H, W) are cut to the person: square ones are not."""
-    return size[0] != size[1]
 
 
 def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
@@ -68,35 +66,38 @@ def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
 
 
 def read_raw(
-    dataset: str, path: str | Path, athletes: PoseData, frames: int, videos: int, every: int,
-    cache: Path, rate: float = 200,
+    dataset: str, path: str | Path, athletes: PoseData, frames: int, videos: int, width: int,
+    every: int, cache: Path, rate: float = 200,
 ) -> PoseData:
     """Frames without labels: every n-th frame of the training videos' files (section 4.1).
 
-    Cut to the person if the frames of `athletes` are, whom a detector then finds and follows.
+    In frames as those of `athletes`: with a `width` a detector finds the person to be cut out.
     jump: its training videos as MP4 files of `rate` frames a second, written first. lsp: every
     n-th image of the folder `path` of LSP Extended. own: the files in `path`/videos.
     """
     size = athletes.size
-    if dataset == "jump":
-        films = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
-        return read_videos(films, athletes.skeleton, every, size)
     if dataset == "lsp":
         images = read_lspet(path, size)
         images = images.subset(range(0, len(images), every)).unlabelled()
         return without_neighbours(images, athletes.subset(athletes.split != "train"))
-    return read_own_videos(path, athletes, every)
+    if dataset == "jump":
+        films = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
+    else:
+        films = training_films(path, athletes)
+    if width:
+        return read_cropped(films, athletes.skeleton, every, size, yolox_tiny(), cache)
+    return read_videos(films, athletes.skeleton, every, size)
 
 
 def read_test_film(
-    dataset: str, path: str | Path, size: int, test: set[str], frames: int, videos: int,
-    cache: Path,
+    dataset: str, path: str | Path, size: int, width: int, test: set[str], frames: int,
+    videos: int, cache: Path,
 ) -> Tensor | None:
-    """Frames [T, 3, size, size] uint8 of a film of one of the `test` videos, to draw poses on.
+    """Frames [T, 3, size, size or width] uint8 of a film of one of the `test` videos, to draw on.
 
-    jump: the first test video, FILM frames a second. own: the first film in `path`/videos that can
-    be read, every other frame; broken ones are named in a warning. T is SHOWN at most. None where
-    there is no film (lsp has none).
+    With a `width` the person is found and cut out. jump: the first test video, FILM frames a
+    second. own: the first film in `path`/videos that can be read, every other frame; broken ones
+    are named in a warning. T is SHOWN at most. None where there is no film (lsp has none).
     """
     if dataset == "jump":
         films, every = worlds.jump_films(
@@ -107,7 +108,10 @@ def read_test_film(
     found, broken = None, []
     for film in films:
         try:
-            found = read_video(film, every, (size, size))[0][:SHOWN]
+            if width:
+                found = crop_film(film, every, (size, width), yolox_tiny(), cache)[:SHOWN]
+            else:
+                found = read_video(film, every, (size, size))[0][:SHOWN]
             break
         except ValueError:
             broken.append(film.name)

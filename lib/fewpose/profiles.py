@@ -22,11 +22,14 @@ RUN_KEYS = ("run", "notebook", "parameters", "needs")
 SCALED = re.compile(r"(?P<file>\w+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
 # What a scaled profile makes smaller, and how small at most: every row can still be computed, with
 # 250 labels of 300 training frames.
+SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
 LEAST = {
     "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2, "ramp": 2,
-    "evaluate_every": 10, "frames": 480, "videos": 19, "size": 64, "augmentations": 2,
-    "raw_rate": 20,
+    "evaluate_every": 10, "frames": 480, "videos": 19, "augmentations": 2, "raw_rate": 20,
+    "detector_steps": 10, "pose_steps": 10, "lifter_steps": 20, "student_steps": 10,
+    "lifting_poses": 512, "batch_size": 2, "days": 9, **SIDES,
 }  # fmt: skip
+LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 
 
 def repo_root() -> Path:
@@ -198,10 +201,10 @@ def profiles() -> list[str]:
 def read_profile(profile: str) -> list[PlannedRun]:
     """The runs of `params/<profile>.yaml` in order, every key and value checked.
 
-    `<profile>_x0.01` is the same file with all its steps, frames and sizes a hundredth (see
-    `scaled`): a proof on a small machine that a profile for a large one runs. Raises ValueError
-    naming file, run and key for anything unknown, ill-typed, doubled or out of order; close names
-    are suggested.
+    `<profile>_x0.01` is the same file with all its steps, frames, sizes and batches a hundredth
+    (see `scaled`): a proof on a small machine that a profile for a large one runs. Raises
+    ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of order;
+    close names are suggested.
     """
     import yaml
 
@@ -230,19 +233,21 @@ def read_profile(profile: str) -> list[PlannedRun]:
 def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
     """Parameters of a run with the numbers named in LEAST times `scale`, but at least those.
 
-    None grows. Sizes are multiples of 32; paths that begin with moved[0], the outputs of the
-    profile itself, begin with moved[1] instead.
+    None grows. Sizes (SIDES) are multiples of 32; paths that begin with moved[0], the outputs of
+    the profile itself, begin with moved[1] instead.
     """
 
     def smaller(name: str, value: int) -> int:
-        if name == "size":
+        if name in SIDES:
             return min(value, max(LEAST[name], 32 * round(value * scale / 32)))
-        return min(value, max(LEAST[name], round(value * scale)))
+        of_days = name == "frames" and "days" in parameters
+        return min(value, max(LEAST_OF_DAYS if of_days else LEAST[name], round(value * scale)))
 
     made = {}
     for name, value in parameters.items():
         if name in LEAST:
-            value = smaller(name, value)
+            several = isinstance(value, list)  # crop: height and width
+            value = [smaller(name, v) for v in value] if several else smaller(name, value)
         elif name == "stages":  # [side, steps] of each
             value = [[smaller("size", side), smaller("steps", steps)] for side, steps in value]
         elif isinstance(value, str) and value.startswith(moved[0]):

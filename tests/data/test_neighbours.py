@@ -46,13 +46,13 @@ def test_other_scenes_and_blank_frames_stay():
 @pytest.mark.skipif(not (REAL / "lsp").is_dir(), reason="LSP is not beside the clone (see README)")
 @pytest.mark.filterwarnings("ignore:lsp")
 def test_no_scene_of_a_test_image_of_lsp_is_trained_on(tmp_path):
-    people = read_athletes("lsp", REAL / "lsp", 0, 0, 0, tmp_path)
+    people = read_athletes("lsp", REAL / "lsp", 0, 0, 0, 0, tmp_path)
     pool, test = people.subset(people.split != "test"), people.subset("test")
     assert len(test) == 1000 and 970 < len(pool) < 990
     assert not {"im0550", "im0371", "im0483"} & set(pool.video)  # of im1366, im1622, im1211
     alike = thumbprints(pool.frames) @ thumbprints(test.frames).T
     assert alike.max() <= ALIKE
     if (REAL / "lspet").is_dir():
-        raw = read_raw("lsp", REAL / "lspet", people, 0, 0, 25, tmp_path)
+        raw = read_raw("lsp", REAL / "lspet", people, 0, 0, 0, 25, tmp_path)
         alike = thumbprints(raw.frames) @ thumbprints(test.frames).T
         assert len(raw) == 200 and alike.max() <= ALIKE

@@ -4,11 +4,14 @@ import pytest
 import torch
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
+from fewpose.models.norms import freeze_norms
 from fewpose.models.student import (
     light_student,
     load_coco_student,
+    paper_student,
     pretrained_student,
     resnet50_student,
+    untrained_student,
 )
 from fewpose.models.weights import save_weights
 from published import YOLOX, needs_yolox
@@ -53,6 +56,33 @@ def test_what_does_not_fit_is_reported(coco):
     wrong = {"roi_heads.keypoint_head.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
     report = load_coco_student(resnet50_student(lifter=8), wrong)
     assert not report.taken and "shape (1,)" in str(report) and "no such parameter" in str(report)
+
+
+def test_torchvisions_coco_file_loads_by_its_path(coco, tmp_path, capsys):
+    path = tmp_path / "keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
+    torch.save(coco, path)
+    student = untrained_student("paper", path, side=96, branches="single_soft")
+    assert "0 of the file refused" in capsys.readouterr().out
+    name = "roi_heads.keypoint_head.0.weight"
+    assert torch.equal(student.state_dict()[name], coco[name]) and student.side == 96
+    torch.save({"conv1.weight": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match=r"fc266e95\.pth is no Keypoint R-CNN"):
+        paper_student(path)
+    with pytest.raises(ValueError, match="needs the parameter weights"):
+        untrained_student("paper")
+    with pytest.raises(ValueError, match='network is "light" or "paper"'):
+        untrained_student("huge")
+
+
+def test_a_student_trained_from_scratch_becomes_the_papers(tmp_path):
+    scratch = resnet50_student(seed=2, scratch=True)
+    assert all(p.requires_grad for p in scratch.parameters())
+    path = save_weights(freeze_norms(scratch, eps=0.0), tmp_path / "student.safetensors")
+    student = paper_student(path, branches="single_hard")
+    own = student.state_dict()
+    assert all(torch.equal(value, scratch.state_dict()[name]) for name, value in own.items())
+    assert not student.backbone.body.conv1.weight.requires_grad  # frozen again, as in the paper
+
 
 @needs_yolox
 def test_untrained_students_of_one_branch_are_a_part_of_the_double_one(tmp_path):

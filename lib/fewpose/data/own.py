@@ -12,14 +12,14 @@ import numpy as np
 
 from . import PoseData
 from .coco import load_coco, read_coco
-from .video import read_videos
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm")
 
 
-def read_own(folder: str | Path, size: int) -> PoseData:
-    """The labelled people of annotations.json on whole images, in frames of `size` x `size`.
+def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -> PoseData:
+    """The labelled people of annotations.json on whole images, in frames of `size` (H, W).
 
+    `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`).
     Images that name their `split` keep it; if none does, a quarter of the videos (`video_id`, else
     each image is one) becomes `test` and a sixth `val`. ValueError with fewer than three videos to
     deal out, and those of `coco.read_coco`.
@@ -27,7 +27,7 @@ def read_own(folder: str | Path, size: int) -> PoseData:
     path = Path(folder) / "annotations.json"
     images = Path(folder) / "images"
     named = ["split" in image for image in load_coco(path)["images"]]
-    people = read_coco(path, images if images.is_dir() else folder, (size, size), whole=True)
+    people = read_coco(path, images if images.is_dir() else folder, size, whole=not cropped)
     if all(named):
         return people
     if any(named):
@@ -51,17 +51,14 @@ def deal_videos(video: np.ndarray, path: Path) -> np.ndarray:
     return split
 
 
-def read_own_videos(folder: str | Path, people: PoseData, every: int) -> PoseData:
-    """Every n-th frame of the files in videos/, unlabelled; test and validation ones are left out.
-
-    A file belongs to the labelled video whose `video_id` is its name without suffix.
-    """
+def training_films(folder: str | Path, people: PoseData) -> list[Path]:
+    """The files in videos/ but those of test and validation; ValueError if there is none."""
     held_out = set(people.video[people.split != "train"])
     files = [path for path in films_of(folder) if path.stem not in held_out]
     if not files:
         place = Path(folder) / "videos"
         raise ValueError(f"{place} holds no video outside of validation and test")
-    return read_videos(files, people.skeleton, every, people.size)
+    return files
 
 
 def films_of(folder: str | Path) -> list[Path]:

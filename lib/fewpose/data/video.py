@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -20,35 +20,58 @@ def read_video(
 ) -> tuple[Tensor, np.ndarray]:
     """Every n-th frame of a video, from the first: frames [N, 3, H, W] uint8 RGB and their numbers.
 
-    Frames are decoded one after the other, never sought: seeking is not exact in every codec. With
-    `size` (H, W) each is scaled to fit, black around it. ValueError if the file cannot be opened or
-    ends before its header says.
+    With `size` (H, W) each is scaled to fit, black around it. Errors as for `frames_of`.
+    """
+    images, numbers = [], []
+    for number, image in frames_of(path, every):
+        images.append(letterbox(image, size) if size else image)
+        numbers.append(number)
+    return to_frames(images), np.array(numbers)
+
+
+def frames_of(path: str | Path, every: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+    """Number and picture [H, W, 3] uint8 RGB of every n-th frame of a video, one after the other.
+
+    Frames are decoded in order, never sought: seeking is not exact in every codec. ValueError if
+    the file cannot be opened, or at the end if that comes before its header says.
     """
     if every < 1:
         raise ValueError(f"{path}: every must be 1 or more, not {every}")
-    if not Path(path).is_file():
-        raise ValueError(f"there is no video {path}")
-    video = cv2.VideoCapture(str(path))
+    video = open_video(path)
     try:
-        if not video.isOpened():
-            raise ValueError(f"{path} is broken or no video: it cannot be opened")
         announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        images, numbers, number = [], [], 0
+        number, given = 0, 0
         while video.grab():
             if number % every == 0:
                 read, image = video.retrieve()
                 if not read:
                     break
-                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                images.append(letterbox(image, size) if size else image)
-                numbers.append(number)
+                yield number, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                given += 1
             number += 1
     finally:
         video.release()
     # Headers of whole files may count a frame or two that no decoder delivers.
-    if not images or number < announced - max(2, announced // 100):
+    if not given or number < announced - max(2, announced // 100):
         raise ValueError(f"{path} is broken: it ends after {number} of {announced} frames")
-    return to_frames(images), np.array(numbers)
+
+
+def open_video(path: str | Path) -> cv2.VideoCapture:
+    """A video to be read and released; ValueError if there is none or it cannot be opened."""
+    if not Path(path).is_file():
+        raise ValueError(f"there is no video {path}")
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened():
+        raise ValueError(f"{path} is broken or no video: it cannot be opened")
+    return video
+
+
+def frame_rate(path: str | Path) -> float:
+    """Frames a second by the file's header, 25 where it has none; errors as for `open_video`."""
+    video = open_video(path)
+    rate = video.get(cv2.CAP_PROP_FPS)
+    video.release()
+    return rate if 0 < rate < 10000 else 25.0
 
 
 def read_videos(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import geometry
 from ..data.labels import LabelledPeople
-from ..loop import minimise, start_of
+from ..loop import Sgd, minimise, start_of
 from ..low_resolution import low_resolution, sample_scales
 from ..models.detector_training import Collage, Place, draw, move_boxes
 from ..models.keypoint_rcnn import Student
@@ -65,15 +65,16 @@ def move_people(data: LabelledPeople, place: Place) -> dict[str, Tensor]:
 def fit_student(
     model: Student, data: LabelledPeople, schedule: Schedule, *, scales: str | float = 1,
     how: Collage = Collage(), weights: Mapping[str, float] | None = None,
-    score: Callable[[], float] | None = None, seed: int = 0, checkpoint: Path | None = None,
+    score: Callable[[], float] | None = None, sgd: Sgd | None = None, seed: int = 0,
+    checkpoint: Path | None = None,
 ) -> History:
     """Train all losses of the student, summed as in the paper, on collages of labelled frames.
 
     `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights`
     multiplies losses by their names (1). Lifters without mean and deviation of their own take
     those of the labels. The best weights by `score()`, higher is better, are kept if it is given.
-    The backbone learns at `schedule.backbone_rate`. Resumes as `loop.minimise`. ValueError if
-    nobody is labelled or a weight names no loss.
+    The backbone learns at `schedule.backbone_rate`; the optimiser is AdamW, or `sgd`. Resumes as
+    `loop.minimise`. ValueError if nobody is labelled or a weight names no loss.
     """
     if not any(len(data.boxes[i]) for i in data.use.tolist()):
         raise ValueError(f"{data.name}: not one person has a box")
@@ -98,7 +99,7 @@ def fit_student(
                      data.name, len(data), round(checksum(data), 3), start_of(model)))  # fmt: skip
     return minimise(
         model, losses, schedule, identity=identity, score=score, seed=seed, checkpoint=checkpoint,
-        title="student",
+        title="student", sgd=sgd,
     )
 
 

@@ -198,40 +198,44 @@ class CascadeRCNN(nn.Module):
         return [(found["boxes"], found["scores"]) for found in self(images)]
 
 
-def light_cascade(weights: str | Path | None = None, seed: int = 0) -> CascadeRCNN:
+def light_cascade(
+    weights: str | Path | None = None, seed: int = 0, *, side: int = 240, scratch: bool = False
+) -> CascadeRCNN:
     """The laptop profile: MobileNetV2 with a pyramid of 64 channels, heads of 128, 100 proposals.
 
     `weights` is torchvision's MobileNetV2 (.pth); without them the backbone is drawn from `seed`
     and is only good to be overwritten by weights of `save_weights`. Batch norm and all up to 1/4
-    stay as they are. ValueError if the file does not fit.
+    stay as they are, unless the backbone learns from `scratch` (see `norms.freeze_norms`).
+    ValueError if the file does not fit.
     """
     torch.manual_seed(seed)
-    whole = mobilenet_v2(norm_layer=FrozenBatchNorm2d)
+    whole = mobilenet_v2(norm_layer=nn.BatchNorm2d if scratch else FrozenBatchNorm2d)
     if weights:
         fill(whole, weights)
     body = whole.features[:18]
-    body[:2].requires_grad_(False)
+    body[:2].requires_grad_(scratch)
     # The last maps of each stride: 1/4, 1/8, 1/16 and 1/32.
     levels = {"3": "0", "6": "1", "13": "2", "17": "3"}
     backbone = BackboneWithFPN(body, levels, [24, 32, 96, 320], 64, LastLevelMaxPool())
     return CascadeRCNN(
-        backbone, 240, (16, 32, 64, 128, 256), 128, (200, 100), samples=128, detections=50
+        backbone, side, (16, 32, 64, 128, 256), 128, (200, 100), samples=128, detections=50
     )
 
 
-def resnext152_cascade(weights: str | Path | None = None, seed: int = 0) -> CascadeRCNN:
-    """The paper profile: ResNeXt-152 32x8d with FPN; `weights` as for `light_cascade`."""
+def resnext152_cascade(
+    weights: str | Path | None = None, seed: int = 0, *, side: int = 800, scratch: bool = False
+) -> CascadeRCNN:
+    """The paper profile: ResNeXt-152 32x8d with FPN; arguments as for `light_cascade`."""
     torch.manual_seed(seed)
-    body = ResNet(
-        Bottleneck, [3, 8, 36, 3], groups=32, width_per_group=8, norm_layer=FrozenBatchNorm2d
-    )
+    norm = nn.BatchNorm2d if scratch else FrozenBatchNorm2d
+    body = ResNet(Bottleneck, [3, 8, 36, 3], groups=32, width_per_group=8, norm_layer=norm)
     if weights:
         fill(body, weights)
     for part in (body.conv1, body.bn1, body.layer1):
-        part.requires_grad_(False)
+        part.requires_grad_(scratch)
     levels = {f"layer{i}": str(i - 1) for i in (1, 2, 3, 4)}
     backbone = BackboneWithFPN(body, levels, [256, 512, 1024, 2048], 256, LastLevelMaxPool())
-    return CascadeRCNN(backbone, 800)
+    return CascadeRCNN(backbone, side)
 
 
 def fill(network: nn.Module, path: str | Path) -> None:

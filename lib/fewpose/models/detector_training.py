@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 
 from .. import geometry
 from ..augment import jitter_colour
-from ..loop import minimise, start_of
+from ..loop import Sgd, minimise, start_of
 from ..training import History, Schedule, batch_index, hash_of
 from .box_fusion import detect
 from .cascade_rcnn import CascadeRCNN
@@ -126,7 +126,8 @@ def move_boxes(boxes: Tensor, matrix: Tensor, size: tuple[int, int]) -> tuple[Te
 
 def fit_detector(
     model: CascadeRCNN, train: Boxed, validation: Boxed | None, schedule: Schedule, *,
-    how: Collage = Collage(), seed: int = 0, checkpoint: Path | None = None,
+    how: Collage = Collage(), sgd: Sgd | None = None, seed: int = 0,
+    checkpoint: Path | None = None,
 ) -> History:
     """Train all losses of a cascade, summed, on collages of `train`; best weights by F1.
 
@@ -149,6 +150,7 @@ def fit_detector(
     return minimise(
         model, losses, schedule, identity=identity, seed=seed, checkpoint=checkpoint,
         score=None if validation is None else lambda: f1(model, validation), title="detector",
+        sgd=sgd,
     )
 
 

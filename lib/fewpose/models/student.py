@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import resnet50
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from .darknet import MEAN, STD, yolox_darknet
 from .keypoint_rcnn import Student
-from .weights import LoadReport, load_part, shipped, take
+from .start import read_checkpoint
+from .weights import LoadReport, load_part, load_weights, shipped, take
 
 
 def light_student(
@@ -55,19 +56,67 @@ def pretrained_student(
 
 
 def resnet50_student(
-    *, branches: str = "double", soft: str = "weighted", lifter: int = 1024, seed: int = 0
+    *, branches: str = "double", soft: str = "weighted", side: int = 800, lifter: int = 1024,
+    seed: int = 0, scratch: bool = False,
 ) -> Student:
     """The paper's profile: torchvision's keypointrcnn_resnet50_fpn with a branch and lifters more.
 
     All is drawn from `seed`, to be filled by `load_coco_student`. Batch norm stays as it is, stem
-    and first stage are frozen.
+    and first stage are frozen, unless the backbone learns from `scratch`. `side` is what the
+    shorter side of a frame is brought to, in pixels.
     """
     torch.manual_seed(seed)
     # COCO's weights were trained without the ε of batch norm.
-    body = resnet50(weights=None, norm_layer=partial(FrozenBatchNorm2d, eps=0.0))
+    frozen = partial(FrozenBatchNorm2d, eps=0.0)
+    body = resnet50(weights=None, norm_layer=nn.BatchNorm2d if scratch else frozen)
     return Student(
-        _resnet_fpn_extractor(body, 3), branches, soft=soft, lifter=lifter, detections=20
+        _resnet_fpn_extractor(body, 5 if scratch else 3), branches, soft=soft, side=side,
+        longest=side * 5 // 3, lifter=lifter, detections=20,
     )
+
+
+def paper_student(
+    weights: str | Path, *, branches: str = "double", soft: str = "weighted", side: int = 800,
+    seed: int = 0,
+) -> Student:
+    """A `resnet50_student` that has learned people, the untrained student of the paper profile.
+
+    weights is torchvision's keypointrcnn_resnet50_fpn_coco (.pth), of which a report is printed,
+    or a file of `operating_room/pretraining_paper`. ValueError naming a file that does not fit.
+    """
+    if not weights:
+        raise ValueError(
+            "network 'paper' needs the parameter weights: the path of torchvision's "
+            "keypointrcnn_resnet50_fpn_coco (.pth), or of a student.safetensors made by "
+            "operating_room/pretraining_paper"
+        )
+    options = dict(soft=soft, side=side, seed=seed)
+    student = resnet50_student(branches=branches, **options)
+    if Path(weights).suffix in (".pth", ".pt"):
+        report = load_coco_student(student, read_checkpoint(str(weights)))
+        if "roi_heads.keypoint_head.0.weight" not in report.taken:
+            raise ValueError(f"{weights} is no Keypoint R-CNN of torchvision. {report}")
+        print(report)
+        return student
+    double = student if branches == "double" else resnet50_student(**options)
+    load_weights(double, weights)
+    if student is not double:
+        take(student, double.state_dict())
+    return student
+
+
+def untrained_student(
+    network: str, weights: str | Path = "", yolox: str | Path = "", *, side: int = 240, **options
+) -> Student:
+    """The student by the name that the notebooks give it: "light" or "paper".
+
+    Arguments as for `pretrained_student` (with `yolox` its `path`) and `paper_student`.
+    """
+    if network == "light":
+        return pretrained_student(weights, yolox, side=side, **options)
+    if network == "paper":
+        return paper_student(weights, side=side, **options)
+    raise ValueError(f'network is "light" or "paper", not {network!r}')
 
 
 def load_coco_student(

@@ -76,6 +76,12 @@ class Teacher:
             stage.eval()
         return self
 
+    def to(self, device: torch.device | str) -> Teacher:
+        """All stages on a device, in place."""
+        for stage in (self.detector, self.pose, self.lifter):
+            stage.to(device)
+        return self
+
     def sizes(self) -> dict[str, int]:
         """Number of parameters of each stage."""
         stages = {"detector": self.detector, "pose": self.pose, "lifter": self.lifter}

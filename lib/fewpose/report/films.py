@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -67,36 +69,55 @@ def overlay_film(
     `path`; RuntimeError if the film cannot be written.
     """
     height, width = frames.shape[2:]
+    with film_writer(path, (height, width * len(named)), rate) as write:
+        for t, frame in enumerate(frames):
+            picture = np.ascontiguousarray(frame.permute(1, 2, 0).numpy()[..., ::-1])
+            columns = [
+                titled(drawn(picture, poses[t], skeleton), name) for name, poses in named.items()
+            ]
+            write(np.concatenate(columns, 1))
+    return path
+
+
+@contextmanager
+def film_writer(
+    path: Path, size: tuple[int, int], rate: float
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that adds a picture [H, W, 3] BGR of `size` to an MP4 of `rate` frames a second.
+
+    The file is there when all is written, and not at all after an error; RuntimeError if OpenCV can
+    write none. Codecs halve the sides of colours, so an odd last row or column is left out.
+    """
+    height, width = (side - side % 2 for side in size)
     part = path.with_suffix(".part.mp4")
     for code in CODES:
-        film = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate,
-                               (width * len(named), height))  # fmt: skip
+        film = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
         if film.isOpened():
             break
     else:
         raise RuntimeError(f"{path}: OpenCV can write no MP4 here")
-    for t, frame in enumerate(frames):
-        picture = np.ascontiguousarray(frame.permute(1, 2, 0).numpy()[..., ::-1])
-        columns = [
-            titled(drawn(picture, poses[t], skeleton), name) for name, poses in named.items()
-        ]
-        film.write(np.concatenate(columns, 1))
-    film.release()
-    os.replace(part, path)
-    return path
+    try:
+        yield lambda picture: film.write(np.ascontiguousarray(picture[:height, :width]))
+        film.release()
+        os.replace(part, path)
+    finally:
+        film.release()
+        part.unlink(missing_ok=True)
 
 
 def drawn(picture: np.ndarray, pose: Tensor, skeleton: Skeleton) -> np.ndarray:
     """A copy of a picture [H, W, 3] BGR with the limbs and keypoints of a pose [K, 3]."""
     picture, shown = picture.copy(), pose[:, 2] > SHOWN
+    thick = max(1, round(max(picture.shape[:2]) / 500))
     # 1/16 of a pixel: whole pixels would make limbs tremble from frame to frame
     points = (pose[:, :2] * 16).round().int().tolist()
     for a, b in skeleton.limb_index:
         if shown[a] and shown[b]:
-            cv2.line(picture, points[a], points[b], bgr(side_colour(skeleton, a, b)), 1,
+            cv2.line(picture, points[a], points[b], bgr(side_colour(skeleton, a, b)), thick,
                      cv2.LINE_AA, 4)  # fmt: skip
     for k in torch.nonzero(shown).flatten().tolist():
-        cv2.circle(picture, points[k], 24, bgr(side_colour(skeleton, k)), -1, cv2.LINE_AA, 4)
+        colour = bgr(side_colour(skeleton, k))
+        cv2.circle(picture, points[k], 24 * thick, colour, -1, cv2.LINE_AA, 4)
     return picture
 
 
