@@ -111,3 +111,23 @@ def test_people_are_placed_where_they_are_seen():
     shift = g.place_in_camera(points, poses, camera)
     assert shift[2].isnan().all() and torch.allclose(shift[:2], stand.expand(2, 3), atol=0.5)
     assert g.place_in_camera(points[:0], poses[:0], camera).shape == (0, 3)
+
+
+def test_rays_of_a_picture():
+    poses = torch.tensor([[[319.5, 239.5, 0.7], [639.5, 239.5, 1.0], [319.5, -0.5, 0.0]]])
+    rays = g.rays(poses, (480, 640))
+    edge = 3**-0.5  # 30 degrees to the edge of the longer side
+    expected = torch.tensor([[[0, 0, 0.7], [edge, 0, 1.0], [0, -0.75 * edge, 0.0]]])
+    torch.testing.assert_close(rays, expected)
+    twice = torch.cat([2 * poses[..., :2] + 0.5, poses[..., 2:]], -1)
+    torch.testing.assert_close(g.rays(twice, torch.tensor([[960, 1280]])), rays)
+
+
+def test_turned_to_a_direction_by_the_shortest_way():
+    to = F.normalize(torch.tensor([[0.0, 0, 1], [0.4, -0.3, 1], [-0.9, 0.2, 0.5]]), dim=-1)
+    turn = g.turn_to(to)
+    torch.testing.assert_close(turn[..., 2], to)
+    torch.testing.assert_close(turn @ turn.mT, torch.eye(3).expand(3, 3, 3), atol=1e-6, rtol=0)
+    # by no more than the angle between them
+    angle = (turn.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2
+    torch.testing.assert_close(angle, to[:, 2])

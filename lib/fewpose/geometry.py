@@ -6,10 +6,14 @@ target image; the centre of the top-left pixel is (0, 0).
 
 from __future__ import annotations
 
+from math import radians, tan
+
 import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+ANGLE = 60.0  # degrees that a camera of which nothing is known sees along its picture's longer side
 
 
 def identity(n: int, device: torch.device | str = "cpu") -> Tensor:
@@ -129,3 +133,24 @@ def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
     shift = torch.linalg.lstsq(left.flatten(1, 2), right.flatten(1).unsqueeze(-1), driver="gelsd")
     enough = ((weight > 0).sum(1) >= 2)[:, None]
     return torch.where(enough, shift.solution[..., 0], torch.nan).to(poses.dtype)
+
+
+def rays(poses: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
+    """Poses [P, K, 3] in pixels as directions: x / z and y / z of a camera with z straight ahead.
+
+    size (H, W) of the picture, or of that of each person [P, 2]. The camera is taken to see `ANGLE`
+    along the longer side, with the middle of the picture straight ahead. The third is kept.
+    """
+    sides = torch.as_tensor(size, dtype=poses.dtype, device=poses.device).expand(len(poses), 2)
+    focal = sides.amax(1) / (2 * tan(radians(ANGLE) / 2))
+    middle = (sides.flip(1) - 1) / 2
+    xy = (poses[..., :2] - middle[:, None]) / focal[:, None, None]
+    return torch.cat([xy, poses[..., 2:]], -1)
+
+
+def turn_to(directions: Tensor) -> Tensor:
+    """Rotations [N, 3, 3] that take the z axis to unit vectors [N, 3] of positive z, shortest."""
+    x, y, z = directions.unbind(-1)
+    share = 1 / (1 + z)
+    rows = [1 - x * x * share, -x * y * share, x, -x * y * share, 1 - y * y * share, y, -x, -y, z]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fewpose import geometry
 from fewpose.data.labels import labels_of_truth
 from fewpose.low_resolution import low_resolution
 from fewpose.methods.student_training import fit_student, training_image
@@ -42,6 +43,7 @@ def test_a_still_image_is_the_frame():
     torch.testing.assert_close(target["keypoints"][..., :2], data.hard[0][..., :2] + 0.5)
     torch.testing.assert_close(target["keypoints_soft"][..., 2], torch.ones(2, 17))
     torch.testing.assert_close(target["keypoints3d"], data.hard3d[0])
+    torch.testing.assert_close(target["rays"], geometry.rays(data.hard[0], (64, 96)))
 
 
 def test_mirrored_people_swap_left_and_right():
@@ -57,6 +59,8 @@ def test_mirrored_people_swap_left_and_right():
     for name in ("keypoints3d", "keypoints3d_soft"):
         expected = data.hard3d[0][:, right] * torch.tensor([-1.0, 1, 1])
         torch.testing.assert_close(target[name][:, left], expected)
+    seen = geometry.rays(data.hard[0], (64, 96))[:, right] * torch.tensor([-1.0, 1, 1])
+    torch.testing.assert_close(target["rays"][:, left], seen)
 
 
 @pytest.mark.parametrize("four", [0.0, 1.0])
@@ -119,8 +123,9 @@ def test_losses_fall_and_the_best_score_is_kept():
 def test_lifters_learn_the_size_of_people_once():
     data, model = people(), tiny_student("single_hard")
     fit_student(model, data, Schedule(steps=1, batch_size=1), how=STILL)
-    points = model.lifters[0].from_root(torch.cat(data.soft3d))
-    torch.testing.assert_close(model.lifters[0].std3d, points.std(0))
+    own = tiny_student("single_hard").lifters[0]
+    own.measure(geometry.rays(torch.cat(data.soft), (64, 96)), torch.cat(data.soft3d))
+    torch.testing.assert_close(model.lifters[0].std3d, own.std3d)
     other = tiny_student("single_hard")
     other.know(model.lifters[0])
     fit_student(other, people(seed=1), Schedule(steps=1, batch_size=1), how=STILL)

@@ -56,6 +56,8 @@ def targets(people=(3, 1), seed=0):
             "boxes": boxes, "labels": torch.ones(p, dtype=torch.long),
             "keypoints": torch.cat([xy, 2.0 * (third > 0.3)], -1),
             "keypoints_soft": torch.cat([xy, third], -1),
+            "rays": torch.cat([xy / 40 - 1, 2.0 * (third > 0.3)], -1),
+            "rays_soft": torch.cat([xy / 40 - 1, third], -1),
             "keypoints3d": 300 * torch.randn(p, 17, 3, generator=generator),
             "keypoints3d_soft": 300 * torch.randn(p, 17, 3, generator=generator),
         })  # fmt: skip
@@ -186,8 +188,9 @@ def test_the_mean_of_both_branches():
     features = model.backbone(torch.stack(images(1)))
     boxes, sizes = [torch.tensor([[5.0, 5, 45, 60], [30, 2, 79, 50]])], [(64, 80)]
     maps = heads.heat_maps(features, boxes, sizes)
-    points = heads.lift(maps, torch.zeros(2, 17, 3), boxes[0])
-    alone = [heads.lift({name: m}, *decoded(m, boxes[0])) for name, m in maps.items()]
+    size = torch.tensor(sizes * 2)
+    points = heads.lift(maps, torch.zeros(2, 17, 3), boxes[0], size)
+    alone = [heads.lift({name: m}, *decoded(m, boxes[0]), size) for name, m in maps.items()]
     torch.testing.assert_close(points, (alone[0] + alone[1]) / 2)
     assert not torch.allclose(alone[0], alone[1])
 

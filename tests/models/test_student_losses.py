@@ -53,6 +53,7 @@ def test_points_by_hand():
         lifter.mean3d.fill_(10)
         lifter.std3d.fill_(100)
     poses = torch.cat([torch.rand(3, 17, 2), torch.ones(3, 17, 1)], -1)
+    poses[..., :2] -= poses[..., :2].mean(1, keepdim=True)  # straight ahead: nothing is turned
     points = torch.zeros(3, 17, 3)
     points[:2, :, 2] = torch.linspace(0, 160, 17)  # hips are 11 and 12: their middle 115
     points[:2, :, 0] = 7  # which is where the hips are, too

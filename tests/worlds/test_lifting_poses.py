@@ -11,18 +11,34 @@ from fewpose import worlds
 from fewpose.worlds import lifting_poses as world
 
 
-def test_projection_and_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(world, "BATCH", 3)
-    poses, points = world.lifting_poses(20, seed=1, cache=tmp_path)
-    assert poses.shape == points.shape == (20, 17, 3)
-    assert (points[..., 2] > 500).all() and (poses[..., 2] == 2).all()
-    flat = 800 * points[..., :2] / points[..., 2:] + 499.5
-    torch.testing.assert_close(poses[..., :2], flat, atol=0.1, rtol=1e-4)
+def test_bodies_are_adults_about_their_hips_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(world, "BATCH", 8)
+    bodies = world.body_poses(20, seed=1, cache=tmp_path)
+    assert bodies.shape == (20, 17, 3)
+    torch.testing.assert_close(bodies[:, 11:13].mean(1), torch.zeros(20, 3), atol=1e-3, rtol=0)
+    thigh = (bodies[:, 11] - bodies[:, 13]).norm(dim=-1)
+    assert 300 < thigh.min() and thigh.max() < 560
     monkeypatch.setattr(world, "make", None)
-    again = world.lifting_poses(20, seed=1, cache=tmp_path)
-    assert torch.equal(again[0], poses) and torch.equal(again[1], points)
+    assert torch.equal(world.body_poses(20, seed=1, cache=tmp_path), bodies)
     with pytest.raises(ValueError, match="0 asked"):
-        world.lifting_poses(0)
+        world.body_poses(0)
+
+
+def test_cameras_all_about_a_person():
+    standing = torch.zeros(500, 17, 3)
+    standing[..., 2] = torch.linspace(700, -900, 17)  # head to feet along z, which is up
+    draw = world.views(standing, world.Cameras(above=(-5, 60), roll=0))
+    rays, points = draw(2000, torch.Generator().manual_seed(0))
+    assert rays.shape == points.shape == (2000, 17, 3) and points[..., 2].min() > 300
+    torch.testing.assert_close(rays[..., :2], points[..., :2] / points[..., 2:])
+    assert (points[:, 0, 1] < points[:, -1, 1]).all()  # the head is up in the picture
+    length = (points[:, 0] - points[:, -1]).norm(dim=-1)
+    torch.testing.assert_close(length, torch.full((2000,), 1600.0), atol=0.1, rtol=0)
+    # from above the head is nearer than the feet, and people stand all over the picture
+    down = (points[:, -1, 2] - points[:, 0, 2]) / 1600
+    assert down.min() < 0 and down.max() > 0.8
+    middle = rays[..., :2].mean(1)
+    assert (middle.amin(0) < -0.3).all() and (middle.amax(0) > 0.3).all()
 
 
 def test_boxes_of_everybody_in_the_everyday_world(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from .. import geometry
 from ..views import half_precision
 from .augmentation import smooth_frames
 from .harness import Line, needed, threads
@@ -65,6 +66,7 @@ def random_people(count: int, side: int, device: str) -> dict[str, torch.Tensor]
         "boxes": torch.cat([corner, corner + extent], 1),
         "labels": torch.ones(count, dtype=torch.long), "keypoints": poses,
         "keypoints_soft": poses, "keypoints3d": space, "keypoints3d_soft": space,
+        "rays": geometry.rays(poses, (side, side)), "rays_soft": geometry.rays(poses, (side, side)),
     }  # fmt: skip
     return {name: value.to(device) for name, value in target.items()}
 

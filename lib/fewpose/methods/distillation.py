@@ -187,8 +187,8 @@ def label_rows(
     soft, soft3d = people.keypoints[kept], people.keypoints3d[kept]
     sure = soft[..., 2:] >= thresholds.keypoint
     hard = torch.cat([soft[..., :2], torch.full_like(soft[..., 2:], 2)], -1) * sure
-    hard3d = lift(teacher, hard) * sure.any(1, keepdim=True)
     height, width = frame.shape[-2:]
+    hard3d = lift(teacher, hard, (height, width)) * sure.any(1, keepdim=True)
     rows = []
     for i, (x0, y0, x1, y1) in enumerate(people.boxes[kept].tolist()):
         rows.append({

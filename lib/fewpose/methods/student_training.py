@@ -56,6 +56,10 @@ def move_people(data: LabelledPeople, place: Place) -> dict[str, Tensor]:
         shown = (inside & (old[..., 2] > 0)).unsqueeze(-1)
         pose = torch.cat([xy + offset, old[..., 2:]], -1) * shown
         target[name] = pose[:, swap] if place.flipped else pose
+        # The lifters learn from what the frame's own camera saw, wherever the collage has it.
+        seen = geometry.rays(old, data.frames[place.frame].shape[-2:])
+        rays = name.replace("keypoints", "rays")
+        target[rays] = (seen * MIRROR)[:, swap] if place.flipped else seen
     for name, points in (("keypoints3d", data.hard3d), ("keypoints3d_soft", data.soft3d)):
         own = points[place.frame][kept]
         target[name] = (own * MIRROR)[:, swap] if place.flipped else own
@@ -109,7 +113,9 @@ def measure(model: Student, data: LabelledPeople) -> None:
     if not new:
         return
     used = data.use.tolist()
-    poses = torch.cat([data.soft[i] for i in used])
+    poses = torch.cat([
+        geometry.rays(data.soft[i], data.frames[i].shape[-2:]) for i in used
+    ])
     points = torch.cat([data.soft3d[i] for i in used])
     known = (points != 0).flatten(1).any(1)
     for lifter in new if known.any() else ():

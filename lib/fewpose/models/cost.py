@@ -55,6 +55,6 @@ def teacher_cost(
         detect(teacher.detector, frames, teacher.scales, teacher.flip)
         poses = estimate(teacher.pose, frames, index, boxes, teacher.crop, teacher.skeleton,
                          teacher.crop_scales, teacher.flip)  # fmt: skip
-        lift(teacher, poses)
+        lift(teacher, poses, size)
 
     return cost((teacher.detector, teacher.pose, teacher.lifter), look)

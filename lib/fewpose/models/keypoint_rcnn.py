@@ -19,6 +19,7 @@ from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_keypoints
 from torchvision.ops import MultiScaleRoIAlign
 
+from .. import geometry
 from ..augment import MEAN, STD
 from ..skeleton import COCO, Skeleton
 from .cascade_rcnn import proposer
@@ -37,6 +38,7 @@ BRANCHES = {
 LEVELS = ["0", "1", "2", "3"]
 # Names of a label's parts in a target.
 KEYPOINTS = {"hard": "keypoints", "soft": "keypoints_soft"}
+RAYS = {"hard": "rays", "soft": "rays_soft"}
 POINTS = {"hard": "keypoints3d", "soft": "keypoints3d_soft"}
 
 
@@ -97,7 +99,9 @@ class StudentHeads(RoIHeads):
         everybody, counts = torch.cat(boxes), [len(b) for b in boxes]
         mean = torch.stack(list(maps.values())).mean(0)
         keypoints, peaks = decode(mean, everybody)
-        points = self.lift(maps, keypoints, everybody)
+        frames = torch.tensor(sizes, device=everybody.device).repeat_interleave(
+            torch.tensor(counts, device=everybody.device), 0)
+        points = self.lift(maps, keypoints, everybody, frames)
         parts = zip(boxes, scores, labels, *(x.split(counts) for x in (keypoints, peaks, points)),
                     strict=True)  # fmt: skip
         names = ("boxes", "scores", "labels", "keypoints", "keypoints_scores", "keypoints3d")
@@ -112,13 +116,21 @@ class StudentHeads(RoIHeads):
         regions = self.keypoint_head(self.keypoint_roi_pool(features, boxes, sizes))
         return {name: branch(regions) for name, branch in self.keypoint_predictors.items()}
 
-    def lift(self, maps: dict[str, Tensor], keypoints: Tensor, boxes: Tensor) -> Tensor:
-        """3D [P, K, 3]: the mean of the lifts of each branch's own keypoints."""
+    def lift(
+        self, maps: dict[str, Tensor], keypoints: Tensor, boxes: Tensor, sizes: Tensor
+    ) -> Tensor:
+        """3D [P, K, 3]: the mean of the lifts of each branch's own keypoints.
+
+        sizes [P, 2] (H, W) of the image that each person is in.
+        """
         if len(maps) == 1:
             own = {name: keypoints for name in maps}
         else:
             own = {name: decode(logits, boxes)[0] for name, logits in maps.items()}
-        return torch.stack([self.lifters[name](poses) for name, poses in own.items()]).mean(0)
+        edge = keypoints.new_tensor([0.5, 0.5, 0])  # rays are counted from a pixel's centre
+        return torch.stack([
+            self.lifters[name](geometry.rays(poses - edge, sizes)) for name, poses in own.items()
+        ]).mean(0)
 
     def losses(self, features, proposals, sizes, targets) -> dict[str, Tensor]:
         """Fast R-CNN's losses under torchvision's names; `keypoints_…` and `points_…` by label."""
@@ -142,7 +154,7 @@ class StudentHeads(RoIHeads):
                 loss, options = (soft_loss, (self.soft,)) if kind == "soft" else (hard_loss, ())
                 losses[f"keypoints_{kind}"] = loss(maps[name], where, torch.cat(true), *options)
                 losses[f"points_{kind}"] = points_loss(
-                    self.lifters[name], torch.cat([t[KEYPOINTS[kind]] for t in targets]),
+                    self.lifters[name], torch.cat([t[RAYS[kind]] for t in targets]),
                     torch.cat([t[POINTS[kind]] for t in targets]),
                 )  # fmt: skip
         return losses
@@ -163,11 +175,14 @@ class Student(GeneralizedRCNN):
     As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list
     of targets: `boxes` [P, 4], `labels` [P] (all 1), and of each person `keypoints` and
     `keypoints_soft` [P, K, 3] (third: visible above 0; confidence), `keypoints3d` and
-    `keypoints3d_soft` [P, K, 3], pixels from the frame's edge and millimetres.
+    `keypoints3d_soft` [P, K, 3], pixels from the frame's edge and millimetres; and `rays` and
+    `rays_soft` [P, K, 3], the same keypoints as the camera of the 3D saw them (`geometry.rays`).
     """
 
     # What `training.parameter_groups` lets learn at the full rate; all else is the backbone.
     head: tuple[str, ...] = ("rpn.", "roi_heads.", "backbone.fpn.")
+    # The same without the lifters.
+    learned: tuple[str, ...] = ("rpn.", "roi_heads.box_", "roi_heads.keypoint_", "backbone.fpn.")
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(

@@ -6,39 +6,50 @@ section 3; Srivastav et al., section 3.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import geometry
 from ..loop import minimise, start_of
 from ..skeleton import COCO, Skeleton
-from ..training import History, Schedule, batch_index
+from ..training import History, Schedule
 from .weights import load_weights, read_meta
+
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Occlusion:
     """What training does to true keypoints, so that found ones are no surprise.
 
-    jitter is the deviation of noise in shares of the pose's size, drop the probability that a
-    keypoint is missing, cut that all below a random height are, as behind a table.
+    All are moved by noise of a deviation up to `jitter` (each person has its own), in shares of the
+    pose's size. A keypoint is hidden with probability `drop`, and with `cut` all below a random
+    height are, as behind a table. Hidden ones are guessed: their deviation is up to `guess`; of
+    the share `missing` of people they are missing, as in hard labels.
     """
 
-    jitter: float = 0.03
+    jitter: float = 0.05
     drop: float = 0.1
     cut: float = 0.3
+    guess: float = 0.3
+    missing: float = 0.4
     flip: float = 0.5
 
 
 class Lifter(nn.Module):
-    """Linear 2K → width, two residual blocks of two layers, linear → 3K.
+    """Linear 2K + 2 → width, two residual blocks of two layers, linear → 3K.
 
-    Each layer is linear, batch norm, ReLU, dropout. Inputs are put to the middle and size of the
-    person's own keypoints, outputs to the middle of the hips; then both are normalised by mean and
-    deviation of each coordinate over the training set, which are saved with the weights. A missing
-    keypoint enters as the mean, 0.
+    Each layer is linear, batch norm, ReLU, dropout. It reads in which direction a person stands,
+    and the keypoints as a camera turned there would see them: about their own middle, in units of
+    their spread. It answers in the axes of that camera, which are turned back. So people look the
+    same wherever they stand in the picture; the paper's lifter must learn that from pixels.
+    Keypoints and answers are normalised by mean and deviation of each coordinate over a training
+    set, which are saved with the weights. A missing keypoint enters as the mean, 0.
     """
 
     head: tuple[str, ...] = ()
@@ -51,7 +62,7 @@ class Lifter(nn.Module):
         self.keypoints = k = len(skeleton)
         self.config = dict(width=width, blocks=blocks, dropout=dropout)
         self.skeleton = skeleton
-        self.first = layer(2 * k, width, dropout)
+        self.first = layer(2 * k + 2, width, dropout)
         self.blocks = nn.ModuleList(
             nn.Sequential(layer(width, width, dropout), layer(width, width, dropout))
             for _ in range(blocks)
@@ -65,24 +76,32 @@ class Lifter(nn.Module):
             fill = torch.zeros if name.startswith("mean") else torch.ones
             self.register_buffer(name, fill(k, n))
 
-    def forward(self, poses: Tensor) -> Tensor:
-        """Poses [P, K, 3] (pixels, missing where the third is 0) → [P, K, 3] millimetres.
+    def forward(self, rays: Tensor) -> Tensor:
+        """Rays [P, K, 3] (`geometry.rays`, missing where the third is 0) → [P, K, 3] millimetres.
 
         In the axes of the camera (x right, y down, z away), the middle of the hips at 0.
         """
-        return self.from_root(self.normalised(poses) * self.std3d + self.mean3d)
+        turn = geometry.turn_to(middle_ray(rays))
+        own = self.from_root(self.normalised(rays) * self.std3d + self.mean3d)
+        return own @ turn.mT
 
-    def normalised(self, poses: Tensor) -> Tensor:
-        """What the layers answer: 3D in units of its deviation over the training set."""
-        if tuple(poses.shape[1:]) != (self.keypoints, 3):
+    def normalised(self, rays: Tensor) -> Tensor:
+        """What the layers answer, in the person's own view: 3D in units of its deviation."""
+        if tuple(rays.shape[1:]) != (self.keypoints, 3):
             raise ValueError(f"the lifter reads poses [P, {self.keypoints}, 3], not "
-                             f"{list(poses.shape)}")  # fmt: skip
-        seen = poses[..., 2:] > 0
-        x = ((own_frame(poses) - self.mean2d) / self.std2d * seen).flatten(1)
-        x = self.first(x)
+                             f"{list(rays.shape)}")  # fmt: skip
+        middle, seen = middle_ray(rays), rays[..., 2:] > 0
+        flat = own_frame(turned(rays, geometry.turn_to(middle)))
+        x = ((flat - self.mean2d) / self.std2d * seen).flatten(1)
+        x = self.first(torch.cat([x, 2 * middle[:, :2]], 1))
         for block in self.blocks:
             x = x + block(x)
-        return self.last(x).view(len(poses), self.keypoints, 3)
+        return self.last(x).view(len(rays), self.keypoints, 3)
+
+    def goal(self, rays: Tensor, points: Tensor) -> Tensor:
+        """What `normalised` is to answer for points [P, K, 3] in the axes of the camera."""
+        own = self.from_root(points) @ geometry.turn_to(middle_ray(rays))
+        return (own - self.mean3d) / self.std3d
 
     def from_root(self, points: Tensor) -> Tensor:
         """Points [P, K, 3] with the middle of the hips put at 0."""
@@ -90,12 +109,14 @@ class Lifter(nn.Module):
         return points - points[:, hips].mean(1, keepdim=True)
 
     @torch.no_grad()
-    def measure(self, poses: Tensor, points: Tensor) -> None:
+    def measure(self, rays: Tensor, points: Tensor) -> None:
         """Take mean and deviation of each coordinate from a training set as in `fit_lifter`."""
-        whole = (poses[..., 2] > 0).all(1)
+        whole = (rays[..., 2] > 0).all(1)
         if whole.sum() < 2:
             raise ValueError("the lifter needs two poses or more with all their keypoints")
-        for name, values in (("2d", own_frame(poses[whole])), ("3d", self.from_root(points))):
+        turn = geometry.turn_to(middle_ray(rays))
+        own = self.from_root(points) @ turn
+        for name, values in (("2d", own_frame(turned(rays, turn)[whole])), ("3d", own)):
             getattr(self, f"mean{name}").copy_(values.mean(0))
             getattr(self, f"std{name}").copy_(values.std(0).clamp_min(1e-3 * values.std()))
 
@@ -115,69 +136,88 @@ def layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     )
 
 
+def middle_ray(rays: Tensor) -> Tensor:
+    """Unit vectors [P, 3] to the mean of the keypoints seen of each person; ahead if there is none.
+    """
+    seen = rays[..., 2:] > 0
+    xy = torch.where(seen, rays[..., :2], 0).sum(1) / seen.sum(1).clamp_min(1)
+    return F.normalize(F.pad(xy, (0, 1), value=1.0), dim=-1)
+
+
+def turned(rays: Tensor, turn: Tensor) -> Tensor:
+    """Rays [P, K, 3] as cameras turned by `turn` [P, 3, 3] see them."""
+    along = F.pad(rays[..., :2], (0, 1), value=1.0) @ turn
+    return torch.cat([along[..., :2] / along[..., 2:].clamp_min(0.1), rays[..., 2:]], -1)
+
+
 def own_frame(poses: Tensor) -> Tensor:
     """Points [P, K, 2] of poses [P, K, 3] about the mean of those seen, in units of their spread.
 
-    So neither the place in the frame nor its resolution matters. Missing keypoints become 0.
+    Missing keypoints become 0.
     """
     seen = (poses[..., 2:] > 0).to(poses.dtype)
     count = seen.sum(1, keepdim=True).clamp_min(1)
     xy = poses[..., :2]
     xy = (xy - (xy * seen).sum(1, keepdim=True) / count) * seen
     spread = ((xy**2).sum((1, 2), keepdim=True) / count).sqrt()
-    return xy / spread.clamp_min(1e-3)
+    return xy / spread.clamp_min(1e-4)
 
 
 def occlude(
-    poses: Tensor, points: Tensor, occlusion: Occlusion, skeleton: Skeleton,
+    rays: Tensor, points: Tensor, occlusion: Occlusion, skeleton: Skeleton,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Poses [P, K, 3] and points [P, K, 3] mirrored, moved and partly hidden at random."""
-    n, k = poses.shape[:2]
-    u = torch.rand(n, 3, generator=generator)
-    flipped = (u[:, 0] < occlusion.flip).view(n, 1, 1)
-    sign2, sign3 = torch.tensor([-1.0, 1, 1]), torch.tensor([-1.0, 1, 1])
-    poses = torch.where(flipped, (poses * sign2)[:, skeleton.flip_index], poses)
-    points = torch.where(flipped, (points * sign3)[:, skeleton.flip_index], points)
-    extent = (poses[..., :2].amax(1) - poses[..., :2].amin(1)).amax(1).view(n, 1, 1)
-    noise = torch.randn(n, k, 2, generator=generator) * occlusion.jitter * extent
-    seen = poses[..., 2] > 0
-    hidden = torch.rand(n, k, generator=generator) < occlusion.drop
-    y = poses[..., 1]
+    """Rays and points [P, K, 3] mirrored, moved and partly hidden at random."""
+    n, k = rays.shape[:2]
+
+    def u(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    mirrored = (u(n, 1, 1) < occlusion.flip) * torch.tensor([-2.0, 0, 0]) + 1
+    flipped = mirrored[..., :1] < 0
+    rays = torch.where(flipped, (rays * mirrored)[:, skeleton.flip_index], rays)
+    points = torch.where(flipped, (points * mirrored)[:, skeleton.flip_index], points)
+    y, seen = rays[..., 1], rays[..., 2] > 0
     low, high = y.amin(1, keepdim=True), y.amax(1, keepdim=True)
-    below = y > low + (high - low) * (0.4 + 0.5 * u[:, 2:])
-    hidden |= below & (u[:, 1:2] < occlusion.cut)
+    hidden = (u(n, k) < occlusion.drop) | (
+        (y > low + (high - low) * (0.4 + 0.5 * u(n, 1))) & (u(n, 1) < occlusion.cut))
     hidden &= (seen & ~hidden).sum(1, keepdim=True) >= 4  # of less no one could tell
-    shown = (seen & ~hidden).unsqueeze(-1)
-    return torch.cat([(poses[..., :2] + noise) * shown, poses[..., 2:] * shown], -1), points
+    far = torch.where(hidden, occlusion.guess * u(n, k), occlusion.jitter * u(n, 1))
+    extent = (rays[..., :2].amax(1) - rays[..., :2].amin(1)).amax(1).view(n, 1, 1)
+    noise = torch.randn(n, k, 2, generator=generator) * far[..., None] * extent
+    shown = (seen & ~(hidden & (u(n, 1) < occlusion.missing))).unsqueeze(-1)
+    return torch.cat([(rays[..., :2] + noise) * shown, rays[..., 2:] * shown], -1), points
 
 
 def fit_lifter(
-    model: Lifter, poses: Tensor, points: Tensor, schedule: Schedule, *,
-    occlusion: Occlusion = Occlusion(), max_norm: float = 1.0, validation: int = 0, seed: int = 0,
-    checkpoint: Path | None = None,
+    model: Lifter, draw: Draw, schedule: Schedule, *, occlusion: Occlusion = Occlusion(),
+    max_norm: float = 1.0, validation: int = 2048, seed: int = 0, checkpoint: Path | None = None,
 ) -> History:
-    """Train the lifter on 2D poses [N, K, 3] and their 3D points [N, K, 3], millimetres.
+    """Train the lifter on what `draw` makes: rays [n, K, 3] and points [n, K, 3] in millimetres.
 
-    poses in pixels with visibility, points in camera axes, any root. The loss is the mean squared
-    error of normalised coordinates; each weight matrix is kept within the Frobenius norm
-    `max_norm`, as in the paper (0: not at all). The last `validation` poses are held out, and the
-    weights of their least error are kept. Resumes as `loop.minimise`; ValueError if the two differ
-    in number.
+    Points are in the axes of the camera, any root; the loss is their mean distance in metres, which
+    is what counts in the end (paper: the mean squared error of normalised coordinates). Each weight
+    matrix is kept within the Frobenius norm `max_norm`, as in the paper (0: not at all). Mean and
+    deviation, and the least error, whose weights are kept, are those of `validation` poses drawn
+    first. Resumes as `loop.minimise`.
     """
-    if poses.shape != points.shape:
-        raise ValueError(f"lifting: {list(poses.shape)} poses for {list(points.shape)} points")
-    n = len(poses) - validation
-    model.measure(poses[:n], points[:n])
-    goal = (model.from_root(points.to(model.mean3d)) - model.mean3d) / model.std3d
+    device = model.mean2d.device
+
+    def batch(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        seen, truth = occlude(*draw(count, generator), occlusion, model.skeleton, generator)
+        return seen.to(device), truth.to(device)
+
+    generator = torch.Generator().manual_seed(seed)
+    rays, points = draw(validation, generator)
+    model.measure(rays.to(device), points.to(device))
+    held, truth = batch(validation, generator)
     matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
 
+    def error(seen: Tensor, truth: Tensor) -> Tensor:
+        return (model(seen) - model.from_root(truth)).norm(dim=-1).mean() / 1000
+
     def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        index = batch_index(n, schedule.batch_size, seed, step)
-        seen, truth = occlude(poses[index], points[index], occlusion, model.skeleton, generator)
-        seen, truth = seen.to(model.mean2d), truth.to(model.mean3d)
-        truth = (model.from_root(truth) - model.mean3d) / model.std3d
-        return {"points": ((model.normalised(seen) - truth) ** 2).mean()}
+        return {"points": error(*batch(schedule.batch_size, generator))}
 
     @torch.no_grad()
     def clip() -> None:
@@ -186,11 +226,11 @@ def fit_lifter(
 
     @torch.no_grad()
     def score() -> float:
-        return -float(((model.normalised(poses[n:].to(goal)) - goal[n:]) ** 2).mean())
+        return -float(error(held, truth))
 
-    identity = repr((asdict(schedule), asdict(occlusion), max_norm, validation, seed, len(poses),
+    identity = repr((asdict(schedule), asdict(occlusion), max_norm, validation, seed,
                      round(float(points.double().sum()), 3), start_of(model)))  # fmt: skip
     return minimise(
-        model, losses, schedule, identity=identity, score=score if validation else None,
-        after_step=clip, weight_decay=0.0, seed=seed, checkpoint=checkpoint, title="lifter",
+        model, losses, schedule, identity=identity, score=score, after_step=clip, weight_decay=0.0,
+        seed=seed, checkpoint=checkpoint, title="lifter",
     )

@@ -14,6 +14,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from .darknet import MEAN, STD, yolox_darknet
 from .keypoint_rcnn import Student
+from .lifting import load_lifter
 from .start import read_checkpoint
 from .weights import LoadReport, load_part, load_weights, shipped, take
 
@@ -43,11 +44,15 @@ def pretrained_student(
 ) -> Student:
     """A `light_student` whose heads have learned from everyday people, the untrained student.
 
-    weights is a file of `operating_room/pretraining`, without one the shipped file is taken;
-    `options` and `path` as for `light_student`. A single branch begins as the one of its name.
+    weights is a file of `operating_room/pretraining`, without one the shipped file is taken; the
+    lifters are the shipped ones of `operating_room/lifting`. `options` and `path` as for
+    `light_student`. A single branch begins as the one of its name.
     """
     double = light_student(path or None, **options)
     load_part(double, weights or shipped("everyday_student"))
+    lifter = load_lifter(shipped("everyday_student_lifter"))
+    for own in double.lifters:
+        own.load_state_dict(lifter.state_dict())
     if branches == "double":
         return double
     single = light_student(path or None, branches=branches, **options)

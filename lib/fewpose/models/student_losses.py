@@ -51,16 +51,16 @@ def cross_entropy(logits: Tensor, rois: Tensor, keypoints: Tensor) -> tuple[Tens
     return entropy.view_as(cells), valid.bool()
 
 
-def points_loss(lifter: Lifter, keypoints: Tensor, points: Tensor) -> Tensor:
-    """Smooth L1 (β = 1), mean over normalised coordinates, of keypoints [P, K, 3] lifted.
+def points_loss(lifter: Lifter, rays: Tensor, points: Tensor) -> Tensor:
+    """Smooth L1 (β = 1), mean over normalised coordinates, of rays [P, K, 3] lifted.
 
     points [P, K, 3] millimetres in the axes of the camera, any root. The input are the labels' own
-    keypoints, missing where the third is 0: no gradient reaches another network. Who has no
-    keypoint, or no 3D (all 0, as where hips are unknown), does not count; batch norm needs two
-    people, of fewer the loss is 0.
+    keypoints as their camera saw them (`geometry.rays`), missing where the third is 0: no gradient
+    reaches another network. Who has no keypoint, or no 3D (all 0, as where hips are unknown), does
+    not count; batch norm needs two people, of fewer the loss is 0.
     """
-    counts = (keypoints[..., 2] > 0).any(1) & (points != 0).flatten(1).any(1)
+    counts = (rays[..., 2] > 0).any(1) & (points != 0).flatten(1).any(1)
     if counts.sum() < 2:
         return lifter.last.weight.sum() * 0
-    goal = (lifter.from_root(points[counts]) - lifter.mean3d) / lifter.std3d
-    return F.smooth_l1_loss(lifter.normalised(keypoints[counts]), goal)
+    goal = lifter.goal(rays[counts], points[counts])
+    return F.smooth_l1_loss(lifter.normalised(rays[counts]), goal)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .. import geometry
 from ..skeleton import COCO, Skeleton
 from . import box_fusion, crops
 from .box_fusion import Detector, detect
@@ -124,7 +125,7 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
         teacher.pose, frames, index.to(device), boxes, teacher.crop, teacher.skeleton,
         teacher.crop_scales, teacher.flip,
     )
-    points = lift(teacher, poses)
+    points = lift(teacher, poses, frames.shape[-2:])
     for name, values in (("detector", boxes), ("pose", poses), ("lifter", points)):
         if not torch.isfinite(values).all():
             raise RuntimeError(f"the teacher's {name} gave numbers that are not finite")
@@ -133,12 +134,15 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
 
 
 @torch.no_grad()
-def lift(teacher: Teacher, poses: Tensor) -> Tensor:
-    """3D [P, K, 3] of poses [P, K, 3] as in `People`; keypoints of confidence 0 are missing."""
+def lift(teacher: Teacher, poses: Tensor, size: tuple[int, int]) -> Tensor:
+    """3D [P, K, 3] of poses [P, K, 3] in frames of `size` (H, W), both as in `People`.
+
+    Keypoints of confidence 0 are missing. Of the camera `geometry.rays` tells what is assumed.
+    """
     if not len(poses):
         return torch.zeros_like(poses)
     device = next(teacher.lifter.parameters()).device
-    return teacher.lifter(poses.to(device)).to(poses.device)
+    return teacher.lifter(geometry.rays(poses, size).to(device)).to(poses.device)
 
 
 def find_all(teacher: Teacher, frames: Sequence[Tensor] | Tensor, batch: int = 8) -> list[People]:

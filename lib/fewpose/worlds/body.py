@@ -200,6 +200,19 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
     )
 
 
+def pose_keypoints(phenotypes: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints [B,25,3] of B posed people with the pelvis at 0, and the same in rest.
+
+    As `pose_bodies` has them, without the mesh and ten times as fast.
+    """
+    phenotypes, rotations = (np.asarray(a, np.float32) for a in (phenotypes, rotations))
+    r = rig()
+    mesh_c, full_c = r.coefficients(phenotypes)
+    heads, points = np.tensordot(mesh_c, r.heads, 1), np.tensordot(full_c, r.points, 1)
+    transforms, _, _ = bone_transforms(r, heads, rotations, np.zeros((len(heads), 3), np.float32))
+    return np.einsum("bnij,bknj->bki", transforms, points, optimize=True), points[..., :3].sum(2)
+
+
 def bone_transforms(
     r: Rig, heads: np.ndarray, rotations: np.ndarray, roots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
