@@ -27,7 +27,7 @@ LEAST = {
     "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2, "ramp": 2,
     "evaluate_every": 10, "frames": 480, "videos": 19, "augmentations": 2, "raw_rate": 20,
     "detector_steps": 10, "pose_steps": 10, "lifter_steps": 20, "student_steps": 10,
-    "lifting_poses": 512, "batch_size": 2, "days": 9, **SIDES,
+    "bodies": 512, "batch_size": 2, "days": 9, **SIDES,
 }  # fmt: skip
 LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 
