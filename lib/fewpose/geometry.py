@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import radians, tan
 
 import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -100,9 +101,13 @@ def warp_bytes(images: Tensor, matrix: Tensor) -> Tensor:
     """
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for image, target, one in zip(images.numpy(), out.numpy(), matrix.numpy(), strict=True):
-        seen = cv2.warpAffine(cv2.merge(tuple(image)), one, image.shape[:0:-1])
-        cv2.split(seen, tuple(target))
+        cv2.split(warped(image, one), tuple(target))
     return out
+
+
+def warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """One image [3, H, W] uint8 under a map [2, 3], as `warp_bytes` draws it, but [H, W, 3]."""
+    return cv2.warpAffine(cv2.merge(tuple(image)), matrix, image.shape[:0:-1])
 
 
 def at_stride(matrix: Tensor, stride: int) -> Tensor:

@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -110,3 +111,28 @@ def test_the_ground_lies_below_the_horizon_and_takes_shadows():
     assert bright.shape == (64, 64, 3) and 0 <= bright.min() and bright.max() <= 1
     assert (dark[-1] < bright[-1]).all()  # the last row is ground
     np.testing.assert_array_equal(dark[0], bright[0])  # the first is not
+
+
+def test_each_pixel_of_a_place_is_ground_or_wall():
+    place = scenes.site(np.random.default_rng(3))
+    camera = look_at((0, 4, 1.5), (0, 0, 1.5), 80, 64, 48, roll=0.2)
+    dark = np.random.default_rng(0).random((48, 64), np.float32)
+    found = scenes.backdrop(place, camera, dark)
+    for row, col in np.ndindex(48, 64):
+        x, y, z = camera.rays(np.array([col, row], float))
+        away = 1.5 * np.hypot(x, y) / max(-z, 1e-9)
+        if z < 0 and away < place.distance:
+            tile = (camera.position[:2] + np.array([x, y]) * 1.5 / -z) / 8
+            u, v = (tile - np.floor(tile)) * (len(place.ground) - 1)
+            mean = place.ground[::8, ::8].mean((0, 1))
+            near = np.exp(-away / (1500 / len(place.ground) + 80 * 0.12))
+            texture = cv2.remap(place.ground, *np.float32([[[u]], [[v]]]), cv2.INTER_LINEAR)
+            expected = mean + (texture[0, 0] - mean) * near
+            expected = expected * (1 - place.shadow * dark[row, col])
+        else:
+            up = 1.5 + place.distance * z / np.hypot(x, y)
+            height, width = place.wall.shape[:2]
+            u = (0.5 - np.arctan2(y, x) / (2 * np.pi)) * (width - 1) * 3 % (width - 1)
+            v = np.clip(1 - up / place.height, 0, 1) * (height - 1)
+            expected = cv2.remap(place.wall, *np.float32([[[u]], [[v]]]), cv2.INTER_LINEAR)[0, 0]
+        assert np.allclose(found[row, col], expected, atol=0.02)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -74,6 +75,18 @@ def test_the_shadow_of_noon_lies_below():
     camera = look_at((0, 4, 4), (0, 0, 0), 60, 64, 64)
     dark = shadow(camera, [mesh], np.array([0, 0, 1.0]), 0)
     assert dark[32, 32] == 1 and dark[:10].max() == 0
+
+
+@pytest.mark.parametrize("height", [0.3, 1.0, 9.0])
+def test_a_soft_shadow_is_the_hard_one_blurred(height):
+    vertices, faces = sphere()
+    mesh = Mesh(vertices * 0.3 + (0.7, 0, height), faces, plain((1, 1, 1)))
+    camera = look_at((0, 4, 4), (0, 0, 0), 60, 96, 64)
+    low = np.array([0.6, 0.3, 0.4])  # at the highest the shadow falls out of the picture
+    hard = (shadow(camera, [mesh], low, 0) * 255).astype(np.uint8)
+    expected = cv2.GaussianBlur(hard, (0, 0), 2.5).astype(np.float32) / 255
+    assert np.array_equal(shadow(camera, [mesh], low, 2.5), expected)
+    assert hard.any() == (height < 9)
 
 
 def test_visibility_tells_seen_hidden_and_outside():

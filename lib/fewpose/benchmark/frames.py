@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -55,22 +53,22 @@ def write_film(path: Path, frames: int, size: int) -> None:
     film.release()
 
 
-def world(size: int, scenes: int = 2) -> Line:
+def world(size: int, scenes: int = 4) -> Line:
     """Frames of the everyday world drawn by all cores against one; processes stay for the line."""
-    count = store.workers()
-    pool = ProcessPoolExecutor(count, get_context("spawn"), store._one_thread)
     everyday_frames.prepare()
+    pool, count = store.processes(), store.workers()
+    for _ in range(count):
+        pool.submit(everyday_frames.prepare)  # loading the body model is counted to neither
     tasks = [(0, i, everyday_frames.SCENE, size) for i in range(scenes)]
-    amount = scenes * everyday_frames.SCENE
 
     def one_core() -> list:
         # a process too: this one has other work, and threads, behind it
-        return pool.submit(_in_turn, tasks[: max(1, scenes // 2)]).result()
+        return pool.submit(_in_turn, tasks).result()
 
     return Line(
         lambda: list(pool.map(everyday_frames.make_scene, *zip(*tasks, strict=True))), one_core,
-        amount, "frames/s", f"the same in one process, everyday world {size}x{size}, {count} "
-        "processes", everyday_frames.SCENE * max(1, scenes // 2), close=pool.shutdown,
+        scenes * everyday_frames.SCENE, "frames/s", f"the same in one process, everyday world "
+        f"{size}x{size}, {scenes} scenes, {count} processes", close=pool.shutdown,
     )  # fmt: skip
 
 

@@ -40,17 +40,16 @@ def joint_cutmix(
     """
     out, poses = images.clone(), poses.cpu()
     height, width = images.shape[-2:]
-    known = [(pose[:, 2] > 0).nonzero().flatten() for pose in poses]
+    known = [pose[pose[:, 2] > 0, :2].round().long().tolist() for pose in poses]
     for i, (_, rows, columns) in patches(images, poses, generator, holes):
         other = (i + 1) % len(images)
         seen = known[other]
         h, w = rows.stop - rows.start, columns.stop - columns.start
         if not len(seen) or not h or not w:
             continue
-        k = seen[torch.randint(len(seen), (1,), generator=generator)]
-        x, y = poses[other, k[0], :2].round().long().tolist()
+        x, y = seen[torch.randint(len(seen), (), generator=generator).item()]
         left, top = min(max(x - w // 2, 0), width - w), min(max(y - h // 2, 0), height - h)
-        out[i][:, rows, columns] = images[other][:, top : top + h, left : left + w]
+        out[i, :, rows, columns] = images[other, :, top : top + h, left : left + w]
     return out
 
 

@@ -73,10 +73,12 @@ class Light:
 
     def shade(self, normals: np.ndarray) -> np.ndarray:
         """Light [n,3] falling on surfaces with the given unit normals [n,3]."""
-        lit = np.clip(normals @ self.direction.astype(np.float32) + 0.08, 0, None)[:, None]
-        up = (0.5 + 0.5 * normals[:, 2])[:, None]
+        lit = np.clip(normals @ self.direction.astype(np.float32) + 0.08, 0, None)
+        up = 0.5 + 0.5 * normals[:, 2]
         sun, sky, ground = (c.astype(np.float32) for c in (self.sun, self.sky, self.ground))
-        return lit * sun + up * (sky - ground) + ground
+        # Colour by colour: a loop over three numbers for each normal would take longer.
+        colours = zip(sun, sky - ground, ground, strict=True)
+        return np.stack([lit * s + up * d + g for s, d, g in colours], -1)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Picture:
 
     def over(self, background: np.ndarray) -> np.ndarray:
         """The picture laid over a background [H,W,3] in [0,1]."""
-        return self.colour + background * (1 - self.alpha[..., None])
+        return self.colour + background * cv2.merge((1 - self.alpha,) * 3)
 
 
 def normals_of(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,90 +145,114 @@ def render(
     firsts = np.cumsum([0] + [len(m.vertices) for m in meshes])
     face_firsts = np.cumsum([0] + [len(m.faces) for m in meshes])
     faces = np.concatenate([m.faces + first for m, first in zip(meshes, firsts, strict=False)])
-    two_sided = np.repeat([m.two_sided for m in meshes], np.diff(face_firsts))
+    mesh_of_face = np.repeat(np.arange(len(meshes)), np.diff(face_firsts))
+    two_sided = np.array([m.two_sided for m in meshes])[mesh_of_face]
     pixels, depth = camera.project(vertices)
     pixels = ((pixels + 0.5) * scale - 0.5).astype(np.float32)
     depth = depth.astype(np.float32)
-    corners, depths = pixels[faces], depth[faces]  # [F,3,2], [F,3]
-
-    e1, e2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]  # negative = facing us (y points down)
-    usable = (depth > NEAR) & (np.abs(pixels[:, 0]) < 30000) & (np.abs(pixels[:, 1]) < 30000)
-    beyond = np.stack([pixels[:, 0] < -1, pixels[:, 0] > shape[1], pixels[:, 1] < -1,
-                       pixels[:, 1] > shape[0]])  # fmt: skip
-    a, b, c = faces.T
-    outside = (beyond[:, a] & beyond[:, b] & beyond[:, c]).any(0)
+    # Corner by corner, so that numbers of the same kind lie side by side.
+    a, b, c = np.ascontiguousarray(faces.T)
+    x, y = np.ascontiguousarray(pixels.T)
+    x0, y0 = x[a], y[a]
+    e1x, e1y, e2x, e2y = x[b] - x0, y[b] - y0, x[c] - x0, y[c] - y0
+    area = e1x * e2y - e1y * e2x  # negative = facing us (y points down)
+    beyond, usable = out_of_sight(pixels, depth, shape)
     drawn = (
-        ((area < 0) | two_sided) & (np.abs(area) > 1e-6) & ~outside
+        ((area < 0) | two_sided) & (np.abs(area) > 1e-6) & (beyond[a] & beyond[b] & beyond[c] == 0)
         & usable[a] & usable[b] & usable[c]
     )
     order = np.flatnonzero(drawn)
     order = order[np.argsort(-(depth[a] + depth[b] + depth[c])[order], kind="stable")]
     number = np.full(shape, -1, np.int32)
-    fixed = np.rint(corners[order] * 16).astype(np.int32)
-    for face, polygon in zip(order.tolist(), fixed, strict=True):
+    for face, polygon in zip(order.tolist(), list(fixed(pixels)[faces[order]]), strict=True):
         cv2.fillConvexPoly(number, polygon, face, cv2.LINE_8, 4)
 
     # Shade the covered pixels.
-    rows, cols = np.nonzero(number >= 0)
-    at = number[rows, cols]
-    attributes = np.empty((len(vertices), 6), np.float32)
+    place = np.flatnonzero(number.ravel() >= 0)
+    at = number.ravel()[place].astype(np.intp)
+    attributes = np.empty((6, len(vertices)), np.float32)  # normals, then texture
     face_normals = np.empty((len(faces), 3), np.float32)
     for m, first, f in zip(meshes, firsts, face_firsts, strict=False):
         of_faces, of_vertices = normals_of(m.vertices, m.faces)
-        attributes[first:first + len(m.vertices), :3] = of_vertices
-        attributes[first:first + len(m.vertices), 3:] = (
-            m.vertices if m.texture is None else m.texture
-        )
+        own = slice(first, first + len(m.vertices))
+        attributes[:3, own] = of_vertices.T
+        attributes[3:, own] = (m.vertices if m.texture is None else m.texture).T
         face_normals[f:f + len(m.faces)] = of_faces
     pixel_depth = np.empty(len(at), np.float32)
-    inside = np.empty((len(at), 6), np.float32)
+    normal, texture = np.empty((2, len(at), 3), np.float32)
     for first in range(0, len(at), CACHED):
         part = slice(first, first + CACHED)
         here = at[part]
-        d = np.stack([cols[part], rows[part]], 1).astype(np.float32) - corners[here, 0]
-        w1 = (d[:, 0] * e2[here, 1] - d[:, 1] * e2[here, 0]) / area[here]
-        w2 = (e1[here, 0] * d[:, 1] - e1[here, 1] * d[:, 0]) / area[here]
+        row, col = np.divmod(place[part], np.int32(shape[1]))
+        dx, dy = col.astype(np.float32) - x0[here], row.astype(np.float32) - y0[here]
+        whole = area[here]
+        w1 = (dx * e2y[here] - dy * e2x[here]) / whole
+        w2 = (e1x[here] * dy - e1y[here] * dx) / whole
         # [3,n], perspective-correct: what is linear in the picture is the value over the depth.
         weights = np.clip(np.stack([1 - w1 - w2, w1, w2]), 0, 1)
-        of_corners = depths[here].T
+        corners = [corner[here] for corner in (a, b, c)]
+        of_corners = np.stack([depth[corner] for corner in corners])
         weights /= of_corners
         weights /= np.maximum(weights[0] + weights[1] + weights[2], 1e-9)
         weighted = weights * of_corners
         pixel_depth[part] = weighted[0] + weighted[1] + weighted[2]
-        corner = faces[here]
-        inside[part] = sum(attributes[corner[:, i]] * weights[i][:, None] for i in range(3))
-        normal = inside[part, :3]
-        normal /= np.sqrt(np.maximum(np.einsum("ni,ni->n", normal, normal), 1e-12))[:, None]
+        inside = [
+            sum(values[corner] * weight for corner, weight in zip(corners, weights, strict=True))
+            for values in attributes
+        ]
+        u, v, w = inside[:3]
+        length = np.sqrt(np.maximum(u * u + v * v + w * w, 1e-12))
+        np.stack([u / length, v / length, w / length], -1, out=normal[part])
+        np.stack(inside[3:], -1, out=texture[part])
     if among is not None:
-        front = pixel_depth < among.depth[rows, cols]
-        rows, cols, at = rows[front], cols[front], at[front]
-        pixel_depth, inside = pixel_depth[front], inside[front]
-    normal = inside[:, :3]
+        front = pixel_depth < among.depth.ravel()[place]
+        place, at, pixel_depth = place[front], at[front], pixel_depth[front]
+        normal, texture = normal[front], texture[front]
 
     who = np.full(shape, -2, np.int16) if among is None else among.person.copy()
     far = np.full(shape, np.inf, np.float32) if among is None else among.depth.copy()
-    far[rows, cols] = pixel_depth
+    far.ravel()[place] = pixel_depth
     albedo = np.empty((len(at), 3), np.float32)
-    mesh_of = np.searchsorted(face_firsts, at, side="right") - 1
+    mesh_of = mesh_of_face[at]
+    who.ravel()[place] = np.array([m.person for m in meshes], np.int16)[mesh_of]
     for i, m in enumerate(meshes):
         mine = np.flatnonzero(mesh_of == i)
         if len(mine):
-            albedo[mine] = m.paint(at[mine] - face_firsts[i], inside[mine, 3:])
-            who[rows[mine], cols[mine]] = m.person
+            albedo[mine] = m.paint(at[mine] - face_firsts[i], texture[mine])
             if m.flat:
                 normal[mine] = face_normals[at[mine]]
             if m.two_sided:
                 normal[mine] *= np.where(area[at[mine]] < 0, 1, -1)[:, None]
     # Gamma 2: squares and roots are near enough to sRGB, and quick.
     layer = np.zeros((*shape, 4), np.float32)
+    pixel = layer.view(np.complex128).ravel()  # the four numbers of a pixel, moved as one
     for first in range(0, len(at), CACHED):
         part = slice(first, first + CACHED)
         lit = albedo[part] ** 2 * light.shade(normal[part])
-        layer[rows[part], cols[part], :3] = np.sqrt(np.clip(lit, 0, 1))
-    layer[rows, cols, 3] = 1
+        drawn = np.ones((len(lit), 4), np.float32)
+        np.sqrt(np.clip(lit, 0, 1), out=drawn[:, :3])
+        pixel[place[part]] = drawn.view(np.complex128)[:, 0]
     small = cv2.resize(layer, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     return Picture(small[..., :3], small[..., 3], who, far, scale)
+
+
+def out_of_sight(
+    pixels: np.ndarray, depth: np.ndarray, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Beyond which sides of a picture of `shape` (H, W) points [V,2] lie, and whether they are fit
+    to be drawn.
+
+    The sides [V] are bits: a face whose corners share one is nowhere in the picture.
+    """
+    x, y = pixels.T
+    sides = x < -1, x > shape[1], y < -1, y > shape[0]
+    beyond = np.packbits(np.stack(sides, -1), axis=-1)[:, 0]
+    return beyond, (depth > NEAR) & (np.abs(x) < 30000) & (np.abs(y) < 30000)
+
+
+def fixed(pixels: np.ndarray) -> np.ndarray:
+    """Pixels [V,2] in the sixteenths that OpenCV is told to draw by."""
+    return np.rint(np.clip(pixels, -30000, 30000) * 16).astype(np.int32)
 
 
 def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: float):
@@ -236,17 +262,26 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
     """
     mask = np.zeros((camera.height, camera.width), np.uint8)
     for m in meshes:
-        faces = m.faces
+        a, b, c = m.faces.T
         v = m.vertices - np.maximum(m.vertices[:, 2:], 0) / max(direction[2], 0.15) * direction
         pixels, depth = camera.project(v)
-        usable = (depth > NEAR) & (np.abs(pixels[:, 0]) < 30000) & (np.abs(pixels[:, 1]) < 30000)
-        a, b, c = (pixels[faces[:, i]] for i in range(3))
-        turn = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-        keep = (turn < 0) & usable[faces[:, 0]] & usable[faces[:, 1]] & usable[faces[:, 2]]
-        for polygon in np.rint(pixels[faces[keep]] * 16).astype(np.int32):
+        beyond, usable = out_of_sight(pixels, depth, mask.shape)
+        x, y = np.ascontiguousarray(pixels.T)
+        turn = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
+        keep = (
+            (turn < 0) & (beyond[a] & beyond[b] & beyond[c] == 0)
+            & usable[a] & usable[b] & usable[c]
+        )
+        for polygon in list(fixed(pixels)[m.faces[keep]]):
             cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_8, 4)
-    if blur > 0.3:
-        mask = cv2.GaussianBlur(mask, (0, 0), blur)
+    if blur > 0.3 and mask.any():
+        # Beyond the reach of the blur around it the shadow stays 0.
+        reach = int(4 * blur) + 2
+        rows, columns = (
+            slice(max(0, lit[0] - reach), lit[-1] + reach + 1)
+            for lit in (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        )
+        mask[rows, columns] = cv2.GaussianBlur(mask[rows, columns], (0, 0), blur)
     return mask.astype(np.float32) / 255
 
 

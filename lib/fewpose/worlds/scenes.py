@@ -188,30 +188,51 @@ def backdrop(place: Site, camera: Camera, shadow: np.ndarray | None = None) -> n
     """The place as the camera sees it, [H,W,3]; shadow [H,W] in [0,1] darkens the ground."""
     rows, cols = np.mgrid[:camera.height, :camera.width].astype(np.float32)
     ray = camera.rays(np.stack([cols, rows], -1)).astype(np.float32)
-    flat = np.maximum(np.hypot(ray[..., 0], ray[..., 1]), 1e-6)
+    x, y, z = cv2.split(ray)
+    flat = np.maximum(np.hypot(x, y), 1e-6)
     tall = np.float32(camera.position[2])
-    reach = np.where(ray[..., 2] < -1e-6, tall * flat / np.maximum(-ray[..., 2], 1e-6), 1e6)
+    reach = np.where(z < -1e-6, tall * flat / np.maximum(-z, 1e-6), 1e6)
     on_ground = reach < place.distance
-    hit = ray[..., :2] * (np.minimum(reach, 200) / flat)[..., None]
-    hit += camera.position[:2].astype(np.float32)
+    out = np.empty(ray.shape, np.float32)
+    # The wall is drawn where a row shows some of it, then the ground over it, likewise.
+    if len(above := np.flatnonzero(~on_ground.all(1))):
+        part = slice(above[0], above[-1] + 1)
+        up = tall + np.float32(place.distance) * z[part] / flat[part]
+        out[part] = _wall_seen(place, x[part], y[part], up)
+    if len(below := np.flatnonzero(on_ground.any(1))):
+        part = slice(below[0], below[-1] + 1)
+        near = reach[part]
+        along = np.minimum(near, 200) / flat[part]
+        east, north = (
+            ((r[part] * along + p) / _TILE) for r, p in
+            zip((x, y), camera.position.astype(np.float32), strict=False)
+        )  # fmt: skip
+        ground = _ground_seen(place, east, north, near, camera.focal)
+        if shadow is not None:
+            ground *= cv2.merge((1 - place.shadow * shadow[part],) * 3)
+        np.copyto(out[part], ground, where=on_ground[part][..., None])
+    return out
+
+
+def _ground_seen(place: Site, east, north, reach, focal: float) -> np.ndarray:
+    """The ground [h,w,3] at places in tiles, `reach` metres from a camera of focal length."""
     n = len(place.ground)
-    hit /= _TILE
-    xy = (hit - np.floor(hit)) * (n - 1)
-    ground = cv2.remap(place.ground, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR)
+    u, v = ((at - np.floor(at)) * (n - 1) for at in (east, north))
+    ground = cv2.remap(place.ground, u, v, cv2.INTER_LINEAR)
     mean = place.ground[::8, ::8].mean((0, 1))
     # Far away the texture is too fine to be seen, and would only flicker.
-    near = np.exp(-reach / np.float32(1500 / n + camera.focal * 0.12))[..., None]
-    ground = mean + (ground - mean) * near
-    if shadow is not None:
-        ground = ground * (1 - place.shadow * shadow[..., None])
-    up = tall + np.float32(place.distance) * ray[..., 2] / flat
+    near = np.exp(-reach / np.float32(1500 / n + focal * 0.12))
+    return mean + (ground - mean) * cv2.merge((near,) * 3)
+
+
+def _wall_seen(place: Site, x, y, up) -> np.ndarray:
+    """The far wall [h,w,3] in directions x, y at the heights `up`."""
     height, width = place.wall.shape[:2]
-    x = (0.5 - np.arctan2(ray[..., 1], ray[..., 0]) / (2 * np.pi)) * (width - 1)
+    around = (0.5 - np.arctan2(y, x) / (2 * np.pi)) * (width - 1)
     repeat = 3.0  # the wall repeats round the horizon, so that it is not magnified too much
-    x = (x * repeat) % (width - 1)
-    y = np.clip(1 - up / place.height, 0, 1) * (height - 1)
-    wall = cv2.remap(place.wall, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
-    return np.where(on_ground[..., None], ground, wall)
+    around = (around * repeat) % (width - 1)
+    row = np.clip(1 - up / place.height, 0, 1) * (height - 1)
+    return cv2.remap(place.wall, around, row, cv2.INTER_LINEAR)
 
 
 def box(

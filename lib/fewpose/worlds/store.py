@@ -212,6 +212,7 @@ def _is_made(cache: Path, parameters: dict) -> bool:
         return False
 
 
+BLAS = "OPENBLAS_NUM_THREADS"
 FEW_TASKS = 12  # fewer are done sooner than processes start and load the body model
 
 
@@ -225,15 +226,31 @@ def workers() -> int:
     return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
 
 
+def processes() -> ProcessPoolExecutor:
+    """`workers` processes of one thread each, started.
+
+    An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
+    Spawned, not forked: OpenMP's threads, once used by torch in this process, hang a fork.
+    """
+    executor = ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), _one_thread)
+    # NumPy's BLAS counts its threads when it is loaded. With several in each process they are more
+    # than there are cores, and the small products of `body` take ten times as long.
+    before = os.environ.get(BLAS)
+    os.environ[BLAS] = "1"
+    executor.submit(int)  # the first task starts all processes
+    if before is None:
+        del os.environ[BLAS]
+    else:
+        os.environ[BLAS] = before
+    return executor
+
+
 def in_order(work: Callable, tasks: list[tuple], few: int = FEW_TASKS) -> Iterable:
     """The results of work(*task), in the order of the tasks; `few` or more in processes."""
     if workers() < 2 or len(tasks) < few:
         yield from (work(*task) for task in tasks)
         return
-    # An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
-    # Spawned, not forked: OpenMP's threads, once used by torch in this process, hang a fork.
-    spawn = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers(), spawn, _one_thread)
+    executor = processes()
     try:
         yield from executor.map(work, *zip(*tasks, strict=True))
     except BrokenProcessPool as error:

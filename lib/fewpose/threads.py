@@ -1,0 +1,39 @@
+"""Work shared among threads: for OpenCV and NumPy, which let others run while they work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import cv2
+import torch
+
+SHARES = 4  # for each thread: where a core is taken away, the other threads do more of them
+
+
+def in_threads(work: Callable[[slice], object], n: int, least: int = 1) -> None:
+    """work(part) for parts that make up range(n), in as many threads as torch has.
+
+    A part has `least` items or more, as long as there are. OpenCV starts no threads of its own
+    meanwhile: over items they are quicker than within one.
+    """
+    threads = torch.get_num_threads()
+    step = max(least, -(-n // (SHARES * threads)))
+    parts = [slice(first, min(first + step, n)) for first in range(0, n, step)]
+    if threads == 1 or len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        list(pool(threads).map(work, parts))
+    finally:
+        cv2.setNumThreads(before)
+
+
+@lru_cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay."""
+    return ThreadPoolExecutor(threads, "fewpose")
