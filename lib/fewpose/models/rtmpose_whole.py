@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewpose.heatmaps import argmax, band
+from fewpose.heatmaps import band
 from fewpose.losses import SHARPNESS, simcc_divergence
 from fewpose.models.fetching import find_onnx
 from fewpose.models.higher_hrnet import check_keypoints
@@ -172,7 +172,7 @@ def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
     To a fraction of a bin by a parabola, as `heatmaps.decode`.
     """
     smoothed = bins @ band(bins.shape[-1], SMOOTHING, bins).T
-    index = argmax(smoothed).unsqueeze(-1)
+    index = smoothed.argmax(-1, keepdim=True)
     beside = (index + index.new_tensor([-1, 0, 1])).clamp_(0, bins.shape[-1] - 1)
     low, mid, high = smoothed.gather(-1, beside).unbind(-1)
     curvature = low - 2 * mid + high
