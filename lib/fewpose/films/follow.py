@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 LOOK_BACK = 25  # frames in which the person may be missed before they count as lost
-FREE = 0.25  # of their size people may move or grow in a frame, their size at most while missed
+FREE = 0.35  # of their size people may move or grow in a frame, their size at most while missed
 AWAY = 10.0  # what each size beyond that costs, in frames of a person fully seen
 LOST = 25.0  # and what it costs at most, to go on with somebody elsewhere or after a cut
 SMOOTHED = (3, 5)  # frames whose median the box of each frame is
