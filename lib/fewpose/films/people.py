@@ -18,9 +18,9 @@ SURE = 0.2  # least score of a box that may be a person
 
 def find_boxes(detector: Detector, pictures: Iterable[np.ndarray]) -> list[tuple[Tensor, Tensor]]:
     """Boxes [P, 4] and scores [P] of the people in each picture [H, W, 3] RGB, on the CPU."""
-    found = []
+    found, device = [], next(detector.parameters()).device
     for some in batches(pictures):
-        for boxes, scores in detect(detector, to_tensor(some), (1.0,), flip=False):
+        for boxes, scores in detect(detector, to_tensor(some).to(device), (1.0,), flip=False):
             found.append((boxes[scores >= SURE].cpu(), scores[scores >= SURE].cpu()))
     return found
 
