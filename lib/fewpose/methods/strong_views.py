@@ -38,9 +38,8 @@ def joint_cutmix(
     A patch shows a joint that is not this person's, so only the rest of the body tells where the
     hidden one is. poses as for `joint_cutout`; the other image is the next one of the batch.
     """
-    out, poses = images.clone(), poses.cpu()
-    height, width = images.shape[-2:]
-    known = [pose[pose[:, 2] > 0, :2].round().long().tolist() for pose in poses]
+    out, (height, width) = images.clone(), images.shape[-2:]
+    known = [[(x, y) for x, y, score in pose if score > 0] for pose in poses.tolist()]
     for i, (_, rows, columns) in patches(images, poses, generator, holes):
         other = (i + 1) % len(images)
         seen = known[other]
@@ -48,7 +47,8 @@ def joint_cutmix(
         if not len(seen) or not h or not w:
             continue
         x, y = seen[torch.randint(len(seen), (), generator=generator).item()]
-        left, top = min(max(x - w // 2, 0), width - w), min(max(y - h // 2, 0), height - h)
+        left = min(max(round(x) - w // 2, 0), width - w)
+        top = min(max(round(y) - h // 2, 0), height - h)
         out[i, :, rows, columns] = images[other, :, top : top + h, left : left + w]
     return out
 
