@@ -101,7 +101,7 @@ def training_curves(histories: dict[str, History]) -> Figure:
             right.plot(steps, scores, ".-", color=line.get_color())
             right.plot(history.best_step, history.best_score, "o", ms=8, mfc="none",
                        color=line.get_color())  # fmt: skip
-    left.set(xlabel="step", ylabel="loss (MSE of heat maps)", yscale="log")
+    left.set(xlabel="step", ylabel="training loss", yscale="log")
     right.set(xlabel="step", ylabel="validation PCK@0.1 in %, best ringed")
     left.legend()
     return fig
