@@ -274,14 +274,13 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
         )
         for polygon in list(fixed(pixels)[m.faces[keep]]):
             cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_8, 4)
-    if blur > 0.3 and mask.any():
+    if blur > 0.3:
         # Beyond the reach of the blur around it the shadow stays 0.
         reach = int(4 * blur) + 2
-        rows, columns = (
-            slice(max(0, lit[0] - reach), lit[-1] + reach + 1)
-            for lit in (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        )
-        mask[rows, columns] = cv2.GaussianBlur(mask[rows, columns], (0, 0), blur)
+        x, y, wide, tall = cv2.boundingRect(mask)
+        part = mask[max(0, y - reach) : y + tall + reach, max(0, x - reach) : x + wide + reach]
+        if tall:
+            part[:] = cv2.GaussianBlur(part, (0, 0), blur)
     return mask.astype(np.float32) / 255
 
 
