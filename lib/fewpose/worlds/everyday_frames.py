@@ -234,7 +234,7 @@ def _annotate(picture: Picture, camera: Camera, bodies: Bodies, i: int) -> dict 
     pixels, _ = camera.project(bodies.vertices[i])
     edge = np.array([camera.width, camera.height]) - 0.5
     low, high = np.clip(pixels.min(0), -0.5, edge), np.clip(pixels.max(0), -0.5, edge)
-    area = (picture.person == i).sum() / picture.scale**2
+    area = np.count_nonzero(picture.person == i) / picture.scale**2
     if area < 4 and i > 0:
         return None
     points = bodies.keypoints[i]
