@@ -15,17 +15,16 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("n", "least"), [(0, 1), (1, 1), (5, 4), (100, 1), (100, 30)])
-def test_every_item_is_done_once_and_opencv_is_left_as_it_was(threads, n, least):
+@pytest.mark.parametrize("n", [0, 1, 5, 100])
+def test_every_item_is_done_once_and_opencv_is_left_as_it_was(threads, n):
     done, lock, before = [], threading.Lock(), cv2.getNumThreads()
 
     def work(part):
         with lock:
             done.append(range(n)[part])
 
-    in_threads(work, n, least)
+    in_threads(work, n)
     assert sorted(i for part in done for i in part) == list(range(n))
-    assert all(len(part) >= least for part in sorted(done, key=lambda p: p.start)[:-1])
     assert cv2.getNumThreads() == before
 
 

@@ -12,14 +12,13 @@ import torch
 SHARES = 4  # for each thread: where a core is taken away, the other threads do more of them
 
 
-def in_threads(work: Callable[[slice], object], n: int, least: int = 1) -> None:
+def in_threads(work: Callable[[slice], object], n: int) -> None:
     """work(part) for parts that make up range(n), in as many threads as torch has.
 
-    A part has `least` items or more, as long as there are. OpenCV starts no threads of its own
-    meanwhile: over items they are quicker than within one.
+    OpenCV starts no threads of its own meanwhile: over items they are quicker than within one.
     """
     threads = torch.get_num_threads()
-    step = max(least, -(-n // (SHARES * threads)))
+    step = max(1, -(-n // (SHARES * threads)))
     parts = [slice(first, min(first + step, n)) for first in range(0, n, step)]
     if threads == 1 or len(parts) < 2:
         for part in parts:

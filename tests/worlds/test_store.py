@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import time
 
 import cv2
 import numpy as np
@@ -83,3 +84,20 @@ def test_export_writes_what_cv2_reads(tmp_path):
              json.loads((tmp_path / "out/annotations.json").read_text())["images"]]  # fmt: skip
     assert sorted(p.name for p in (tmp_path / "out/images").iterdir()) == sorted(names)
     assert abs(int(cv2.imread(str(tmp_path / "out/images" / names[-1]))[0, 0, 0]) - 3) <= 1
+
+
+def threads_of_blas(_: int) -> tuple[int, str | None]:
+    time.sleep(0.2)  # so that each process gets one of the tasks
+    return os.getpid(), os.getenv(store.BLAS)
+
+
+def test_every_process_has_one_thread(monkeypatch):
+    monkeypatch.setattr(store, "workers", lambda: 2)
+    monkeypatch.setenv(store.BLAS, "7")
+    executor = store.processes()
+    try:
+        found = set(executor.map(threads_of_blas, range(4)))
+    finally:
+        executor.shutdown()
+    assert len(found) == 2 and {threads for _, threads in found} == {"1"}
+    assert os.environ[store.BLAS] == "7"

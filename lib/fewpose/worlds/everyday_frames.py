@@ -193,19 +193,26 @@ def _develop(rng, picture: Picture, background: np.ndarray, size: int) -> np.nda
         background = cv2.GaussianBlur(background, (0, 0), rng.uniform(0.5, 2.5) * unit)
     if rng.random() < 0.15:  # the camera follows the person
         background = _streak(background, rng.uniform(2, 10) * unit, rng.normal(0, 0.1))
-    image = picture.over(background).astype(np.float32)
+    image = picture.over(background).astype(np.float32, copy=False)
     if rng.random() < 0.15:
         image = _streak(image, rng.uniform(1, 4) * unit, rng.uniform(0, np.pi))
     elif rng.random() < 0.15:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0) * unit)
     contrast, brightness = rng.normal(1, 0.12), rng.normal(0, 0.06)
-    image = (image - 0.45) * contrast + 0.45 + brightness
-    image *= 1 + rng.normal(0, 0.035, 3)
+    image -= 0.45
+    image *= contrast
+    image += 0.45
+    image += brightness
+    rows = image.reshape(size, -1)  # three numbers a pixel are multiplied quicker as a row of them
+    rows *= np.tile(1 + rng.normal(0, 0.035, 3), size)
     if rng.random() < 0.07:
         image[:] = image.mean(2, keepdims=True)
     grain = rng.uniform(0, 0.035) * rng.random()
-    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(grain)
-    out = np.ascontiguousarray(np.clip(image * 255, 0, 255).astype(np.uint8)[..., ::-1])
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    noise *= np.float32(grain)
+    image += noise
+    image *= 255
+    out = cv2.cvtColor(np.clip(image, 0, 255, image).astype(np.uint8), cv2.COLOR_RGB2BGR)
     if rng.random() < 0.6:
         _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 96))])
         out = cv2.imdecode(coded, cv2.IMREAD_COLOR)
@@ -227,7 +234,7 @@ def _annotate(picture: Picture, camera: Camera, bodies: Bodies, i: int) -> dict 
     pixels, _ = camera.project(bodies.vertices[i])
     edge = np.array([camera.width, camera.height]) - 0.5
     low, high = np.clip(pixels.min(0), -0.5, edge), np.clip(pixels.max(0), -0.5, edge)
-    area = (picture.person == i).sum() / picture.scale**2
+    area = np.count_nonzero(picture.person == i) / picture.scale**2
     if area < 4 and i > 0:
         return None
     points = bodies.keypoints[i]

@@ -120,15 +120,18 @@ class Picture:
 
 def normals_of(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit normals of the faces [F,3] and, area-weighted, of the vertices [V,3]."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    face = np.cross(b - a, c - a)
-    vertex = np.zeros_like(vertices)
-    for i in range(3):
+    at = np.ascontiguousarray(vertices.T)
+    corners = np.ascontiguousarray(faces.T)
+    a, b, c = (at[:, corner] for corner in corners)
+    u, v = b - a, c - a
+    face = np.stack([u[i - 2] * v[i - 1] - u[i - 1] * v[i - 2] for i in range(3)])
+    vertex = np.zeros_like(at)
+    for corner in corners:
         for axis in range(3):
-            vertex[:, axis] += np.bincount(faces[:, i], face[:, axis], len(vertices))
+            vertex[axis] += np.bincount(corner, face[axis], len(vertices))
     for n in (face, vertex):
-        n /= np.sqrt(np.maximum(np.einsum("ni,ni->n", n, n), 1e-24))[:, None]
-    return face, vertex
+        n /= np.sqrt(np.maximum(n[0] * n[0] + n[1] * n[1] + n[2] * n[2], 1e-24))
+    return np.ascontiguousarray(face.T), np.ascontiguousarray(vertex.T)
 
 
 def render(
@@ -274,14 +277,13 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
         )
         for polygon in list(fixed(pixels)[m.faces[keep]]):
             cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_8, 4)
-    if blur > 0.3 and mask.any():
+    if blur > 0.3:
         # Beyond the reach of the blur around it the shadow stays 0.
         reach = int(4 * blur) + 2
-        rows, columns = (
-            slice(max(0, lit[0] - reach), lit[-1] + reach + 1)
-            for lit in (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        )
-        mask[rows, columns] = cv2.GaussianBlur(mask[rows, columns], (0, 0), blur)
+        x, y, wide, tall = cv2.boundingRect(mask)
+        part = mask[max(0, y - reach) : y + tall + reach, max(0, x - reach) : x + wide + reach]
+        if tall:
+            part[:] = cv2.GaussianBlur(part, (0, 0), blur)
     return mask.astype(np.float32) / 255
 
 

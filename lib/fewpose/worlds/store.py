@@ -237,7 +237,8 @@ def processes() -> ProcessPoolExecutor:
     # than there are cores, and the small products of `body` take ten times as long.
     before = os.environ.get(BLAS)
     os.environ[BLAS] = "1"
-    executor.submit(int)  # the first task starts all processes
+    for _ in range(workers()):
+        executor.submit(int)  # where none is idle yet, a task starts a process
     if before is None:
         del os.environ[BLAS]
     else:
