@@ -18,8 +18,7 @@ from .data.own import films_of, read_own, training_films
 from .data.video import read_video, read_videos
 from .films.own import crop_film, read_cropped
 from .geometry import transform_points, warp
-from .methods.second_opinion import person_boxes
-from .models.crops import crop_maps
+from .models.crops import crop_maps, person_boxes
 from .models.yolox import yolox_tiny
 
 WORLD = 7  # the jump world of all sports notebooks

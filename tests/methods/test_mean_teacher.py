@@ -65,7 +65,7 @@ def disagreement(student, teacher, view, error, threshold=0.1):
     return loss.disagreement(model, view, model([None] * len(student)), [teacher], labels, sure)
 
 
-@pytest.mark.parametrize("error", ["heatmaps", "gaussians", "coordinates"])
+@pytest.mark.parametrize("error", ["heatmaps", "poses", "coordinates"])
 def test_nothing_to_learn_where_the_student_answers_the_turned_teacher(error):
     data = dots(6, size=48)
     view = random_view(6, (48, 48), DOTS, Augmentation(rotation=20), torch.Generator())
@@ -85,9 +85,25 @@ def test_squared_error_by_hand_and_only_where_the_teacher_is_sure():
     assert loss.item() == pytest.approx(0.25 / 64)
 
 
+def test_hidden_joints_are_asked_for_in_new_views():
+    """Cutout covers the teacher's points in the student's view, and the loss still asks there."""
+    data = dots(6, size=48)
+    teacher = Said(gaussian_targets(data.poses, (48, 48), 1))
+    model, looked = MeanTeacher(teacher), []
+    model.student.forward = lambda images: looked.append(images) or [teacher.maps]
+    loss = Consistency(data, 6, error="poses", hide="cutout",
+                       augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
+    index, labels = torch.arange(6), data.poses
+    view, _ = loss.asked(model, index, labels, torch.Generator().manual_seed(0))
+    at = view.poses(labels)[..., :2].round().long()
+    grey = [(looked[0][i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
+    assert sum(grey) >= 12  # five patches about four joints miss one now and then
+    assert loss.settings() != Consistency(data, 6, error="poses").settings()
+
+
 def test_gradient_reaches_the_student_alone():
     model, data = MeanTeacher(TinyNet()).train(), dots(8)
-    Consistency(data, error="gaussians", threshold=-1e9, augmentation=STILL, ramp=1)(
+    Consistency(data, error="poses", threshold=-1e9, augmentation=STILL, ramp=1)(
         model, 0, torch.Generator().manual_seed(0)
     ).backward()
     assert all(p.grad is None for p in model.teacher.parameters())
@@ -146,6 +162,8 @@ def test_training_moves_the_teacher_and_resumes_exactly(tmp_path):
 
 def test_unknown_settings_are_refused():
     with pytest.raises(ValueError, match="error is one of"):
-        Consistency(dots(4), error="poses")
+        Consistency(dots(4), error="gaussians")
+    with pytest.raises(ValueError, match="hide is empty"):
+        Consistency(dots(4), hide="curtain")
     with pytest.raises(ValueError, match="decay lies"):
         MeanTeacher(TinyNet(), decay=1.0)

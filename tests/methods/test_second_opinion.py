@@ -12,7 +12,6 @@ from fewpose.methods.second_opinion import (
     mirrored,
     opinion,
     partners,
-    person_boxes,
     published,
     vote,
 )
@@ -188,13 +187,6 @@ def test_answers_come_home_into_the_pixels_of_the_frame():
     assert (told - data.poses)[..., :2].norm(dim=-1).median() < 0.7
     again = ask(Head(COLOURS, (64, 64), find_dots), data.frames, data.poses, count=5, seed=1)
     assert torch.equal(told, again)
-
-
-def test_boxes_hold_the_sure_keypoints_or_the_whole_frame():
-    poses = torch.tensor([[[10, 20, 0.9], [30, 60, 0.5], [99, 99, 0.05]]] * 2)
-    poses[1, :, 2] = 0
-    boxes = person_boxes(poses, (80, 120))
-    assert boxes.tolist() == [[10.5, 20.5, 30.5, 60.5], [0, 0, 120, 80]]
 
 
 def test_published_heads_have_names():

@@ -6,7 +6,7 @@ import torch
 
 from fewpose import geometry
 from fewpose.data.coco import crop_map
-from fewpose.models.crops import crop_maps, estimate, look
+from fewpose.models.crops import crop_maps, estimate, look, person_boxes
 from toy_teacher import SPOTS, Spots, person, toy_frames
 
 
@@ -55,3 +55,23 @@ def test_nobody_and_somebody_cut_by_the_border():
     found = estimate(Spots(), frame, torch.tensor([0]), box, (64, 64), SPOTS)
     seen = truth[:, 0] < 47
     assert (found[0, seen, :2] - truth[seen]).abs().max() < 2 and torch.isfinite(found).all()
+
+
+def test_boxes_hold_the_sure_keypoints_or_the_whole_frame():
+    poses = torch.tensor([[[10, 20, 0.9], [30, 60, 0.5], [99, 99, 0.05]]] * 2)
+    poses[1, :, 2] = 0
+    boxes = person_boxes(poses, (80, 120))
+    assert boxes.tolist() == [[10.5, 20.5, 30.5, 60.5], [0, 0, 120, 80]]
+
+
+def test_boxes_and_crops_by_hand():
+    poses = torch.zeros(1, 3, 3)
+    poses[0, :, :2] = torch.tensor([[10.0, 20.0], [40.0, 60.0], [500.0, 500.0]])
+    poses[0, :2, 2] = 2
+    box = person_boxes(poses, (640, 480), 1)
+    assert box.tolist() == [[10.5, 20.5, 40.5, 60.5]]
+    # 30 x 40 widened to 37.5 x 50 is just 3:4, so it fills 192 x 256
+    corners = torch.tensor([[25 - 18.75, 40 - 25.0]])
+    (matrix,) = crop_maps(box, (256, 192))
+    mapped = matrix[:, :2] @ corners[0] + matrix[:, 2]
+    assert torch.allclose(mapped, torch.tensor([-0.5, -0.5]), atol=1e-3)

@@ -1,38 +1,44 @@
+"""RTMPose-s: what was published is kept, and learns of other keypoints."""
 
 import numpy as np
 import pytest
 import torch
 
+from fewpose.heatmaps import decode, read_poses
+from fewpose.methods.mean_teacher import MeanTeacher
 from fewpose.models import (
     find_onnx,
     load_weights,
     new_head,
-    rtmpose_predict,
+    pretrained,
     rtmpose_s,
     save_weights,
     set_dropout,
 )
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
-from fewpose.models.rtmpose import backbone_cuts
+from fewpose.models.rtmpose import SIGMAS, backbone_cuts, partners
+from fewpose.skeleton import HALPE, JUMP, Skeleton
+from fewpose.training import Schedule, parameter_groups
 from published import RTMPOSE, needs_rtmpose, onnxruntime_outputs
 
 
 @needs_rtmpose
-def test_whole_network_equals_onnxruntime():
-    crops = torch.randn(3, 3, 256, 192, generator=torch.Generator().manual_seed(0))
-    file = read_onnx(RTMPOSE)
+def test_untouched_it_answers_what_was_published():
+    images = torch.randn(2, 3, 256, 192, generator=torch.Generator().manual_seed(2))
+    model = rtmpose_s(26, RTMPOSE).eval()
+    reference = onnxruntime_outputs(read_onnx(RTMPOSE).outputs, images)
     with torch.no_grad():
-        own = OnnxGraph(file, file.inputs, file.outputs)(crops)
-    reference = onnxruntime_outputs(file.outputs, crops)
-    for a, b in zip(own, reference, strict=True):
-        np.testing.assert_allclose(a.numpy(), b, atol=1e-4)
-    poses = rtmpose_predict(RTMPOSE, crops, batch=2)
-    assert poses.shape == (3, 26, 3)
-    np.testing.assert_allclose(poses[..., 0], reference[0].argmax(-1) / 2)
-    np.testing.assert_allclose(poses[..., 1], reference[1].argmax(-1) / 2)
-    lower = np.minimum(reference[0].max(-1), reference[1].max(-1))
-    np.testing.assert_allclose(poses[..., 2], lower, atol=1e-4)
-    assert rtmpose_predict(RTMPOSE, crops[:0]).shape == (0, 26, 3)
+        bins = model(images)
+        for axis, true in zip(bins, reference, strict=True):
+            np.testing.assert_allclose(axis.numpy(), true, atol=1e-4)
+        model.carry_over(JUMP)
+        knee = model(images)[0][:, JUMP.index("left_knee")]
+    assert knee.shape == (2, 384)
+    # attention lets the other keypoints say a little, the row is the published one
+    row = model.final_layer.weight[JUMP.index("left_knee")]
+    assert torch.equal(row, model.published["weight"][HALPE.index("left_knee")])
+    with pytest.raises(ValueError, match="not 128x128"):
+        model(torch.randn(1, 3, 128, 128))
 
 
 @needs_rtmpose
@@ -40,35 +46,63 @@ def test_backbone_equals_onnxruntime_at_every_stage():
     images = torch.randn(2, 3, 256, 192, generator=torch.Generator().manual_seed(1))
     model, x = rtmpose_s(14, RTMPOSE).eval(), images
     reference = onnxruntime_outputs(backbone_cuts(read_onnx(RTMPOSE))[1:], images)
-    assert model.config["frozen"] == 0 and reference[-1].shape == (2, 512, 8, 6)
+    assert reference[-1].shape == (2, 512, 8, 6)
     with torch.no_grad():
         for part, true in zip(model.backbone, reference, strict=True):
             (x,) = part(x)
             np.testing.assert_allclose(x.numpy(), true, atol=1e-4)
 
 
-@needs_rtmpose
-def test_heat_maps_of_any_size_divisible_by_32():
-    model = rtmpose_s(14, RTMPOSE)
-    assert model.strides == (4,)
-    for height, width in ((128, 128), (256, 192), (64, 96)):
-        (maps,) = model(torch.randn(1, 3, height, width))
-        assert maps.shape == (1, 14, height // 4, width // 4)
-    with pytest.raises(ValueError, match="multiples of 32, not 100x128"):
-        model(torch.randn(1, 3, 100, 128))
+def test_keypoints_start_from_their_namesakes():
+    rows = partners(JUMP)
+    assert len(rows) == len(JUMP)
+    assert rows["left_knee"] == "left_knee" and rows["right_toe"] == "right_big_toe"
+    assert rows["left_hand"] == "left_wrist", "by the limb that joins them"
+    ball = Skeleton("ball", ("head", "ball"), (), (0.1, 0.1))
+    assert partners(ball) == {"head": "head"}
+
+
+def target_bins(poses):
+    """SimCC answers that are the targets of RTMPose's training."""
+    return [
+        torch.exp(-((torch.arange(2 * side) - 2 * poses[..., i : i + 1]) ** 2) / (2 * sigma**2))
+        for i, (side, sigma) in enumerate(zip((192, 256), SIGMAS, strict=True))
+    ]
 
 
 @needs_rtmpose
-@pytest.mark.parametrize("frozen", [0, 2, 5])
+def test_bins_are_read_drawn_and_scored():
+    model = rtmpose_s(3, RTMPOSE)
+    poses = torch.tensor([[[20.0, 30.0, 2], [96.3, 200.2, 2], [150.8, 101.4, 2]]])
+    bins = target_bins(poses)
+    found = model.read(bins)
+    assert (found - poses)[..., :2].abs().max() < 0.05
+    assert (found[..., 2] > 0.6).all()
+    (maps,) = model.heat_maps(bins)
+    assert maps.shape == (1, 3, 64, 48) and 0.6 < maps.amax() <= 1.01
+    assert (decode(maps, 4) - poses)[..., :2].abs().max() < 1.5
+    here, there = model.loss(bins, poses), model.loss(bins, poses + torch.tensor([4.0, 0, 0]))
+    assert abs(float(here)) < 1e-4 < 0.05 < float(there)
+    outside = poses.clone()
+    outside[0, 0, 0] = -3  # not in the picture: asked of nobody
+    assert float(model.loss(bins, outside)) == pytest.approx(0, abs=1e-4)
+    unlabelled = poses * torch.tensor([1.0, 1, 0])
+    assert float(model.loss(bins, unlabelled)) == 0
+
+
+@needs_rtmpose
+@pytest.mark.parametrize("frozen", [0, 2, 4, 5])
 def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
     model = rtmpose_s(3, RTMPOSE, frozen=frozen)
-    (maps,) = model(torch.randn(2, 3, 64, 64))
-    ((maps - 1) ** 2).mean().backward()
+    images = torch.randn(2, 3, 256, 192)
+    model.loss(model(images), torch.full((2, 3, 3), 90.0)).backward()
     for i, part in enumerate(model.backbone):
         for name, p in part.named_parameters():
             assert p.requires_grad == (i >= frozen), (i, name)
             assert (p.grad is not None) == (i >= frozen), (i, name)
-    assert all(p.grad is not None for p in model.laterals.parameters())
+    assert len(model.trunk) == frozen
+    assert all(p.grad is not None for p in model.final_layer.parameters())
+    assert all(p.grad is not None for p in model.simcc.parameters())
     model.freeze(0)
     assert all(p.requires_grad for p in model.parameters())
     with pytest.raises(ValueError, match="0 to 5 parts"):
@@ -78,13 +112,24 @@ def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
 @needs_rtmpose
 def test_dropout_new_head_and_weights(tmp_path):
     model = set_dropout(rtmpose_s(26, RTMPOSE), 0.3)
-    x = torch.randn(1, 3, 64, 64)
+    x = torch.randn(1, 3, 256, 192)
     assert not torch.equal(model(x)[0], model(x)[0])
     file = save_weights(model, tmp_path / "r.safetensors")
     other = rtmpose_s(14, RTMPOSE)
     report = load_weights(other, file, backbone_only=True)
     assert set(report.missing) == {k for k in other.state_dict() if not k.startswith("backbone.")}
-    assert new_head(other, 20)(x)[0].shape[1] == 20
+    assert new_head(other, 20)(x)[0].shape == (1, 20, 384)
+
+
+@needs_rtmpose
+def test_a_mean_teacher_asks_its_student():
+    pair = MeanTeacher(pretrained("rtmpose_s", JUMP, str(RTMPOSE)))
+    bins = pair(torch.zeros(1, 3, 256, 192))
+    assert torch.equal(read_poses(pair, bins), pair.student.read(bins))
+    groups = parameter_groups(pair, Schedule(1))
+    assert [group["factor"] for group in groups] == [1.0, 0.1]
+    last = sum(p.numel() for p in pair.student.backbone[-1].parameters())
+    assert sum(p.numel() for p in groups[1]["params"]) == last
 
 
 def test_bad_files_are_named(tmp_path):
@@ -108,9 +153,3 @@ def test_another_network_is_named(tmp_path):
         rtmpose_s(14, other)
     with pytest.raises(ValueError, match="no tensor z"):
         OnnxGraph(read_onnx(other), ("x",), ("z",))
-
-
-@needs_rtmpose
-def test_crops_of_another_size():
-    with pytest.raises(ValueError, match="256, 192"):
-        rtmpose_predict(RTMPOSE, torch.zeros(1, 3, 192, 256))

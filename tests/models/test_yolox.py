@@ -1,14 +1,13 @@
-"""Stages of the teacher for real frames: YOLOX against onnxruntime, RTMPose-s against its own."""
+"""YOLOX against onnxruntime, and as a stage of the teacher."""
 
 import pytest
 import torch
 from torch import nn
 
-from fewpose.models import rtmpose_predict
 from fewpose.models.box_fusion import detect
 from fewpose.models.lifting import Lifter
 from fewpose.models.onnx_graph import OPERATORS
-from fewpose.models.simcc import CROP, Simcc, rtmpose_heatmaps
+from fewpose.models.simcc import CROP, rtmpose_heatmaps
 from fewpose.models.teacher import Teacher, find_people
 from fewpose.models.yolox import read_level, yolox_tiny
 from published import RTMPOSE, YOLOX, needs_rtmpose, needs_yolox
@@ -65,43 +64,6 @@ def test_yolox_is_onnxruntimes():
 def test_yolox_reads_any_size_and_finds_nobody_in_grey():
     found = detect(yolox_tiny(YOLOX, 128), torch.full((1, 3, 60, 100), 114.0), (1.0,))
     assert found[0][0].shape == (0, 4)
-
-
-def answers(x, y):
-    """A network of two rows of bins with one peak each."""
-    model = Simcc.__new__(Simcc)
-    nn.Module.__init__(model)
-    bins = [torch.exp(-((torch.arange(n) - at) ** 2) / (2 * 12.0**2)) for n, at in ((384, x),
-                                                                                  (512, y))]
-    model.graph = lambda images: [b.expand(len(images), 26, -1) for b in bins]
-    return model
-
-
-def test_rows_of_bins_as_heat_maps():
-    from fewpose.heatmaps import read_poses
-
-    maps = answers(100, 301)(torch.zeros(2, 3, *CROP))
-    assert maps[0].shape == (2, 17, 64, 48)
-    found = read_poses(answers(100, 301), maps)[0, 0]
-    # bins of half a pixel: 50 and 150.5
-    assert found[:2].tolist() == pytest.approx([50, 150.5], abs=0.3)
-    assert 0.9 < found[2] < 1.1
-    with pytest.raises(ValueError, match="reads crops of"):
-        answers(1, 1)(torch.zeros(1, 3, 64, 64))
-
-
-@needs_rtmpose
-def test_heat_maps_agree_with_the_bins():
-    from fewpose.heatmaps import read_poses
-
-    generator = torch.Generator().manual_seed(0)
-    crops = nn.functional.interpolate(torch.randn(2, 3, 16, 12, generator=generator), CROP)
-    model = rtmpose_heatmaps(RTMPOSE)
-    ours = read_poses(model, model(crops))
-    theirs = rtmpose_predict(RTMPOSE, crops)[:, :17]
-    sure = theirs[..., 2] > 0.4
-    apart = (ours - theirs)[..., :2].norm(dim=-1)
-    assert not sure.any() or apart[sure].median() < 3
 
 
 @needs_yolox

@@ -10,7 +10,6 @@ from fewpose import metrics, report
 from fewpose.methods.pseudo_labels import Candidates
 from fewpose.report.figures import LEFT, MIDDLE, RIGHT, side_colour
 from fewpose.report.poses import frame_scores
-from fewpose.report.realism import crop_maps, person_boxes
 from fewpose.skeleton import COCO
 from fewpose.training import History
 from tiny import DOTS, TinyNet, dots
@@ -73,15 +72,3 @@ def test_frames_without_truth_are_not_audited_and_no_error():
     assert "nobody labelled" in fig.axes[0].texts[0].get_text()
     fig.canvas.draw()
     report.kept_labels(data, candidates, keep, data.poses, n=3)
-
-
-def test_boxes_and_crops_by_hand():
-    poses = torch.zeros(1, 3, 3)
-    poses[0, :, :2] = torch.tensor([[10.0, 20.0], [40.0, 60.0], [500.0, 500.0]])
-    poses[0, :2, 2] = 2
-    box = person_boxes(poses)
-    assert box.tolist() == [[10, 20, 40, 60]]
-    # 30 x 40 widened to 37.5 x 50 is just 3:4, so it fills 192 x 256
-    corners = torch.tensor([[25 - 18.75, 40 - 25.0]])
-    mapped = crop_maps(box)[0, :, :2] @ corners[0] + crop_maps(box)[0, :, 2]
-    assert torch.allclose(mapped, torch.tensor([-0.5, -0.5]), atol=1e-3)

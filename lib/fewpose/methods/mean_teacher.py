@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ..augment import Augmentation, View, normalise
+from ..augment import Augmentation, View, normalise, random_view, seen
 from ..data import PoseData
-from ..heatmaps import as_heatmaps, gaussian_targets, read_poses, soft_argmax
+from ..heatmaps import as_heatmaps, read_poses, soft_argmax
 from ..losses import heatmap_mse
+from ..training import pose_loss
 from ..views import answer, half_precision
+from .strong_views import joint_cutmix, joint_cutout
 
-ERRORS = ("heatmaps", "gaussians", "coordinates")
+ERRORS = ("heatmaps", "poses", "coordinates")
+HIDE = {"cutout": joint_cutout, "cutmix": joint_cutmix}
 COLLAPSED = 0.02  # share of keypoints that a teacher which still knows something answers surely
 PATIENCE = 20  # steps in a row below it
 
@@ -77,10 +80,11 @@ class Consistency:
     The student's answer is brought home by the exact inverse of its view and compared with the
     teacher's, at keypoints that the teacher is sure of (peak of `threshold` or more).
 
-    error says what is compared: "heatmaps"; "gaussians", the heat map with a clean Gaussian at the
-    teacher's point; or "coordinates", both points by a soft argmax, in frame sides. weight is
-    reached after `ramp` steps, linearly. RuntimeError if the teacher has collapsed: it is sure of
-    nothing any more.
+    error says what is compared: "heatmaps"; "poses", the student's answer with the teacher's points
+    as if they were labels of its view; or "coordinates", both points by a soft argmax, in frame
+    sides. weight is reached after `ramp` steps, linearly. hide, not in the paper, covers some
+    joints of what the student sees: "cutout" by grey, "cutmix" by those of others (`strong_views`).
+    RuntimeError if the teacher has collapsed: it is sure of nothing any more.
     """
 
     unlabelled: PoseData
@@ -91,28 +95,28 @@ class Consistency:
     error: str = "heatmaps"
     augmentation: Augmentation = Augmentation()
     sigma: float = 2.0
+    hide: str = ""
     sure: list[float] = field(default_factory=list)  # share of sure keypoints, step by step
 
     def __post_init__(self) -> None:
         if self.error not in ERRORS:
             raise ValueError(f"error is one of {ERRORS}, not {self.error!r}")
+        if self.hide and self.hide not in HIDE:
+            raise ValueError(f'hide is empty, "cutout" or "cutmix", not {self.hide!r}')
 
     def settings(self) -> str:
         """All that a training depends on, as text."""
         frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
         return repr((frames, self.batch_size, self.weight, self.ramp, self.threshold, self.error,
-                     self.augmentation, self.sigma))
+                     self.augmentation, self.sigma, self.hide))
 
     def __call__(self, model: MeanTeacher, step: int, generator: torch.Generator) -> Tensor:
         """The weighted loss of one step, on random frames."""
         n = len(self.unlabelled)
         index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
         teacher = self.told(model.teacher, index)
-        view, student = answer(
-            model, self.unlabelled, index, self.augmentation, generator, first=1
-        )
         labels = read_poses(model, teacher)
-        student, teacher = (as_heatmaps(model, maps) for maps in (student, teacher))
+        view, student = self.asked(model, index, labels, generator)
         sure = labels[..., 2] >= self.threshold
         self.watch(float(sure.float().mean()))
         loss = self.disagreement(model, view, student, teacher, labels, sure)
@@ -127,11 +131,31 @@ class Consistency:
         with half_precision(device):
             return teacher(normalise(data.frames[index].to(device)))
 
+    def asked(
+        self, model: MeanTeacher, index: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[View, list[Tensor]]:
+        """A random view of some frames and the student's answers to it."""
+        data = self.unlabelled
+        if not self.hide:
+            return answer(model, data, index, self.augmentation, generator, first=1)
+        frames = data.frames[index].to(labels.device)
+        view = random_view(
+            len(index), data.size, data.skeleton, self.augmentation, generator, labels.device
+        )
+        images = seen(view, frames, self.augmentation.colour, generator)
+        images = normalise(HIDE[self.hide](images, view.poses(labels), generator))
+        with half_precision(labels.device):
+            return view, model(images.contiguous(memory_format=torch.channels_last))
+
     def disagreement(
         self, model: MeanTeacher, view: View, student: list[Tensor], teacher: list[Tensor],
         labels: Tensor, sure: Tensor,
     ) -> Tensor:
-        """Squared error of the student, brought home, from the teacher, where it is `sure`."""
+        """The student's error, by whatever is compared, from the teacher, where it is `sure`."""
+        if self.error == "poses":
+            told = torch.cat([labels[..., :2], 2.0 * sure[..., None]], -1)
+            return pose_loss(model, student, view.poses(told), self.unlabelled.size, self.sigma)
+        student, teacher = (as_heatmaps(model, maps) for maps in (student, teacher))
         if self.error == "coordinates":
             finest = min(range(len(model.strides)), key=lambda i: model.strides[i])
             stride, side = model.strides[finest], max(self.unlabelled.size)
@@ -142,8 +166,6 @@ class Consistency:
         for s, t, stride in zip(student, teacher, model.strides, strict=True):
             # what the view does not show, the student cannot tell
             shown = view.shows(s.shape[-2:], stride)
-            if self.error == "gaussians":
-                t = gaussian_targets(labels, self.unlabelled.size, stride, self.sigma)
             home.append(view.undo_heatmaps(s.float(), stride) * shown)
             target.append(t.float() * shown)
         return heatmap_mse(home, target, sure)

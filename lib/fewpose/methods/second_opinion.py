@@ -21,7 +21,7 @@ from .. import geometry
 from ..augment import Augmentation, labelling_views, normalise
 from ..heatmaps import read_poses
 from ..models import build, load_weights, rtmpose_predict, shipped
-from ..models.crops import crop_maps
+from ..models.crops import crop_maps, person_boxes
 from ..skeleton import COCO, HALPE, Skeleton
 from .pseudo_labels import Candidates
 
@@ -85,18 +85,6 @@ def ask(
             told.append(geometry.transform_points(geometry.invert(crops[index]), home))
         found.append(torch.stack(told))
     return torch.cat(found, 1)
-
-
-def person_boxes(poses: Tensor, size: tuple[int, int], threshold: float = 0.1) -> Tensor:
-    """Boxes [N, 4] (x0, y0, x1, y1 from the frame's edge) of the keypoints that score enough.
-
-    Where none does, the whole frame of `size` (H, W).
-    """
-    sure = poses[..., 2:] >= threshold
-    low = torch.where(sure, poses[..., :2], torch.inf).amin(1) + 0.5
-    high = torch.where(sure, poses[..., :2], -torch.inf).amax(1) + 0.5
-    whole = poses.new_tensor([0, 0, size[1], size[0]]).expand(len(poses), 4)
-    return torch.where(sure.any(1), torch.cat([low, high], 1), whole)
 
 
 @dataclass(frozen=True)

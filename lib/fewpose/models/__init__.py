@@ -3,6 +3,9 @@
 Every model takes images [N, 3, H, W] (RGB, ImageNet-normalised) and returns a list of heat maps
 [N, K, H/s, W/s], one for each stride s of ``model.strides``; cell centre u of a heat map lies at
 pixel (u + 0.5) s - 0.5. Outputs are linear, their targets Gaussians of peak 1.
+
+A model that answers something else (RTMPose: bins of x and of y) brings its own ``loss``, its way
+to ``read`` poses and to draw ``heat_maps``: `training.pose_loss` and `heatmaps` ask for them.
 """
 
 from torch import nn
@@ -11,8 +14,8 @@ from fewpose.models.backbones import TimmPose
 from fewpose.models.fetching import fetch_onnx, find_onnx
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
-from fewpose.models.rtmpose import RTMPose, rtmpose_predict, rtmpose_s
-from fewpose.models.rtmpose_whole import WholeRTMPose, rtmpose_s_whole
+from fewpose.models.rtmpose import RTMPose, rtmpose_s
+from fewpose.models.simcc import rtmpose_predict
 from fewpose.models.start import NETWORKS, build, pretrained
 from fewpose.models.weights import (
     LoadReport,
@@ -29,7 +32,6 @@ __all__ = [
     "LoadReport",
     "RTMPose",
     "TimmPose",
-    "WholeRTMPose",
     "build",
     "fetch_onnx",
     "find_onnx",
@@ -41,7 +43,6 @@ __all__ = [
     "read_meta",
     "rtmpose_predict",
     "rtmpose_s",
-    "rtmpose_s_whole",
     "save_weights",
     "set_dropout",
     "shipped",

@@ -12,29 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
+from fewpose.models.higher_hrnet import check_dropout, check_keypoints, heat_map_layer
 
 
-class DeconvolutionPose(nn.Module):
-    """What networks share that end in ``deconvolutions``, ``dropout`` and a ``final_layer``."""
-
-    reads_head: dict[str, int] = {}  # noqa: RUF012
-
-    def set_dropout(self, p: float, stages: object = None) -> None:
-        """Drop whole channels with probability ``p`` after each deconvolution."""
-        if not 0 <= p < 1:
-            raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
-        self.dropout.p = p
-
-    def new_head(self, keypoints: int) -> None:
-        """Replace the last layer by an untrained one for other keypoints."""
-        check_keypoints(keypoints)
-        old = self.final_layer.weight
-        self.final_layer = heat_map_layer(old.shape[1], keypoints).to(old.device, old.dtype)
-        self.keypoints = keypoints
-
-
-class TimmPose(DeconvolutionPose):
+class TimmPose(nn.Module):
     """The timm model ``backbone`` (``features_only``) under three deconvolutions and a 1x1 layer.
 
     ``weights`` is a file of the backbone's weights (.safetensors, or .pth of timm or torchvision);
@@ -43,6 +24,8 @@ class TimmPose(DeconvolutionPose):
     deconvolutions. Raises ValueError for an unknown backbone, one without maps, or a file that
     does not fit.
     """
+
+    reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(
         self,
@@ -89,6 +72,18 @@ class TimmPose(DeconvolutionPose):
         if self.channels_last:
             x = x.permute(0, 3, 1, 2)
         return [self.final_layer(self.deconvolutions(x))]
+
+    def set_dropout(self, p: float, stages: object = None) -> None:
+        """Drop whole channels with probability ``p`` after each deconvolution."""
+        check_dropout(p)
+        self.dropout.p = p
+
+    def new_head(self, keypoints: int) -> None:
+        """Replace the last layer by an untrained one for other keypoints."""
+        check_keypoints(keypoints)
+        old = self.final_layer.weight
+        self.final_layer = heat_map_layer(old.shape[1], keypoints).to(old.device, old.dtype)
+        self.keypoints = keypoints
 
     @property
     def head(self) -> tuple[str, ...]:

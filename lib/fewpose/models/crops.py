@@ -15,6 +15,18 @@ MARGIN = 1.25  # the crop is this much larger than the person's box, as `data.co
 SCALES = (0.85, 1.0, 1.15)  # how much of the crop the views show: 1.15 zooms out
 
 
+def person_boxes(poses: Tensor, size: tuple[int, int], threshold: float = 0.1) -> Tensor:
+    """Boxes [N, 4] (x0, y0, x1, y1 from the frame's edge) of the keypoints that score enough.
+
+    Where none does, the whole frame of `size` (H, W).
+    """
+    sure = poses[..., 2:] >= threshold
+    low = torch.where(sure, poses[..., :2], torch.inf).amin(1) + 0.5
+    high = torch.where(sure, poses[..., :2], -torch.inf).amax(1) + 0.5
+    whole = poses.new_tensor([0, 0, size[1], size[0]]).expand(len(poses), 4)
+    return torch.where(sure.any(1), torch.cat([low, high], 1), whole)
+
+
 def crop_maps(boxes: Tensor, size: tuple[int, int], margin: float = MARGIN) -> Tensor:
     """Maps [P, 2, 3] from pixels of the frame to those of a crop of `size` (H, W) around a box.
 

@@ -99,8 +99,7 @@ class HigherHRNet(nn.Module):
         It stands behind the ReLU of every fused map, as in the code of the sports paper's group.
         Raises ValueError for a probability outside [0, 1) or a stage other than 2, 3 and 4.
         """
-        if not 0 <= p < 1:
-            raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")
+        check_dropout(p)
         if not set(stages) <= {2, 3, 4}:
             raise ValueError(f"HRNet fuses in stages 2, 3 and 4, not in {tuple(stages)}.")
         for stage in (2, 3, 4):
@@ -228,3 +227,9 @@ def check_keypoints(keypoints: int) -> None:
     """Raise ValueError unless there is at least one keypoint."""
     if keypoints < 1:
         raise ValueError(f"A pose model needs at least one keypoint, not {keypoints}.")
+
+
+def check_dropout(p: float) -> None:
+    """ValueError unless ``p`` is a probability with which something may be dropped."""
+    if not 0 <= p < 1:
+        raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")

@@ -1,152 +1,203 @@
-"""RTMPose-s: a pretrained backbone for real images on small machines, and the network as it was.
+"""RTMPose-s, trainable: for real images on small machines.
 
 Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). Its ONNX
-file (26 Halpe keypoints, 256x192; :func:`fewpose.models.find_onnx`) is run in torch, so that
-its CSPNeXt backbone can be trained further under a head of its own.
+file (26 Halpe keypoints; :func:`fewpose.models.find_onnx`) is run in torch, so that what it has
+learned of people in photographs can be carried over to other keypoints and learn on.
 """
 
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewpose.models.backbones import DeconvolutionPose
+from fewpose.heatmaps import band
+from fewpose.losses import SHARPNESS, simcc_divergence
 from fewpose.models.fetching import find_onnx
-from fewpose.models.higher_hrnet import check_keypoints, heat_map_layer
-from fewpose.models.onnx_graph import (
-    OnnxFile,
-    OnnxGraph,
-    channels_of,
-    freeze_parts,
-    read_onnx,
-    run_parts,
-)
+from fewpose.models.higher_hrnet import check_dropout, check_keypoints
+from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
+from fewpose.models.simcc import BINS, CROP
+from fewpose.skeleton import HALPE, Skeleton
 
+FROZEN = 4  # of the backbone's five parts: the last stage learns with the head
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before
+SIGMAS = (4.9, 5.66)  # of the targets in bins, of x and of y, as RTMPose was trained
+SMOOTHING = 3.0  # of the answers before they are read, in bins
+FINAL = "head.final_layer.weight"
 
 
-class RTMPose(DeconvolutionPose):
-    """RTMPose's CSPNeXt backbone under a light deconvolution head that also reads early features.
+class RTMPose(nn.Module):
+    """RTMPose as published but for one layer: that which makes a row of each keypoint.
 
-    Three deconvolutions lead from 1/32 to 1/4; the maps of the backbone's stages are added on the
-    way (``channels``: at 1/32, 1/16, 1/8, 1/4). Batch norm of the backbone is folded into its
-    convolutions: it trains well with a tenth of the head's learning rate.
+    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``),
+    whose rows a gated attention unit turns into bins of x and of y (SimCC, section 3.1 of the
+    RTMPose paper). Only the convolution knows which keypoints there are: ``carry_over`` gives a
+    keypoint the row of its namesake. Its answers are bins, no heat maps: it brings its own loss and
+    its own way to read them (`training.pose_loss`, `heatmaps.read_poses`).
 
     The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor
-    stored for the backward pass. On two cores at 256x192 it trains 29, 33, 40, 50, 63 or 81 images
-    a second with 0 to 5 parts frozen, and predicts 105.
+    stored for the backward pass. Batch norm is folded into the convolutions: the last stage learns
+    at a tenth of the head's rate.
     """
 
-    def __init__(
-        self,
-        keypoints: int,
-        file: OnnxFile,
-        frozen: int = 0,
-        dropout: float = 0.0,
-        channels: tuple[int, int, int, int] = (128, 96, 64, 64),
-    ):
+    reads_head: dict[str, int] = {}  # noqa: RUF012
+    backbone_rate = 0.1
+
+    def __init__(self, keypoints: int, file: OnnxFile, frozen: int = FROZEN, dropout: float = 0.0):
         super().__init__()
         check_keypoints(keypoints)
-        self.config = dict(frozen=frozen, channels=list(channels))
+        self.config = dict(frozen=frozen)
         self.keypoints, self.strides = keypoints, (4,)
         cuts = backbone_cuts(file)
         self.backbone = nn.ModuleList(
-            OnnxGraph(file, (before,), (after,))
-            for before, after in pairwise(cuts)
-        )
-        widths = [channels_of(file, cut) for cut in cuts[:1:-1]]  # of stages 4, 3, 2, 1
-        self.laterals = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, c, 1, bias=False), nn.BatchNorm2d(c))
-            for width, c in zip(widths, channels, strict=True)
-        )
-        self.deconvolutions = nn.ModuleList(
-            nn.Sequential(nn.ConvTranspose2d(c, d, 4, 2, 1, bias=False), nn.BatchNorm2d(d))
-            for c, d in pairwise(channels)
+            OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts)
         )
         self.dropout = nn.Dropout2d(0.0)
-        self.final_layer = heat_map_layer(channels[-1], keypoints)
+        final = next(node for node in file.nodes if FINAL in node.inputs)
+        self.published = {
+            name: file.constants[f"head.final_layer.{name}"] for name in ("weight", "bias")
+        }
+        rows, features, side, _ = self.published["weight"].shape
+        self.final_layer = nn.Conv2d(features, rows, side, padding=side // 2)
+        self.final_layer.load_state_dict(self.published)
+        self.simcc = OnnxGraph(file, final.outputs, file.outputs)
+        self.tops = tuple(highest(b, s) for b, s in zip(CROP[::-1], SIGMAS, strict=True))
+        if keypoints != rows:
+            self.new_head(keypoints)
         self.freeze(frozen)
         self.set_dropout(dropout)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Heat maps [N, K, H/4, W/4] of images [N, 3, H, W], ImageNet-normalised RGB.
+        """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
 
-        Raises ValueError unless H and W are multiples of 32 (256x192 is what it was trained on).
+        Raises ValueError for images of another size: the head has a weight for each place.
         """
-        if images.shape[-1] % 32 or images.shape[-2] % 32:
+        if tuple(images.shape[-2:]) != CROP:
             raise ValueError(
-                f"RTMPose needs images whose sides are multiples of 32, not {images.shape[-2]}x"
-                f"{images.shape[-1]} (height x width)."
+                f"RTMPose reads images of {CROP[0]}x{CROP[1]} (height x width), not "
+                f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
             )
         return self.head_maps(self.backbone_maps(images))
 
     @property
     def trunk(self) -> nn.ModuleList:
-        """What `backbone_maps` passes: where it is frozen, its answers can be kept (`views`)."""
-        return self.backbone
+        """The frozen part of the backbone: what `backbone_maps` passes."""
+        return self.backbone[: self.frozen]
 
     def backbone_maps(self, images: Tensor) -> list[Tensor]:
-        """What the four stages answer to images [N, 3, H, W]: maps at 1/4, 1/8, 1/16 and 1/32."""
-        return run_parts(self.backbone, images, self.frozen)[1:]
+        """What the frozen parts answer to images [N, 3, 256, 192]: one map."""
+        return run_parts(self.trunk, images, self.frozen)[-1:] or [images]
 
     def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
-        """Heat maps [N, K, H/4, W/4] of the backbone's maps: all that is left if it is frozen."""
-        laterals = iter(zip(self.laterals, maps[::-1], strict=True))
-        lateral, feature = next(laterals)
-        x = self.dropout(lateral(feature).relu())
-        for deconvolution, (lateral, feature) in zip(self.deconvolutions, laterals, strict=True):
-            x = self.dropout((deconvolution(x) + lateral(feature)).relu())
-        return [self.final_layer(x)]
+        """Bins of x [N, K, 384] and of y [N, K, 512] of the frozen parts' map: all that learns."""
+        (x,) = maps
+        for part in self.backbone[self.frozen :]:
+            (x,) = part(x)
+        return self.simcc(self.final_layer(self.dropout(x)))
+
+    def loss(self, bins: list[Tensor], poses: Tensor) -> Tensor:
+        """Divergence from poses [N, K, 3] in pixels of the images, of the keypoints they show."""
+        xy = poses[..., :2]
+        inside = (xy >= 0) & (xy <= xy.new_tensor(CROP[::-1]) - 1)
+        shown = (poses[..., 2] > 0) & inside.all(-1)
+        return sum(
+            simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i])
+            for i, axis in enumerate(bins)
+        )
+
+    def read(self, bins: list[Tensor]) -> Tensor:
+        """Poses [N, K, 3]: x, y in pixels of the images and the lower of the two highest bins."""
+        places, scores = zip(*(peak(axis.float()) for axis in bins), strict=True)
+        return torch.stack([*(place / BINS for place in places), torch.minimum(*scores)], -1)
+
+    def heat_maps(self, bins: list[Tensor]) -> list[Tensor]:
+        """Heat maps [N, K, 64, 48], a target of peak 1: what can be turned with a view.
+
+        The product of the softmaxes of both axes, as a Gaussian is of its two bells.
+        """
+        x, y = (
+            F.avg_pool1d((SHARPNESS * axis.float()).softmax(-1), BINS * self.strides[0]) / top
+            for axis, top in zip(bins, self.tops, strict=True)
+        )
+        return [y.unsqueeze(-1) * x.unsqueeze(-2)]
 
     def freeze(self, parts: int) -> None:
         """Freeze the first ``parts`` of the stem and the four stages, let the others learn."""
         freeze_parts(self.backbone, parts, "RTMPose")
         self.frozen = parts
 
+    def set_dropout(self, p: float, stages: object = None) -> None:
+        """Drop whole channels of the backbone's last map with probability ``p``."""
+        check_dropout(p)
+        self.dropout.p = p
+
+    def new_head(self, keypoints: int) -> None:
+        """Make all keypoints new: each gets the mean of the published rows, and a little noise."""
+        check_keypoints(keypoints)
+        old, rows = self.final_layer, self.published["weight"]
+        layer = nn.Conv2d(rows.shape[1], keypoints, rows.shape[2], padding=rows.shape[2] // 2)
+        with torch.no_grad():
+            layer.weight.mul_(0.1).add_(rows.mean(0))
+            layer.bias.fill_(self.published["bias"].mean())
+        self.final_layer = layer.to(old.weight.device, old.weight.dtype)
+        self.keypoints = keypoints
+
+    def carry_over(self, skeleton: Skeleton) -> dict[str, str]:
+        """Give each keypoint of ``skeleton`` the published row that fits it, and say which.
+
+        That of its namesake, of one whose name says more (``left_big_toe`` for ``left_toe``), or
+        of the keypoint at the other end of one of its limbs; what has none of these stays new.
+        """
+        self.new_head(len(skeleton))
+        rows = partners(skeleton)
+        with torch.no_grad():
+            for name, row in rows.items():
+                here, there = skeleton.index(name), HALPE.index(row)
+                self.final_layer.weight[here] = self.published["weight"][there]
+                self.final_layer.bias[here] = self.published["bias"][there]
+        return rows
+
     @property
     def head(self) -> tuple[str, ...]:
         """All that stands on the backbone: the beginnings of those parameters' names."""
-        return ("laterals.", "deconvolutions.", "final_layer.")
-
-    # What `02_pretraining` trains on the everyday world and the package ships.
-    decoder = ("laterals.", "deconvolutions.")
+        return ("final_layer.", "simcc.")
 
 
-def rtmpose_s(
-    keypoints: int, path: str | Path | None = None, frozen: int = 0, dropout: float = 0.0
-) -> RTMPose:
-    """A trainable RTMPose-s with an untrained head, its backbone from ``path`` (ONNX).
+def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
+    """Place (in bins) and height [N, K] of the peak of smoothed bins [N, K, B].
 
-    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`).
-    Raises ValueError naming the file if it is absent, damaged or no RTMPose.
+    To a fraction of a bin by a parabola, as `heatmaps.decode`.
     """
-    path = find_onnx("rtmpose_s", path)
-    try:
-        return RTMPose(keypoints, read_onnx(path), frozen, dropout)
-    except (KeyError, IndexError) as error:
-        raise ValueError(f"{path} is not the ONNX graph of an RTMPose.") from error
+    smoothed = bins @ band(bins.shape[-1], SMOOTHING, bins).T
+    index = smoothed.argmax(-1, keepdim=True)
+    beside = (index + index.new_tensor([-1, 0, 1])).clamp_(0, bins.shape[-1] - 1)
+    low, mid, high = smoothed.gather(-1, beside).unbind(-1)
+    curvature = low - 2 * mid + high
+    shift = 0.5 * (low - high) / torch.where(curvature < -1e-9, curvature, -1e9)
+    return index.squeeze(-1) + shift.clamp(-0.5, 0.5), mid
 
 
-def rtmpose_predict(path: str | Path | None, crops: Tensor, batch: int = 32) -> Tensor:
-    """The 26 Halpe keypoints that RTMPose-s as published finds in ``crops``, without training.
+def highest(side: int, sigma: float) -> float:
+    """The highest cell at 1/4 of a target's softmax over the bins of a side of so many pixels."""
+    bell = torch.exp(-((torch.arange(BINS * side) - BINS * side // 2 - 3.5) ** 2) / (2 * sigma**2))
+    return float(F.avg_pool1d((SHARPNESS * bell).softmax(0)[None], 4 * BINS).max())
 
-    crops [N, 3, 256, 192]: one person each, upright, centred, ImageNet-normalised RGB.
-    Returns [N, 26, 3]: x, y in pixels of the crop (to half a pixel) and the confidence, the lower
-    of the two SimCC maxima (section 3.1 of the RTMPose paper; 0.3 is a common threshold).
-    """
-    if crops.ndim != 4 or tuple(crops.shape[1:]) != (3, 256, 192):
-        raise ValueError(f"RTMPose reads crops [N, 3, 256, 192], not {list(crops.shape)}.")
-    network = _whole(str(find_onnx("rtmpose_s", path))).to(crops.device)
-    poses = []
-    with torch.no_grad():
-        for part in crops.split(batch):
-            if not len(part):
-                continue
-            (x_score, x), (y_score, y) = (bins.max(-1) for bins in network(part))
-            poses.append(torch.stack([x / 2, y / 2, torch.minimum(x_score, y_score)], -1))
-    return torch.cat(poses) if poses else crops.new_zeros(0, 26, 3)
+
+def partners(skeleton: Skeleton) -> dict[str, str]:
+    """The Halpe keypoint from which each keypoint of a skeleton starts, where there is one."""
+    known = HALPE.keypoints
+    found = {}
+    for name in skeleton.keypoints:  # left_toe is the left_big_toe
+        words = set(name.split("_"))
+        like = [other for other in known if words <= set(other.split("_"))]
+        if like:
+            found[name] = name if name in like else like[0]
+    for limb in (*skeleton.limbs, *(limb[::-1] for limb in skeleton.limbs)):
+        near, far = limb
+        if far not in found and near in known:
+            found[far] = near
+    return found
 
 
 def backbone_cuts(file: OnnxFile) -> list[str]:
@@ -159,7 +210,16 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
     return [*cuts, end]
 
 
-@lru_cache(maxsize=1)
-def _whole(path: str) -> OnnxGraph:
-    file = read_onnx(path)
-    return OnnxGraph(file, file.inputs, file.outputs).eval().requires_grad_(False)
+def rtmpose_s(
+    keypoints: int, path: str | Path | None = None, frozen: int = FROZEN, dropout: float = 0.0
+) -> RTMPose:
+    """RTMPose-s from ``path`` (ONNX), its head trainable and new unless for 26 keypoints.
+
+    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`).
+    Raises ValueError naming the file if it is absent, damaged or no RTMPose.
+    """
+    path = find_onnx("rtmpose_s", path)
+    try:
+        return RTMPose(keypoints, read_onnx(path), frozen, dropout)
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"{path} is not the ONNX graph of an RTMPose.") from error

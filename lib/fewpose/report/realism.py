@@ -9,6 +9,7 @@ from .. import geometry, metrics
 from ..augment import normalise
 from ..data import PoseData
 from ..data.people import PeopleData
+from ..models.crops import crop_maps, person_boxes
 from ..skeleton import HALPE
 
 CROP = (256, 192)  # what RTMPose-s reads: height, width
@@ -22,8 +23,7 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
     """
     from ..models import rtmpose_predict
 
-    boxes = person_boxes(world.poses)
-    matrix = crop_maps(boxes)
+    matrix = crop_maps(person_boxes(world.poses, world.size, 1), CROP)
     crops = normalise(geometry.warp(world.frames.float(), matrix, CROP))
     found = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, crops)
     home = geometry.transform_points(geometry.invert(matrix), found)
@@ -44,7 +44,7 @@ def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
 
     found = []
     for frame, boxes in zip(people.frames, people.boxes, strict=True):
-        matrix = crop_maps(boxes - 0.5)  # boxes count from the edge of the first pixel
+        matrix = crop_maps(boxes, CROP)
         crops = geometry.warp(frame.float().expand(len(boxes), -1, -1, -1), matrix, CROP)
         seen = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, normalise(crops))
         found.append(geometry.transform_points(geometry.invert(matrix), seen))
@@ -52,22 +52,3 @@ def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
     index = [HALPE.keypoints.index(name) for name in people.skeleton.keypoints]
     distances = metrics.normalised_distances(torch.cat(found)[:, index], truth, people.skeleton)
     return torch.where(truth[..., 2] == 2, distances, torch.nan)
-
-
-def person_boxes(poses: Tensor) -> Tensor:
-    """Boxes x0, y0, x1, y1 [N, 4] around the labelled keypoints of poses [N, K, 3]."""
-    seen = poses[..., 2:] > 0
-    low = torch.where(seen, poses[..., :2], torch.inf).amin(1)
-    high = torch.where(seen, poses[..., :2], -torch.inf).amax(1)
-    return torch.cat([low, high], dim=1)
-
-
-def crop_maps(boxes: Tensor) -> Tensor:
-    """Maps [N, 2, 3] from frame pixels to CROP around each box, widened by 1.25, aspect kept."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    width, height = (1.25 * (boxes[:, 2:] - boxes[:, :2])).unbind(1)
-    scale = CROP[1] / torch.maximum(width, height * CROP[1] / CROP[0])
-    middle = torch.tensor([(CROP[1] - 1) / 2, (CROP[0] - 1) / 2])
-    matrix = geometry.identity(len(boxes)) * scale.view(-1, 1, 1)
-    matrix[:, :, 2] = middle - scale[:, None] * centre
-    return matrix
