@@ -91,19 +91,19 @@ def test_hidden_joints_are_asked_for_in_new_views():
     teacher = Said(gaussian_targets(data.poses, (48, 48), 1))
     model, looked = MeanTeacher(teacher), []
     model.student.forward = lambda images: looked.append(images) or [teacher.maps]
-    loss = Consistency(data, 6, error="poses", hide="cutout",
+    loss = Consistency(data, 6, hide="cutout",
                        augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
     index, labels = torch.arange(6), data.poses
     view, _ = loss.asked(model, index, labels, torch.Generator().manual_seed(0))
     at = view.poses(labels)[..., :2].round().long()
     grey = [(looked[0][i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
     assert sum(grey) >= 12  # five patches about four joints miss one now and then
-    assert loss.settings() != Consistency(data, 6, error="poses").settings()
+    assert loss.settings() != Consistency(data, 6).settings()
 
 
 def test_gradient_reaches_the_student_alone():
     model, data = MeanTeacher(TinyNet()).train(), dots(8)
-    Consistency(data, error="poses", threshold=-1e9, augmentation=STILL, ramp=1)(
+    Consistency(data, threshold=-1e9, augmentation=STILL, ramp=1)(
         model, 0, torch.Generator().manual_seed(0)
     ).backward()
     assert all(p.grad is None for p in model.teacher.parameters())

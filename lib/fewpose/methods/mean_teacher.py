@@ -17,7 +17,7 @@ from ..training import pose_loss
 from ..views import answer, half_precision
 from .strong_views import joint_cutmix, joint_cutout
 
-ERRORS = ("heatmaps", "poses", "coordinates")
+ERRORS = ("poses", "heatmaps", "coordinates")
 HIDE = {"cutout": joint_cutout, "cutmix": joint_cutmix}
 COLLAPSED = 0.02  # share of keypoints that a teacher which still knows something answers surely
 PATIENCE = 20  # steps in a row below it
@@ -77,14 +77,13 @@ class MeanTeacher(nn.Module):
 class Consistency:
     """The loss on unlabelled frames: teacher on the frame, student on an augmented view of it.
 
-    The student's answer is brought home by the exact inverse of its view and compared with the
-    teacher's, at keypoints that the teacher is sure of (peak of `threshold` or more).
-
-    error says what is compared: "heatmaps"; "poses", the student's answer with the teacher's points
-    as if they were labels of its view; or "coordinates", both points by a soft argmax, in frame
-    sides. weight is reached after `ramp` steps, linearly. hide, not in the paper, covers some
-    joints of what the student sees: "cutout" by grey, "cutmix" by those of others (`strong_views`).
-    RuntimeError if the teacher has collapsed: it is sure of nothing any more.
+    Compared is where the teacher is sure of a keypoint (peak of `threshold` or more). error says
+    what: "poses", the student's answer with the teacher's points as if they were labels of its
+    view; or, brought home by the exact inverse of that view, its "heatmaps" with the teacher's, or
+    its "coordinates" by a soft argmax, in frame sides. weight is reached after `ramp` steps,
+    linearly. hide, not in the paper, covers some joints of what the student sees: "cutout" by grey,
+    "cutmix" by those of others (`strong_views`). RuntimeError if the teacher has collapsed: it is
+    sure of nothing any more.
     """
 
     unlabelled: PoseData
@@ -92,7 +91,7 @@ class Consistency:
     weight: float = 1.0
     ramp: int = 100
     threshold: float = 0.1
-    error: str = "heatmaps"
+    error: str = "poses"
     augmentation: Augmentation = Augmentation()
     sigma: float = 2.0
     hide: str = ""

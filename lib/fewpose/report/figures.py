@@ -90,8 +90,10 @@ def heatmap_grid(frame: Tensor, heatmaps: Tensor, names: list[str], columns: int
     return fig
 
 
-def training_curves(histories: dict[str, History]) -> Figure:
-    """Loss (smoothed over 25 steps) and validation PCK@0.1 over steps, a line a training."""
+def training_curves(
+    histories: dict[str, History], score: str = "validation PCK@0.1 in %"
+) -> Figure:
+    """Loss (smoothed over 25 steps) and the validation `score` over steps, a line a training."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
     for name, history in histories.items():
         loss = pd.Series(history.loss).rolling(25, min_periods=1).mean()
@@ -102,7 +104,7 @@ def training_curves(histories: dict[str, History]) -> Figure:
             right.plot(history.best_step, history.best_score, "o", ms=8, mfc="none",
                        color=line.get_color())  # fmt: skip
     left.set(xlabel="step", ylabel="training loss", yscale="log")
-    right.set(xlabel="step", ylabel="validation PCK@0.1 in %, best ringed")
+    right.set(xlabel="step", ylabel=f"{score}, best ringed")
     left.legend()
     return fig
 
