@@ -75,7 +75,8 @@ def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     # NumPy's argmax is several times as fast: it reads the maps as fast as memory gives them.
     array = flat.detach().numpy()
     index = array.argmax(-1)[..., None]
-    found = np.take_along_axis(array, np.clip(index + steps, 0, h * w - 1), -1)
+    maps = np.arange(array.shape[0] * array.shape[1]).reshape(*array.shape[:2], 1) * (h * w)
+    found = array.reshape(-1)[maps + np.clip(index + steps, 0, h * w - 1)]
     return torch.from_numpy(index), torch.from_numpy(found)
 
 

@@ -13,6 +13,7 @@ from fewpose.models import narrow_higher_hrnet
 SMALL = {
     "targets": partial(heatmaps.targets, (64, 48), 2),
     "decoding": partial(heatmaps.decoding, (64, 48), 2),
+    "decoding_hrnet": partial(heatmaps.decoding, (64, 48), 2, parser=False),
     "smooth_decoding": partial(heatmaps.smooth_decoding, (64, 48), 2),
     "reading": partial(frames.reading, 12, 64, 3),
     "mean_teacher": partial(steps.mean_teacher, 64, 2),

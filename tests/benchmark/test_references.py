@@ -55,9 +55,10 @@ def test_overlapping_people_keep_the_higher_value():
     assert np.array_equal(both, np.maximum(*each))
 
 
-def test_the_final_predictions_differ_by_the_quarter_alone():
+@pytest.mark.parametrize("loop", [heatmaps.parser_loop, heatmaps.final_predictions_loop])
+def test_published_decoding_differs_by_the_quarter_alone(loop):
     maps, crops, places = heatmaps.random_maps(4, SIZE)
-    looped = torch.from_numpy(heatmaps.final_predictions_loop(maps.numpy(), *places))
+    looped = torch.from_numpy(loop(maps.numpy(), *places))
     ours = geometry.transform_points(geometry.invert(crops), decode(maps, 4))
     apart = (ours - looped)[..., :2].norm(dim=-1) / torch.from_numpy(places[1])[:, None]
     assert apart.max() < 4 * 0.75 * 2**0.5  # half a cell against a quarter, along both axes

@@ -23,6 +23,7 @@ CPU: dict[str, Callable[[], Line]] = {
     **AUGMENT,
     "heatmap_targets": heatmaps.targets,
     "heatmap_decoding": heatmaps.decoding,
+    "heatmap_decoding_hrnet": partial(heatmaps.decoding, batch=128, parser=False),
     "heatmap_smooth_decoding": heatmaps.smooth_decoding,
     "twelve_views": steps.twelve_views,
     "pck": scores.pck_line,
