@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -80,12 +81,23 @@ def test_corrupt_checkpoint_is_named(tmp_path, content):
 
 def test_early_stopping_keeps_the_best(monkeypatch):
     import fewpose.training as training
-    scores = iter([50.0, 70.0, 60.0, 60.0, 60.0, 90.0])
+    scores = iter([10.0, 50.0, 70.0, 60.0, 60.0, 60.0, 90.0])
     monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
     schedule = Schedule(100, 8, evaluate_every=1, patience=2)
     history = fit(TinyNet(), dots(), dots(seed=1, split="val"), schedule, augmentation=STILL)
     assert history.best_score == 70 and history.best_step == 2
-    assert [s for s, _ in history.score] == [1, 2, 3, 4]
+    assert [s for s, _ in history.score] == [0, 1, 2, 3, 4]
+
+
+def test_weights_that_training_spoils_are_kept(monkeypatch):
+    import fewpose.training as training
+    scores = iter([80.0, 70.0])
+    monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
+    model = TinyNet()
+    before = copy.deepcopy(list(model.parameters()))
+    history = fit(model, dots(), dots(seed=1, split="val"), Schedule(2, 8, evaluate_every=2))
+    assert history.best_step == 0
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
 
 
 def test_loss_that_is_not_finite_stops_with_a_message():

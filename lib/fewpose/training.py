@@ -39,8 +39,9 @@ class Schedule:
     """How long and how fast to train.
 
     The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set
-    the network is scored every `evaluate_every` steps; after `patience` scores without a new best
-    training stops. The best-scored weights are the result. The backbone learns at `backbone_rate`
+    the network is scored before the first step and every `evaluate_every` steps; after `patience`
+    scores without a new best training stops. The best-scored weights are the result: what training
+    spoils, as a fine-tuning may, stays as it was. The backbone learns at `backbone_rate`
     times the rate of the head, whose parameters the model names by their prefixes in `head`.
     """
 
@@ -113,12 +114,23 @@ def run_steps(
     model in training mode. A checkpoint of this `identity` is gone on from.
     """
     history, best, start = History(), None, 0
+
+    def look(step: int) -> None:
+        nonlocal best
+        value = score()
+        history.score.append((step, value))
+        if best is None or value > history.best_score:
+            history.best_score, history.best_step = value, step
+            best = copy.deepcopy(model.state_dict())
+
     if state := load_checkpoint(checkpoint, identity):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         history, best, start = History(**state["history"]), state["best"], state["step"]
     began = time.monotonic() - history.seconds
     model.train()
+    if score is not None and start == 0:
+        look(0)
     bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=title,
                mininterval=2, leave=False)
     for step in bar:
@@ -128,13 +140,9 @@ def run_steps(
         if (step + 1) % schedule.evaluate_every and step + 1 < schedule.steps:
             continue
         if score is not None:
-            value = score()
-            history.score.append((step + 1, value))
-            if best is None or value > history.best_score:
-                history.best_score, history.best_step = value, step + 1
-                best = copy.deepcopy(model.state_dict())
+            look(step + 1)
             bar.set_postfix(
-                loss=f"{history.loss[-1]:.2e}", score=f"{value:.1f}",
+                loss=f"{history.loss[-1]:.2e}", score=f"{history.score[-1][1]:.1f}",
                 best=f"{history.best_score:.1f}"
             )
         history.seconds = time.monotonic() - began

@@ -44,7 +44,8 @@ def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 
         from fewpose.models.rtmpose import rtmpose_s
 
         torch.manual_seed(seed)
-        model = rtmpose_s(keypoints, weights or None)
+        # Dropout keeps the head from learning the mistakes of pseudo labels by heart.
+        model = rtmpose_s(keypoints, weights or None, dropout=0.2)
         model.carry_over(skeleton)
         return model
     model = build(network, keypoints, seed)
