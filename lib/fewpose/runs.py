@@ -48,10 +48,9 @@ METHODS = (
     "supervised", "supervised_narrow", "pseudo_labels", "pseudo_labels_video", "mean_teacher",
     "mean_teacher_video", "second_opinion", "second_opinion_alone", "second_opinion_chooses",
     "second_opinion_untranslated", "second_opinion_all", "second_opinion_no_teacher",
-    "second_opinion_cutout", "second_opinion_cutmix",
-    "second_opinion_voting", "second_opinion_views", "published_head", "teacher",
-    "student", "student_untrained", "student_fixed", "student_all", "single_hard", "single_soft",
-    "single_both", "double",
+    "second_opinion_cutout", "second_opinion_cutmix", "second_opinion_voting",
+    "second_opinion_views", "published_head", "teacher", "student", "student_untrained",
+    "student_fixed", "student_all", "single_hard", "single_soft", "single_both", "double",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (

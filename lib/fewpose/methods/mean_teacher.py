@@ -152,8 +152,9 @@ class Consistency:
     ) -> Tensor:
         """The student's error, by whatever is compared, from the teacher, where it is `sure`."""
         if self.error == "poses":
-            told = torch.cat([labels[..., :2], 2.0 * sure[..., None]], -1)
-            return pose_loss(model, student, view.poses(told), self.unlabelled.size, self.sigma)
+            believed = torch.cat([labels[..., :2], 2.0 * sure[..., None]], -1)
+            poses = view.poses(believed)
+            return pose_loss(model, student, poses, self.unlabelled.size, self.sigma)
         student, teacher = (as_heatmaps(model, maps) for maps in (student, teacher))
         if self.error == "coordinates":
             finest = min(range(len(model.strides)), key=lambda i: model.strides[i])

@@ -10,9 +10,8 @@ from ..augment import normalise
 from ..data import PoseData
 from ..data.people import PeopleData
 from ..models.crops import crop_maps, person_boxes
+from ..models.simcc import CROP, rtmpose_predict
 from ..skeleton import HALPE
-
-CROP = (256, 192)  # what RTMPose-s reads: height, width
 
 
 def realism(world: PoseData, rtmpose: str = "") -> Tensor:
@@ -21,8 +20,6 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
     The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose:
     its ONNX file, or "fetch" to look it up or get it once.
     """
-    from ..models import rtmpose_predict
-
     matrix = crop_maps(person_boxes(world.poses, world.size, 1), CROP)
     crops = normalise(geometry.warp(world.frames.float(), matrix, CROP))
     found = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, crops)
@@ -40,8 +37,6 @@ def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
     The network sees each person in the true box, widened by 1.25. NaN for keypoints that are
     occluded or out of the frame. rtmpose as for `realism`.
     """
-    from ..models import rtmpose_predict
-
     found = []
     for frame, boxes in zip(people.frames, people.boxes, strict=True):
         matrix = crop_maps(boxes, CROP)
