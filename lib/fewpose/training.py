@@ -23,15 +23,29 @@ from .augment import Augmentation
 from .data import PoseData
 from .heatmaps import gaussian_targets, predict_all
 from .losses import heatmap_mse
-from .views import answer
+from .views import answer, random_look
 
 
 class Consistency(Protocol):
-    """A loss on unlabelled frames that each step adds; `methods.mean_teacher` has one."""
+    """A loss on unlabelled frames that each step adds; `methods.mean_teacher` has one.
 
-    def __call__(self, model: nn.Module, step: int, generator: torch.Generator) -> Tensor: ...
+    `ask` draws what of them the model is to see, of the kind that it sees of labelled ones
+    (`views.random_look`); called with the model's answers it is the loss.
+    """
+
+    def ask(self, model: nn.Module, generator: torch.Generator) -> Question: ...
+
+    def __call__(
+        self, model: nn.Module, step: int, question: Question, answers: list[Tensor]
+    ) -> Tensor: ...
 
     def settings(self) -> str: ...
+
+
+class Question(Protocol):
+    """What a `Consistency` asks the model about: it answers to `inputs`."""
+
+    inputs: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -185,11 +199,15 @@ def train_step(
     generator = torch.Generator().manual_seed(hash_of(seed, step))
     torch.manual_seed(hash_of(seed, step))  # for the dropout
     index = batch_index(len(train), schedule.batch_size, seed, step)
-    view, predicted = answer(model, train, index, augmentation, generator)
+    view, inputs = random_look(model, train, index, augmentation, generator)
+    question = consistency.ask(model, generator) if consistency else None
+    if question is not None:  # in one pass, as Tarvainen and Valpola's code has it
+        inputs = [torch.cat(both) for both in zip(inputs, question.inputs, strict=True)]
+    answers = answer(model, train, inputs)
     poses = view.poses(train.poses[index].to(device))
-    loss = pose_loss(model, predicted, poses, train.size, sigma)
-    if consistency is not None:
-        loss = loss + consistency(model, step, generator)
+    loss = pose_loss(model, [a[: len(index)] for a in answers], poses, train.size, sigma)
+    if question is not None:
+        loss = loss + consistency(model, step, question, [a[len(index) :] for a in answers])
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

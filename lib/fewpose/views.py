@@ -110,23 +110,29 @@ def join(parts: list[Views]) -> Views | None:
     return replace(parts[0], files=tuple(files), file=torch.cat(file), row=row)
 
 
-def answer(
+def random_look(
     model: nn.Module, data: PoseData, index: Tensor, augmentation: Augmentation,
     generator: torch.Generator, first: int = 0,
 ) -> tuple[View, list[Tensor]]:
-    """A random view of some frames and the model's heat maps of it.
+    """A random view of some frames and what the model starts from there: images, or kept maps.
 
     The views are new ones, or drawn from the fixed ones that `data` brings along, from number
     `first` on (1 leaves out the frame as it is).
     """
+    device = next(model.parameters()).device
     if data.views is not None:
         which = torch.randint(first, data.views.count, (len(index),), generator=generator)
-        return data.views.answer(model, index, which)
-    device = next(model.parameters()).device
+        view, maps = data.views.take(index, which)
+        return view.to(device), [m.to(device) for m in maps]
     view = random_view(len(index), data.size, data.skeleton, augmentation, generator, device)
-    images = network_input(view, data.frames[index].to(device), augmentation.colour, generator)
-    with half_precision(device):
-        return view, model(images)
+    frames = data.frames[index].to(device)
+    return view, [network_input(view, frames, augmentation.colour, generator)]
+
+
+def answer(model: nn.Module, data: PoseData, inputs: list[Tensor]) -> list[Tensor]:
+    """The model's answers to what `random_look` saw of `data`; to kept maps by its head alone."""
+    with half_precision(inputs[0].device):
+        return model(*inputs) if data.views is None else model.head_maps(inputs)
 
 
 def half_precision(device: torch.device) -> torch.autocast:

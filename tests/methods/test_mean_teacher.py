@@ -6,8 +6,9 @@ from torch import nn
 
 from fewpose.augment import Augmentation, base_view, random_view
 from fewpose.heatmaps import gaussian_targets
-from fewpose.methods.mean_teacher import PATIENCE, Consistency, MeanTeacher
-from fewpose.training import Schedule, fit
+from fewpose.methods.mean_teacher import PATIENCE, Consistency, MeanTeacher, Question
+from fewpose.training import Schedule, batch_index, fit, hash_of, pose_loss, train_step
+from fewpose.views import random_look
 from tiny import DOTS, TinyNet, dots
 
 STILL = Augmentation(flip=0, rotation=10, shift=0.05, scale=(0.9, 1.1), colour=0)
@@ -62,7 +63,13 @@ def disagreement(student, teacher, view, error, threshold=0.1):
 
     labels = read_poses(model, [teacher])
     sure = labels[..., 2] >= threshold
-    return loss.disagreement(model, view, model([None] * len(student)), [teacher], labels, sure)
+    question = Question(view, [], [teacher], labels, sure)
+    return loss.disagreement(model, question, model([None] * len(student)))
+
+
+def asked(loss, model, step):
+    question = loss.ask(model, torch.Generator().manual_seed(0))
+    return loss(model, step, question, model(*question.inputs))
 
 
 @pytest.mark.parametrize("error", ["heatmaps", "poses", "coordinates"])
@@ -89,25 +96,37 @@ def test_hidden_joints_are_asked_for_in_new_views():
     """Cutout covers the teacher's points in the student's view, and the loss still asks there."""
     data = dots(6, size=48)
     teacher = Said(gaussian_targets(data.poses, (48, 48), 1))
-    model, looked = MeanTeacher(teacher), []
-    model.student.forward = lambda images: looked.append(images) or [teacher.maps]
+    model = MeanTeacher(teacher)
     loss = Consistency(data, 6, hide="cutout",
                        augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
     index, labels = torch.arange(6), data.poses
-    view, _ = loss.asked(model, index, labels, torch.Generator().manual_seed(0))
+    view, (looked,) = loss.look(model, index, labels, torch.Generator().manual_seed(0))
     at = view.poses(labels)[..., :2].round().long()
-    grey = [(looked[0][i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
+    grey = [(looked[i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
     assert sum(grey) >= 12  # five patches about four joints miss one now and then
     assert loss.settings() != Consistency(data, 6).settings()
 
 
 def test_gradient_reaches_the_student_alone():
     model, data = MeanTeacher(TinyNet()).train(), dots(8)
-    Consistency(data, threshold=-1e9, augmentation=STILL, ramp=1)(
-        model, 0, torch.Generator().manual_seed(0)
-    ).backward()
+    asked(Consistency(data, threshold=-1e9, augmentation=STILL, ramp=1), model, 0).backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.student.parameters())
+
+
+def test_labelled_and_unlabelled_frames_in_one_pass_cost_what_they_cost_alone():
+    """In evaluation mode, where batch norm does not mix them."""
+    train, schedule = dots(8), Schedule(1, 4)
+    model = MeanTeacher(TinyNet()).eval()
+    consistency = Consistency(dots(8, seed=3), 6, threshold=-1e9, augmentation=STILL, ramp=1)
+    index, generator = batch_index(8, 4, 0, 0), torch.Generator().manual_seed(hash_of(0, 0))
+    view, images = random_look(model, train, index, STILL, generator)
+    alone = pose_loss(model, model(*images), view.poses(train.poses[index]), train.size, 2.0)
+    question = consistency.ask(model, generator)
+    expected = alone + consistency(model, 0, question, model(*question.inputs))
+    optimizer = torch.optim.Adam(model.student.parameters())
+    loss = train_step(model, optimizer, train, schedule, STILL, 2.0, 0, 0, "cpu", consistency)
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_weight_rises_along_the_ramp():
@@ -115,8 +134,8 @@ def test_the_weight_rises_along_the_ramp():
 
     def loss(step):
         torch.manual_seed(0)
-        return (Consistency(data, ramp=10, weight=2.0, threshold=-1e9)(
-            MeanTeacher(TinyNet()).eval(), step, torch.Generator().manual_seed(0))).item()
+        consistency = Consistency(data, ramp=10, weight=2.0, threshold=-1e9)
+        return asked(consistency, MeanTeacher(TinyNet()).eval(), step).item()
 
     assert loss(4) == pytest.approx(0.5 * loss(9))
     assert loss(9) == pytest.approx(loss(50))
@@ -127,7 +146,7 @@ def test_a_collapse_stops_the_run():
     loss = Consistency(dots(8), batch_size=8)
     with pytest.raises(RuntimeError, match="collapsed"):
         for step in range(PATIENCE):
-            loss(model, step, torch.Generator().manual_seed(step))
+            loss.ask(model, torch.Generator().manual_seed(step))
     assert len(loss.sure) == PATIENCE
 
 

@@ -14,7 +14,7 @@ from ..data import PoseData
 from ..heatmaps import as_heatmaps, read_poses, soft_argmax
 from ..losses import heatmap_mse
 from ..training import pose_loss
-from ..views import answer, half_precision
+from ..views import half_precision, random_look
 from .strong_views import joint_cutmix, joint_cutout
 
 ERRORS = ("poses", "heatmaps", "coordinates")
@@ -55,8 +55,8 @@ class MeanTeacher(nn.Module):
         return self
 
     def __getattr__(self, name: str):
-        """A student's own `loss`, `backbone_rate` and way to `read` and draw are the pair's."""
-        if name in ("loss", "read", "heat_maps", "backbone_rate"):
+        """A student's own `loss`, backbone and way to `read` and draw are the pair's."""
+        if name in ("loss", "read", "heat_maps", "backbone_maps", "backbone_rate"):
             return getattr(self.student, name)
         return super().__getattr__(name)
 
@@ -71,6 +71,22 @@ class MeanTeacher(nn.Module):
         for a, b in pairs:
             if not a.is_floating_point():
                 a.copy_(b)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Unlabelled frames as one step puts them to the student.
+
+    view, inputs  how it looks at them, and what it starts from there
+    teacher       the teacher's answers to the frames as they are
+    labels        [n, K, 3] its poses in frame pixels; sure [n, K] which of them count
+    """
+
+    view: View
+    inputs: list[Tensor]
+    teacher: list[Tensor]
+    labels: Tensor
+    sure: Tensor
 
 
 @dataclass
@@ -109,16 +125,22 @@ class Consistency:
         return repr((frames, self.batch_size, self.weight, self.ramp, self.threshold, self.error,
                      self.augmentation, self.sigma, self.hide))
 
-    def __call__(self, model: MeanTeacher, step: int, generator: torch.Generator) -> Tensor:
-        """The weighted loss of one step, on random frames."""
+    def ask(self, model: MeanTeacher, generator: torch.Generator) -> Question:
+        """Random frames, told by the teacher and seen by the student."""
         n = len(self.unlabelled)
         index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
         teacher = self.told(model.teacher, index)
         labels = read_poses(model, teacher)
-        view, student = self.asked(model, index, labels, generator)
+        view, inputs = self.look(model, index, labels, generator)
         sure = labels[..., 2] >= self.threshold
         self.watch(float(sure.float().mean()))
-        loss = self.disagreement(model, view, student, teacher, labels, sure)
+        return Question(view, inputs, teacher, labels, sure)
+
+    def __call__(
+        self, model: MeanTeacher, step: int, question: Question, answers: list[Tensor]
+    ) -> Tensor:
+        """The weighted loss of the student's answers to the question of a step."""
+        loss = self.disagreement(model, question, answers)
         return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight * loss
 
     @torch.no_grad()
@@ -130,27 +152,31 @@ class Consistency:
         with half_precision(device):
             return teacher(normalise(data.frames[index].to(device)))
 
-    def asked(
+    def look(
         self, model: MeanTeacher, index: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[View, list[Tensor]]:
-        """A random view of some frames and the student's answers to it."""
+        """A random view of some frames and what the student starts from there."""
         data = self.unlabelled
         if not self.hide:
-            return answer(model, data, index, self.augmentation, generator, first=1)
+            return random_look(model, data, index, self.augmentation, generator, first=1)
         frames = data.frames[index].to(labels.device)
         view = random_view(
             len(index), data.size, data.skeleton, self.augmentation, generator, labels.device
         )
         images = seen(view, frames, self.augmentation.colour, generator)
         images = normalise(HIDE[self.hide](images, view.poses(labels), generator))
-        with half_precision(labels.device):
-            return view, model(images.contiguous(memory_format=torch.channels_last))
+        images = images.contiguous(memory_format=torch.channels_last)
+        if data.views is None:
+            return view, [images]
+        with half_precision(labels.device):  # of the kind that is kept of the labelled frames
+            return view, model.backbone_maps(images)
 
     def disagreement(
-        self, model: MeanTeacher, view: View, student: list[Tensor], teacher: list[Tensor],
-        labels: Tensor, sure: Tensor,
+        self, model: MeanTeacher, question: Question, student: list[Tensor]
     ) -> Tensor:
-        """The student's error, by whatever is compared, from the teacher, where it is `sure`."""
+        """The student's error, by whatever is compared, from the teacher, where that is sure."""
+        view, teacher, sure = question.view, question.teacher, question.sure
+        labels = question.labels
         if self.error == "poses":
             believed = torch.cat([labels[..., :2], 2.0 * sure[..., None]], -1)
             poses = view.poses(believed)
