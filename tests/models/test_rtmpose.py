@@ -11,6 +11,7 @@ from fewpose.models import (
     load_weights,
     new_head,
     pretrained,
+    rtmpose,
     rtmpose_s,
     save_weights,
     set_dropout,
@@ -107,6 +108,27 @@ def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
     assert all(p.requires_grad for p in model.parameters())
     with pytest.raises(ValueError, match="0 to 5 parts"):
         model.freeze(6)
+
+
+@needs_rtmpose
+def test_half_precision_teaches_the_same_and_answers_nothing(monkeypatch):
+    images = torch.randn(4, 3, 256, 192, generator=torch.Generator().manual_seed(3))
+    poses = torch.rand(4, 26, 3, generator=torch.Generator().manual_seed(4)) * 190 + 1
+    model = rtmpose_s(26, RTMPOSE)
+
+    def learned(half):
+        monkeypatch.setattr(rtmpose, "quick_halves", lambda x: half)
+        model.zero_grad()
+        bins = model.train()(images)
+        model.loss(bins, poses).backward()
+        assert all(axis.dtype == torch.float32 for axis in bins)
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+        return gradient, model.eval()(images)[0]
+
+    (single, answer), (half, same) = learned(False), learned(True)
+    assert torch.equal(answer, same)
+    assert not torch.equal(single, half)
+    assert torch.cosine_similarity(single, half, dim=0) > 0.99
 
 
 @needs_rtmpose
