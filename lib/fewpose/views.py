@@ -27,6 +27,7 @@ from .augment import (
     normalise,
     random_view,
 )
+from .precision import half_precision
 
 if TYPE_CHECKING:
     from .data import PoseData
@@ -133,11 +134,6 @@ def answer(model: nn.Module, data: PoseData, inputs: list[Tensor]) -> list[Tenso
     """The model's answers to what `random_look` saw of `data`; to kept maps by its head alone."""
     with half_precision(inputs[0].device):
         return model(*inputs) if data.views is None else model.head_maps(inputs)
-
-
-def half_precision(device: torch.device) -> torch.autocast:
-    """bf16 for the network alone, on CUDA: the geometry of views wants all its digits."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 @torch.no_grad()

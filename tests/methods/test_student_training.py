@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fewpose import geometry
+from fewpose import geometry, precision
 from fewpose.data.labels import labels_of_truth
 from fewpose.low_resolution import low_resolution
 from fewpose.methods.student_training import fit_student, training_image
@@ -139,3 +139,19 @@ def test_mistakes_are_named():
     data.use = data.use[:0]
     with pytest.raises(ValueError, match="dots: not one person has a box"):
         fit_student(tiny_student(), data, Schedule(steps=1))
+
+
+def test_half_precision_costs_what_single_costs_and_lifts_in_single(monkeypatch):
+    data, costs = people(), {}
+    target = training_image(data, torch.arange(4), 1, STILL, torch.Generator().manual_seed(0))[1]
+    images = [data.frames[0].float() / 255]
+    for fast in (False, True):
+        monkeypatch.setattr(precision, "fast_bf16", lambda fast=fast: fast)
+        model = tiny_student().train()
+        torch.manual_seed(0)  # for the sampling of proposals and the dropout
+        with precision.half_in_training(torch.device("cpu")):
+            costs[fast] = model(images, [target])
+    for name, cost in costs[True].items():
+        assert cost.item() == pytest.approx(costs[False][name].item(), rel=0.05), name
+        if name.startswith("points"):
+            assert torch.equal(cost, costs[False][name])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose import precision
 from fewpose.heatmaps import decode, read_poses
 from fewpose.methods.mean_teacher import MeanTeacher
 from fewpose.models import (
@@ -11,7 +12,6 @@ from fewpose.models import (
     load_weights,
     new_head,
     pretrained,
-    rtmpose,
     rtmpose_s,
     save_weights,
     set_dropout,
@@ -117,7 +117,7 @@ def test_half_precision_teaches_the_same_and_answers_nothing(monkeypatch):
     model = rtmpose_s(26, RTMPOSE)
 
     def learned(half):
-        monkeypatch.setattr(rtmpose, "quick_halves", lambda x: half)
+        monkeypatch.setattr(precision, "fast_bf16", lambda: half)
         model.zero_grad()
         bins = model.train()(images)
         model.loss(bins, poses).backward()

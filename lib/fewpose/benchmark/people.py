@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .. import geometry
-from ..views import half_precision
+from ..precision import half_in_training
 from .augmentation import smooth_frames
 from .harness import Line, needed, threads
 
@@ -80,7 +80,7 @@ def step(model: nn.Module, images: list, targets: list, fast: bool) -> Callable[
 
     def work() -> None:
         if fast:
-            with half_precision(device):
+            with half_in_training(device):
                 loss = sum(model(images, targets).values())
         else:
             loss = sum(model(images, targets).values())

@@ -13,8 +13,9 @@ from ..augment import Augmentation, View, normalise, random_view, seen
 from ..data import PoseData
 from ..heatmaps import as_heatmaps, read_poses, soft_argmax
 from ..losses import heatmap_mse
+from ..precision import half_precision
 from ..training import pose_loss
-from ..views import half_precision, random_look
+from ..views import random_look
 from .strong_views import joint_cutmix, joint_cutout
 
 ERRORS = ("poses", "heatmaps", "coordinates")

@@ -15,6 +15,7 @@ from ..loop import Sgd, minimise, start_of
 from ..low_resolution import low_resolution, sample_scales
 from ..models.detector_training import Collage, Place, draw, move_boxes
 from ..models.keypoint_rcnn import Student
+from ..precision import half_in_training
 from ..training import History, Schedule, batch_index
 
 MIRROR = torch.tensor([-1.0, 1, 1])  # x of the camera's axes
@@ -94,7 +95,8 @@ def fit_student(
             for four, s in zip(index, lowered, strict=True)
         ]
         targets = [{name: x.to(device) for name, x in target.items()} for _, target in made]
-        parts = model([image / 255 for image, _ in made], targets)
+        with half_in_training(device):
+            parts = model([image / 255 for image, _ in made], targets)
         if unknown := set(weights) - set(parts):
             raise ValueError(f"no loss is named {', '.join(unknown)}; there are {', '.join(parts)}")
         return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}

@@ -152,11 +152,13 @@ class StudentHeads(RoIHeads):
             for kind in kinds:
                 true = [t[KEYPOINTS[kind]][i] for t, i in zip(targets, people, strict=True)]
                 loss, options = (soft_loss, (self.soft,)) if kind == "soft" else (hard_loss, ())
-                losses[f"keypoints_{kind}"] = loss(maps[name], where, torch.cat(true), *options)
-                losses[f"points_{kind}"] = points_loss(
-                    self.lifters[name], torch.cat([t[RAYS[kind]] for t in targets]),
-                    torch.cat([t[POINTS[kind]] for t in targets]),
-                )  # fmt: skip
+                logits = maps[name].float()
+                losses[f"keypoints_{kind}"] = loss(logits, where, torch.cat(true), *options)
+                with torch.autocast(where.device.type, enabled=False):  # millimetres in metres
+                    losses[f"points_{kind}"] = points_loss(
+                        self.lifters[name], torch.cat([t[RAYS[kind]] for t in targets]),
+                        torch.cat([t[POINTS[kind]] for t in targets]),
+                    )  # fmt: skip
         return losses
 
 

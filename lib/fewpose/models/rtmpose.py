@@ -5,6 +5,7 @@ file (26 Halpe keypoints; :func:`fewpose.models.find_onnx`) is run in torch, so 
 learned of people in photographs can be carried over to other keypoints and learn on.
 """
 
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fewpose.models.fetching import find_onnx
 from fewpose.models.higher_hrnet import check_dropout, check_keypoints
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
 from fewpose.models.simcc import BINS, CROP
+from fewpose.precision import half_in_training
 from fewpose.skeleton import HALPE, Skeleton
 
 FROZEN = 4  # of the backbone's five parts: the last stage learns with the head
@@ -93,7 +95,7 @@ class RTMPose(nn.Module):
     def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of the frozen parts' map: all that learns."""
         (x,) = maps
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.training and quick_halves(x)):
+        with half_in_training(x.device) if self.training else nullcontext():
             for part in self.backbone[self.frozen :]:
                 (x,) = part(x)
             x = self.final_layer(self.dropout(x))
@@ -165,11 +167,6 @@ class RTMPose(nn.Module):
     def head(self) -> tuple[str, ...]:
         """All that stands on the backbone: the beginnings of those parameters' names."""
         return ("final_layer.", "simcc.")
-
-
-def quick_halves(x: Tensor) -> bool:
-    """Whether ``x`` is on a CPU that multiplies bf16 faster than single precision."""
-    return x.device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
 
 
 def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
