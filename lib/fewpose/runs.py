@@ -49,8 +49,9 @@ METHODS = (
     "mean_teacher_video", "second_opinion", "second_opinion_alone", "second_opinion_chooses",
     "second_opinion_untranslated", "second_opinion_all", "second_opinion_no_teacher",
     "second_opinion_cutout", "second_opinion_cutmix", "second_opinion_voting",
-    "second_opinion_views", "published_head", "teacher", "student", "student_untrained",
-    "student_fixed", "student_all", "single_hard", "single_soft", "single_both", "double",
+    "second_opinion_views", "published_head", "limit_believed", "limit_right", "limit_corrected",
+    "limit_truth", "teacher", "student", "student_untrained", "student_fixed", "student_all",
+    "single_hard", "single_soft", "single_both", "double",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (
