@@ -20,6 +20,7 @@ SPORTS_TABLE1 = {
     ("mean_teacher", 50, 0): 87.1,
     ("mean_teacher_video", 50, 0): None,
     ("second_opinion", 50, 1): None,
+    ("second_opinion", 50, 2): None,
     ("second_opinion_views", 50, 0): None,
     ("second_opinion_voting", 50, 0): None,
     ("published_head", 50, 0): None,
