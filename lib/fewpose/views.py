@@ -70,10 +70,12 @@ class Views:
         """How many views there are of each frame: base, mirrored, and random ones."""
         return self.files[0].matrix.shape[1]
 
-    def take(self, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
+    def take(
+        self, index: Tensor, view: Tensor, device: torch.device | str = "cpu"
+    ) -> tuple[View, list[Tensor]]:
         """View `view[i]` of frame `index[i]`: the views, and the maps [n, C, h, w] of each scale.
 
-        OSError if a file is gone.
+        Both come on `device`. OSError if a file is gone.
         """
         sizes = [math.prod(shape) for shape in self.shapes]
         size = sum(sizes)
@@ -88,16 +90,16 @@ class Views:
                     file.seek(record * size)
                     file.readinto(found[i])
         flat = torch.from_numpy(found).view(KEPT).split(sizes, 1)
-        maps = [part.unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float()
+        maps = [part.unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float().to(device)
                 for part, (c, h, w) in zip(flat, self.shapes, strict=True)]
-        return View(matrix, flipped, self.skeleton), maps
+        return View(matrix, flipped, self.skeleton).to(device), maps
 
     def answer(self, model: nn.Module, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
         """The views that `take` gives and the model's heat maps of them: its head alone works."""
         device = next(model.parameters()).device
-        looked, maps = self.take(index, view)
+        looked, maps = self.take(index, view, device)
         with half_precision(device):
-            return looked.to(device), model.head_maps([m.to(device) for m in maps])
+            return looked, model.head_maps(maps)
 
 
 def join(parts: list[Views]) -> Views | None:
@@ -123,8 +125,7 @@ def random_look(
     device = next(model.parameters()).device
     if data.views is not None:
         which = torch.randint(first, data.views.count, (len(index),), generator=generator)
-        view, maps = data.views.take(index, which)
-        return view.to(device), [m.to(device) for m in maps]
+        return data.views.take(index, which, device)
     view = random_view(len(index), data.size, data.skeleton, augmentation, generator, device)
     frames = data.frames[index].to(device)
     return view, [network_input(view, frames, augmentation.colour, generator)]

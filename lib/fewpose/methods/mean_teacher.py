@@ -176,8 +176,8 @@ class Consistency:
         self, model: MeanTeacher, question: Question, student: list[Tensor]
     ) -> Tensor:
         """The student's error, by whatever is compared, from the teacher, where that is sure."""
-        view, teacher, sure = question.view, question.teacher, question.sure
-        labels = question.labels
+        view, teacher = question.view, question.teacher
+        labels, sure = question.labels, question.sure
         if self.error == "poses":
             believed = torch.cat([labels[..., :2], 2.0 * sure[..., None]], -1)
             poses = view.poses(believed)

@@ -154,7 +154,7 @@ class StudentHeads(RoIHeads):
                 loss, options = (soft_loss, (self.soft,)) if kind == "soft" else (hard_loss, ())
                 logits = maps[name].float()
                 losses[f"keypoints_{kind}"] = loss(logits, where, torch.cat(true), *options)
-                with torch.autocast(where.device.type, enabled=False):  # millimetres in metres
+                with torch.autocast(where.device.type, enabled=False):  # all digits of mm
                     losses[f"points_{kind}"] = points_loss(
                         self.lifters[name], torch.cat([t[RAYS[kind]] for t in targets]),
                         torch.cat([t[POINTS[kind]] for t in targets]),

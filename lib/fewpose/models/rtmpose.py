@@ -95,6 +95,7 @@ class RTMPose(nn.Module):
     def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of the frozen parts' map: all that learns."""
         (x,) = maps
+        # not `enabled=self.training`: what is off in here would be off on CUDA, too
         with half_in_training(x.device) if self.training else nullcontext():
             for part in self.backbone[self.frozen :]:
                 (x,) = part(x)
