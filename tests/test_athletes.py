@@ -9,7 +9,7 @@ import torch
 from fewpose import LeftOut, worlds
 from fewpose.athletes import read_athletes, read_raw, read_test_film
 from fewpose.data import concatenate, draw_labels
-from fewpose.data.own import deal_videos, read_own
+from fewpose.data.own import deal_videos, film_named, read_own, training_films
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,60 @@ def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
         read_own(tmp_path, (64, 64))
 
 
+def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    for number, image in enumerate(content["images"]):
+        old, film = folder / "images" / image["file_name"], image.pop("video_id")
+        image["file_name"] = f"5f3a-{film}_{number:06d}.jpg"
+        old.rename(folder / "images" / image["file_name"])
+    (folder / "annotations.json").write_text(json.dumps(content))
+    own = read_own(folder, (64, 64))
+    films = {path.stem for path in (folder / "videos").glob("*.mp4")}
+    known = read_own(exported, (64, 64)).video
+    assert [v for v in own.video if v in films] == [v for v in known if v in films]
+    raw = read_raw("own", folder, own, 0, 0, 0, 3, folder)
+    assert set(raw.video) == set(own.video[own.split == "train"])
+    shutil.rmtree(folder / "videos")
+    with pytest.warns(UserWarning, match="no image names its film"):
+        read_own(folder, (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("image", "film"),
+    [
+        ("run1_0120.jpg", "run1"), ("run1/0120.jpg", "run1"), ("5f3a-run1_0120.jpg", "run1"),
+        ("run10_0120.jpg", None), ("run1.b_3.jpg", "run1.b"), ("brun1.jpg", None),
+    ],
+)  # fmt: skip
+def test_the_film_in_a_name(image, film):
+    assert film_named(image, {"run1", "run1.b"}) == film
+
+
+def test_held_out_films_that_cannot_be_known_and_other_files_are_named(exported, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    own = read_own(folder, (64, 64))
+    (folder / "videos" / "notes.txt").write_text("no film")
+    with pytest.warns(LeftOut, match=r"1 files that are no films, skipped: notes\.txt"):
+        training_films(folder, own)
+    for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
+        path.rename(path.with_name(f"film {number}.mp4"))
+    with pytest.warns(UserWarning, match="no film in videos/ is named as a video of validation"):
+        training_films(folder, own)
+
+
+def test_every_split_needs_a_person(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    for image in content["images"]:
+        image["split"] = "train" if image["split"] == "val" else image["split"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    shutil.copytree(exported / "images", tmp_path / "images")
+    with pytest.raises(ValueError, match="nobody is labelled in images of the split 'val'"):
+        read_own(tmp_path, (64, 64))
+
+
 def test_two_videos_cannot_be_split(tmp_path):
     with pytest.raises(ValueError, match=r"2 video\(s\) cannot be dealt"):
         deal_videos(np.array(["a", "b", "a"]), tmp_path / "annotations.json")
@@ -135,7 +189,12 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
 
 def test_a_pool_needs_a_video(exported, tmp_path):
     own = read_own(exported, (64, 64))
-    with pytest.raises(ValueError, match="holds no video outside of validation and test"):
+    with pytest.raises(ValueError, match=r"videos holds no film: \.mp4"):
+        read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
+    (tmp_path / "videos").mkdir()
+    held_out = own.video[own.split == "test"][0]
+    (tmp_path / "videos" / f"{held_out}.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="holds no film outside of validation and test"):
         read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
 
 

@@ -179,6 +179,24 @@ def test_fingerprints_follow_code_parameters_and_needs(house):
     assert changed["one"] != after["one"] and changed["two"] != after["two"]
 
 
+def test_fingerprints_follow_the_users_files(house):
+    write_notebook(house / "notebooks" / "sports" / "own.ipynb", 'data_path = ""', "pass")
+    write_profile(house, "mine", "- {run: one, notebook: sports/own, parameters: {data_path: my}}")
+    marks = [fingerprints(read_profile("mine"))["one"]]
+    for name, text in (
+        ("annotations.json", "[1]"), ("annotations.json", "[2]"), ("images/a/1.png", "x"),
+        ("videos/1.mp4", "x"), ("videos/1.mp4", "xy"),
+    ):  # fmt: skip
+        path = house / "my" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        marks.append(fingerprints(read_profile("mine"))["one"])
+    assert len(set(marks)) == len(marks)
+    (house / "my" / "poses").mkdir()
+    (house / "my" / "poses" / "1_poses.csv").write_text("what predict wrote")
+    assert fingerprints(read_profile("mine"))["one"] == marks[-1]
+
+
 def test_a_scaled_profile_is_the_same_file_made_smaller(house):
     write_notebook(house / "notebooks" / "sports" / "big.ipynb", """\
 steps = 3

@@ -113,6 +113,16 @@ def test_no_label_no_training():
         fit(TinyNet(), dots().unlabelled(), None, SHORT)
 
 
+def test_validation_that_cannot_be_scored_stops_before_training():
+    """Else no look is better than the first, and the weights are as before."""
+    validation = dots()
+    validation.poses[:, DOTS.index("right_hip"), 2] = 0
+    validation.poses[:, DOTS.index("right_shoulder"), 2] = 0
+    for data in (validation, dots().unlabelled(), dots().subset("val")):
+        with pytest.raises(ValueError, match="no validation frame of dots can be scored"):
+            fit(TinyNet(), dots(), data, SHORT)
+
+
 def test_every_epoch_sees_every_frame_once():
     seen = torch.cat([batch_index(10, 4, 0, step) for step in range(5)])
     assert sorted(seen[:10].tolist()) == list(range(10)) == sorted(seen[10:].tolist())

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 RUN_KEYS = ("run", "notebook", "parameters", "needs")
+DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's files
 
 SCALED = re.compile(r"(?P<file>\w+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
 # What a scaled profile makes smaller, and how small at most: every row can still be computed, with
@@ -294,9 +295,10 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list)
 def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
     """Hash of all that makes a run's numbers.
 
-    These are the notebook's cells, all its parameters, the library and the fingerprints of the runs
-    it needs, but not the benchmark. `report` adds `fewpose.report`, left out otherwise: it draws
-    and never trains, and a nicer figure should not cost a training.
+    These are the notebook's cells, all its parameters and the files that they name (DATA), the
+    library and the fingerprints of the runs it needs, but not the benchmark. `report` adds
+    `fewpose.report`, left out otherwise: it draws and never trains, and a nicer figure should not
+    cost a training.
     """
     path = notebook_path(notebook)
     cells = [
@@ -304,7 +306,9 @@ def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool 
         if cell["cell_type"] == "code"
     ]
     values = {**notebook_parameters(path), **parameters}
-    text = json.dumps([notebook, cells, values, needs, _library(report)], sort_keys=True)
+    files = [files_in(repo_root() / values[name]) for name in DATA
+             if isinstance(values.get(name), str) and values[name]]
+    text = json.dumps([notebook, cells, values, files, needs, _library(report)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -319,6 +323,17 @@ def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
             planned.notebook, planned.parameters, [prints[name] for name in planned.needs], last
         )
     return prints
+
+
+def files_in(folder: Path) -> list:
+    """Name and size of the files that are read of a data folder, and a hash of its labels."""
+    found = [*folder.glob("*"), *(folder / "images").rglob("*"), *(folder / "videos").glob("*")]
+    state = []
+    for path in sorted(path for path in found if path.is_file()):
+        labels = path.suffix in (".json", ".mat")  # these may change without a byte more
+        mark = hashlib.sha256(path.read_bytes()).hexdigest() if labels else ""
+        state.append([path.relative_to(folder).as_posix(), path.stat().st_size, mark])
+    return state
 
 
 def _library(report: bool) -> str:

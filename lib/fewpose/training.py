@@ -90,11 +90,17 @@ def fit(
 
     Every random number of step t is drawn from (seed, t), so a run that was killed and resumes
     from `checkpoint` ends with the very weights of an undisturbed one. A finished checkpoint is
-    loaded, one of another training is ignored. Raises ValueError if a checkpoint cannot be read or
-    nothing is labelled, FloatingPointError if the loss is no longer finite.
+    loaded, one of another training is ignored. Raises ValueError if a checkpoint cannot be read,
+    nothing is labelled or validation cannot be scored, FloatingPointError if the loss is no longer
+    finite.
     """
     if not (train.poses[..., 2] > 0).any():
         raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
+    if validation is not None and not can_be_scored(validation):
+        raise ValueError(
+            f"{title}: no validation frame of {validation.name} can be scored: PCK is measured "
+            "against left_shoulder and right_hip (or right and left), label both in some of them"
+        )
     device = next(model.parameters()).device
     model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
@@ -256,6 +262,12 @@ def learning_rate(step: int, schedule: Schedule) -> float:
 def evaluate(model: nn.Module, data: PoseData) -> Tensor:
     """Normalised distances [N, K] of the model's predictions on `data` (see `metrics`)."""
     return metrics.normalised_distances(predict_all(model, data.frames), data.poses, data.skeleton)
+
+
+def can_be_scored(data: PoseData) -> bool:
+    """Whether a keypoint counts in PCK: it is labelled in a pose that has a reference length."""
+    own = metrics.normalised_distances(data.poses, data.poses, data.skeleton)
+    return not bool(own.isnan().all())
 
 
 def signature(

@@ -104,7 +104,7 @@ def spoil(content, what):
     if what == "image":
         annotation["image_id"] = 99
     if what == "box":
-        annotation["bbox"] = [1, 2, 0, 4]
+        annotation["bbox"] = [1, 2, "x", 4]
     if what == "limbs":
         content["categories"][0]["skeleton"] = [[1, 9]]
     if what == "partner":
@@ -124,7 +124,7 @@ def spoil(content, what):
         ("count", "annotation 1: 10 numbers, 3 keypoints need 9"), ("text", "must be numbers"),
         ("nan", "not a finite number"), ("image", "no image 99"), ("box", "bbox"),
         ("limbs", "pairs of 1 … 3"), ("partner", "no mirror partner"),
-        ("names", "names no keypoints"), ("nothing", "no labelled person"),
+        ("names", "no category names keypoints"), ("nothing", "no labelled person"),
         ("no list", "no list `images`"),
     ],
 )
@@ -133,6 +133,69 @@ def test_one_sentence_names_the_file(tmp_path, what, says):
     with pytest.raises(ValueError, match=says) as error:
         read_coco(path, tmp_path)
     assert "labels.json" in str(error.value)
+
+
+def test_files_as_labelling_tools_write_them(tmp_path):
+    """Box categories first, boxes among the poses, an empty box, paths of the tool's own."""
+    content = dataset()
+    pose = {**content["annotations"][0], "category_id": 2, "bbox": [40, 15, 0, 0]}
+    content["categories"] = [{"id": 1, "name": "car"}, {**content["categories"][0], "id": 2},
+                             {"id": 3, "name": "bee", "keypoints": ["a", "b", "c"]}]  # fmt: skip
+    content["annotations"] = [
+        {"id": 4, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5]},
+        {"id": 5, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "keypoints": []},
+        pose, {**pose, "id": 6, "category_id": 3},
+    ]  # fmt: skip
+    images = tmp_path / "images"
+    (images / "default").mkdir(parents=True)
+    path = write(tmp_path, content)
+    picture = (tmp_path / "a.png").rename(images / "a.png")
+    for name in ("images/a.png", "images\\a.png", "a.png"):
+        content["images"][0]["file_name"] = name
+        path.write_text(json.dumps(content))
+        with pytest.warns(UserWarning, match="1 poses of other categories than 'ant'"):
+            data = read_coco(path, images, (80, 100))
+        assert len(data) == 1 and data.skeleton.name == "ant"
+        spread = data.poses[0, 0, :2] - data.poses[0, 1, :2]  # its box is that of the keypoints
+        torch.testing.assert_close(spread[1] / spread[0], torch.tensor(-2.5), atol=1e-3, rtol=0)
+    picture.rename(images / "default" / "a.png")
+    with pytest.warns(UserWarning, match="other categories"):
+        assert len(read_coco(path, images)) == 1
+
+
+def test_videos_are_named_as_their_films(tmp_path):
+    content = dataset()
+    for given, videos, name in (
+        ("run1.mp4", [], "run1"), (3, [{"id": 3, "file_name": "run3.MOV"}], "run3"),
+        (3, [], "3"), ("a.b", [], "a.b"),
+    ):  # fmt: skip
+        content["images"][0]["video_id"], content["videos"] = given, videos
+        assert read_coco(write(tmp_path, content), tmp_path).video.tolist() == [name]
+
+
+def test_labels_of_another_image_size_are_refused(tmp_path):
+    content = dataset()
+    content["images"][0] |= {"width": 80, "height": 100}  # as the file lies, before it is turned
+    assert len(read_coco(write(tmp_path, content), tmp_path)) == 1
+    content["images"][0] |= {"width": 200, "height": 160}
+    with pytest.raises(ValueError, match=r"a\.png was labelled with 200x160 pixels and has 100x80"):
+        read_coco(write(tmp_path, content), tmp_path)
+
+
+def test_large_images_are_averaged_and_stay_in_place(tmp_path):
+    image = np.zeros((803, 1001, 3), np.uint8)
+    image[:, ::2] = 200  # stripes a pixel wide
+    image[100:180, 400:480] = 255
+    Image.fromarray(image).save(tmp_path / "a.png")
+    content = dataset()
+    content["images"] = [{"id": 7, "file_name": "a.png"}]
+    content["annotations"][0] |= {"keypoints": [439.5, 139.5, 2] + [0] * 6}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    data = read_coco(tmp_path / "labels.json", tmp_path, (96, 120), whole=True)
+    frame = data.frames[0, 0].float()
+    assert (frame[20:90, 5:40] - 100).abs().max() < 8
+    y, x = (frame > 180).nonzero().double().mean(0)
+    torch.testing.assert_close(torch.stack([x, y]).float(), data.poses[0, 0, :2], atol=0.4, rtol=0)
 
 
 def test_missing_or_cut_json(tmp_path):

@@ -1,7 +1,10 @@
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
+from fewpose.data.edit_list import shown_share
 from fewpose.data.video import read_video, read_videos
 from fewpose.skeleton import JUMP
 
@@ -59,3 +62,34 @@ def test_damage_in_the_middle_is_found(tmp_path):
     (tmp_path / "damaged.mp4").write_bytes(content)
     with pytest.raises(ValueError, match="ends after"):
         read_video(tmp_path / "damaged.mp4")
+
+
+def test_a_film_trimmed_by_its_edit_list_is_whole(tmp_path):
+    """Phones leave all pictures in the file and note in `elst` that the first half is shown."""
+    good = write_video(tmp_path / "good.mp4", 60)
+    assert shown_share(good) == pytest.approx(1, abs=0.02)
+    content = bytearray(good.read_bytes())
+    at = content.index(b"elst") + 12  # duration of the first edit, behind version and count
+    (duration,) = struct.unpack_from(">I", content, at)
+    struct.pack_into(">I", content, at, duration // 2)
+    trimmed = tmp_path / "trimmed.mp4"
+    trimmed.write_bytes(content)
+    assert shown_share(trimmed) == pytest.approx(0.5, abs=0.02)
+    frames, numbers = read_video(trimmed)
+    assert 28 <= len(frames) <= 32 and numbers.tolist() == list(range(len(frames)))
+
+
+def test_what_is_no_mp4_has_no_edit_list(tmp_path):
+    for content in (b"", b"RIFF no box", b"\0\0\0\x10moov\0\0\0\x08mvhd", b"\0" * 64):
+        (tmp_path / "odd").write_bytes(content)
+        assert shown_share(tmp_path / "odd") == 1
+    assert shown_share(tmp_path / "none") == 1
+
+
+def test_containers_that_count_seconds_are_read(tmp_path):
+    film = write_video(tmp_path / "a.mkv", 50)
+    assert len(read_video(film)[0]) == 50
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with pytest.raises(ValueError, match="ends after"):
+        read_video(cut)

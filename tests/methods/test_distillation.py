@@ -93,6 +93,10 @@ def test_a_killed_run_ends_with_the_very_file_of_an_undisturbed_one(tmp_path, te
     assert detector.asked == 0  # finished: nothing to do
     write_labels(teacher, frames, out, Thresholds(0.4, 0.2), **options)
     assert detector.asked == len(frames)  # other labels
+    detector.asked, other = 0, frames.clone()
+    other[0, 0, 0, 0] += 1
+    write_labels(teacher, other, out, Thresholds(0.4, 0.2), **options)
+    assert detector.asked == len(frames)  # other pictures
 
 
 def test_a_corrupt_frame_among_many(tmp_path, teacher):

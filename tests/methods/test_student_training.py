@@ -155,3 +155,23 @@ def test_half_precision_costs_what_single_costs_and_lifts_in_single(monkeypatch)
         assert cost.item() == pytest.approx(costs[False][name].item(), rel=0.05), name
         if name.startswith("points"):
             assert torch.equal(cost, costs[False][name])
+
+
+def test_half_precision_does_not_reach_boxes(monkeypatch):
+    """Proposals are compared with true boxes and refined in all digits, whatever maps come in."""
+    monkeypatch.setattr(precision, "fast_bf16", lambda: True)
+    model, data = tiny_student().train(), people()
+    target = training_image(data, torch.arange(4), 1, STILL, torch.Generator().manual_seed(0))[1]
+    target["boxes"] += 0.3  # no bf16 numbers
+    seen = {}
+
+    def keep(proposals, targets, plain=model.roi_heads.select_training_samples):
+        seen["proposals"], seen["boxes"] = proposals[0], targets[0]["boxes"]
+        return plain(proposals, targets)
+
+    monkeypatch.setattr(model.roi_heads, "select_training_samples", keep)
+    with precision.half_in_training(torch.device("cpu")):
+        model([data.frames[0].float() / 255], [target])
+    for boxes in seen.values():
+        assert boxes.dtype == torch.float32
+        assert not torch.equal(boxes, boxes.bfloat16().float())

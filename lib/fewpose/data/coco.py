@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from .. import skeleton as skeletons
 from ..skeleton import Skeleton
 from . import PoseData
-from .images import drop_outside, read_image, to_frames, warn, warn_skipped
+from .images import cut_out, drop_outside, read_image, to_frames, warn, warn_skipped
+from .video import VIDEOS
 
 MARGIN = 1.25  # the crop is this much larger than the person's box, as usual for COCO
 
@@ -24,38 +25,42 @@ def read_coco(
     """One frame of `size` (H, W) a labelled person: its box, a quarter larger, black outside.
     `whole` takes the whole image instead, as for videos in which nobody is labelled.
 
-    Every annotation with a labelled keypoint is read, except crowds; where annotations say `main`,
-    only the main person. An annotation without box gets that of its keypoints. Poses are in pixels
-    of the crops, visibility as COCO defines it; keypoints in the file count from the centre of the
-    top-left pixel. `video` is the image's `video_id` or else its file, its own `split` goes before
-    the one given. The skeleton is that of the file's first category (`read_skeleton`).
+    Every annotation with a labelled keypoint is read, of the first category that has any
+    (`read_skeleton`), except crowds; where annotations say `main`, only the main person. An
+    annotation without box, or with an empty one, gets that of its keypoints. Poses are in pixels of
+    the crops, visibility as COCO defines it; keypoints in the file count from the centre of the
+    top-left pixel. `video` is the image's `video_id` (`video_of`) or else its file, its own `split`
+    goes before the one given. Files are looked for in `images`, then beside the annotations.
 
     Broken images are named in a warning and left out, labels outside their image ignored. A
-    ValueError names the file and the annotation that is malformed.
+    ValueError names the file and the annotation that is malformed, or the image that is not of the
+    size it was labelled in.
     """
-    path, folder = Path(annotations), Path(images)
+    path = Path(annotations)
     content = load_coco(path)
     skeleton = read_skeleton(content, path)
     by_id = {image["id"]: image for image in content["images"]}
-    people = _people(content["annotations"], len(skeleton), by_id, path)
+    people = _people(content, len(skeleton), by_id, path)
+    find = PictureFinder(Path(images), path.parent)
 
     crops, poses, video, splits, skipped = [], [], [], [], {}
     for image_id, group in people.items():
         entry = by_id[image_id]
-        image = read_image(folder / entry["file_name"])
+        image = read_image(find(entry["file_name"]))
         if image is None:
             skipped[entry["file_name"]] = len(group)
             continue
+        check_size(entry, image, path)
         for keypoints, box in group:
             if whole:
                 box = np.array([0, 0, image.shape[1], image.shape[0]])
             matrix = crop_map(box, size, 1 if whole else MARGIN)
-            crops.append(cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR))
+            crops.append(cut_out(image, matrix, size))
             poses.append((keypoints, matrix, image.shape[:2]))
-            video.append(str(entry.get("video_id", entry["file_name"])))
+            video.append(video_of(entry, content))
             splits.append(entry.get("split", split))
     if not crops:
-        raise ValueError(f"{path}: no labelled person with a readable image in {folder}")
+        raise ValueError(f"{path}: no labelled person with a readable image in {images}")
     warn_skipped(path.name, "images missing or broken,", skipped)
 
     stacked = np.stack([keypoints for keypoints, _, _ in poses])
@@ -70,12 +75,12 @@ def read_coco(
 
 
 def read_skeleton(content: dict, path: Path) -> Skeleton:
-    """The skeleton of `categories[0]`: one of ours if the keypoint names are the same.
+    """The skeleton of the first category with keypoints: one of ours if their names are the same.
 
     Another one takes its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma.
     Names are put into lower case with underscores. ValueError for a side without its partner.
     """
-    category = content["categories"][0]
+    category = pose_category(content)
     names = tuple(
         str(name).strip().lower().replace(" ", "_").replace("-", "_")
         for name in category["keypoints"]
@@ -84,7 +89,7 @@ def read_skeleton(content: dict, path: Path) -> Skeleton:
         if known.keypoints == names:
             return known
     if len(set(names)) < len(names) or not names:
-        raise ValueError(f"{path}: categories[0].keypoints must be names, each once")
+        raise ValueError(f"{path}: a category's keypoints must be names, each once")
     if not any(name.startswith("left_") for name in names):
         warn(f"{path.name}: no keypoint is named left_… and right_…, mirrored views swap no sides")
     try:
@@ -92,12 +97,65 @@ def read_skeleton(content: dict, path: Path) -> Skeleton:
             (names[a - 1], names[b - 1]) for a, b in category.get("skeleton", []) if min(a, b) > 0
         )
     except (IndexError, TypeError, ValueError):
-        message = f"{path}: categories[0].skeleton must be pairs of 1 … {len(names)}"
+        message = f"{path}: a category's skeleton must be pairs of 1 … {len(names)}"
         raise ValueError(message) from None
     try:
         return Skeleton(str(category.get("name", path.stem)), names, limbs, (0.08,) * len(names))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def pose_category(content: dict) -> dict | None:
+    """The first category that names keypoints: labelling tools put those of boxes before it."""
+    return next((c for c in content["categories"] if c.get("keypoints")), None)
+
+
+def video_of(entry: dict, content: dict) -> str:
+    """The video of an image, as its film is named without suffix; without one its own file.
+
+    A `video_id` may be the name itself or the id of an entry of the file's `videos`.
+    """
+    if "video_id" not in entry:
+        return entry["file_name"]
+    listed = {v.get("id"): v.get("file_name", v.get("name")) for v in content.get("videos", [])}
+    name = str(listed.get(entry["video_id"]) or entry["video_id"])
+    return Path(name).stem if Path(name).suffix.lower() in VIDEOS else name
+
+
+def check_size(entry: dict, image: np.ndarray, path: Path) -> None:
+    """ValueError if an image [H, W, 3] is not of the size that its entry says (or turned)."""
+    said = entry.get("height"), entry.get("width")
+    if all(said) and said not in (image.shape[:2], image.shape[1::-1]):
+        raise ValueError(
+            f"{path}: {entry['file_name']} was labelled with {said[1]}x{said[0]} pixels and has "
+            f"{image.shape[1]}x{image.shape[0]}; give the images that were labelled"
+        )
+
+
+class PictureFinder:
+    """Where the image files of a COCO file lie: tools write names, relative paths or old folders.
+
+    A name is looked for in `images`, beside the annotations (`beside`), and at last by its own name
+    anywhere in `images`, if only one file has it.
+    """
+
+    def __init__(self, images: Path, beside: Path):
+        self.images, self.beside = images, beside
+
+    def __call__(self, name: str) -> Path:
+        name = name.replace("\\", "/")
+        for folder in (self.images, self.beside):
+            if (folder / name).is_file():
+                return folder / name
+        found = self.by_name.get(Path(name).name, [])
+        return found[0] if len(found) == 1 else self.images / name
+
+    @cached_property
+    def by_name(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in self.images.rglob("*"):
+            found.setdefault(path.name, []).append(path)
+        return found
 
 
 def crop_map(box: np.ndarray, size: tuple[int, int], margin: float = MARGIN) -> np.ndarray:
@@ -124,21 +182,29 @@ def load_coco(path: Path) -> dict:
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"{path} is no COCO file: it has no list `{key}`")
-    if not content["categories"] or not content["categories"][0].get("keypoints"):
-        raise ValueError(f"{path}: its first category names no keypoints")
+    if not pose_category(content):
+        raise ValueError(f"{path}: no category names keypoints")
     for image in content["images"]:
         if "id" not in image or "file_name" not in image:
             raise ValueError(f"{path}: an image has no id or no file_name: {image}")
     return content
 
 
-def _people(annotations: list, count: int, by_id: dict, path: Path) -> dict[int, list]:
+def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, list]:
     """Keypoints [K, 3] and box of each person to read, by image."""
+    annotations, category = content["annotations"], pose_category(content)
     only_main = any("main" in annotation for annotation in annotations)
     people: dict[int, list] = {}
+    others = 0
     for annotation in annotations:
         where = f"{path}, annotation {annotation.get('id', '?')}"
-        values = np.array(annotation.get("keypoints", []), dtype=object).ravel()
+        if not annotation.get("keypoints"):  # a box or an outline
+            continue
+        own = category.get("id")
+        if own is not None and annotation.get("category_id", own) != own:
+            others += 1
+            continue
+        values = np.array(annotation["keypoints"], dtype=object).ravel()
         if len(values) != 3 * count:
             raise ValueError(f"{where}: {len(values)} numbers, {count} keypoints need {3 * count}")
         try:
@@ -157,15 +223,21 @@ def _people(annotations: list, count: int, by_id: dict, path: Path) -> dict[int,
         keypoints[:, 2] = np.clip(keypoints[:, 2], 0, 2)
         box = _box(annotation, keypoints[labelled, :2], where)
         people.setdefault(annotation["image_id"], []).append((keypoints, box))
+    if others:
+        warn(f"{path.name}: {others} poses of other categories than {category.get('name')!r} are "
+             "left out")
     return people
 
 
 def _box(annotation: dict, points: np.ndarray, where: str) -> np.ndarray:
-    box = annotation.get("bbox")
-    if box is None:
-        low, high = points.min(0) - 0.5, points.max(0) + 0.5
-        return np.concatenate([low, high - low])
-    box = np.array(box, dtype=np.float64) if np.shape(box) == (4,) else np.zeros(4)
-    if not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
-        raise ValueError(f"{where}: bbox must be x, y, width, height of a box that is not empty")
-    return box
+    """Its bbox; where that is missing or empty, as tools write it of one point, the keypoints'."""
+    try:
+        box = np.array(annotation.get("bbox") or [0, 0, 0, 0], dtype=np.float64)
+    except (TypeError, ValueError):
+        box = np.array([np.nan])
+    if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
+        raise ValueError(f"{where}: bbox must be x, y, width, height, in numbers")
+    if box[2:].all():
+        return box
+    low, high = points.min(0) - 0.5, points.max(0) + 0.5
+    return np.concatenate([low, high - low])

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from ..skeleton import Skeleton
 from . import PoseData
+from .edit_list import shown_share
 from .images import letterbox, to_frames, warn_skipped
+
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts",
+          ".mts", ".m2ts")  # fmt: skip
+COUNTED = (".mp4", ".mov", ".m4v", ".3gp", ".avi")  # their headers count frames, others seconds
 
 
 def read_video(
@@ -33,14 +39,15 @@ def frames_of(path: str | Path, every: int = 1) -> Iterator[tuple[int, np.ndarra
     """Number and picture [H, W, 3] uint8 RGB of every n-th frame of a video, one after the other.
 
     Frames are decoded in order, never sought: seeking is not exact in every codec. ValueError if
-    the file cannot be opened, or at the end if that comes before its header says.
+    the file cannot be opened, or at the end if that comes before its header says (a cut in an MP4,
+    as phones trim films, is no damage).
     """
     if every < 1:
         raise ValueError(f"{path}: every must be 1 or more, not {every}")
     video = open_video(path)
     try:
         announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        number, given = 0, 0
+        number, given, at = 0, 0, 0.0
         while video.grab():
             if number % every == 0:
                 read, image = video.retrieve()
@@ -49,10 +56,17 @@ def frames_of(path: str | Path, every: int = 1) -> Iterator[tuple[int, np.ndarra
                 yield number, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
                 given += 1
             number += 1
+            at = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        rate = video.get(cv2.CAP_PROP_FPS)
     finally:
         video.release()
+    announced = round(announced * shown_share(Path(path)))
     # Headers of whole files may count a frame or two that no decoder delivers.
-    if not given or number < announced - max(2, announced // 100):
+    whole = number >= announced - max(2, announced // 100)
+    if Path(path).suffix.lower() not in COUNTED:
+        # announced is a guess from the length of picture and sound, wrong where the rate varies
+        whole |= at * rate >= 0.9 * announced
+    if not given or not whole:
         raise ValueError(f"{path} is broken: it ends after {number} of {announced} frames")
 
 

@@ -17,8 +17,7 @@ from tqdm.auto import tqdm
 
 from .. import geometry, heatmaps
 from ..data.images import IMAGES, letterbox, letterbox_map, read_image
-from ..data.own import VIDEOS
-from ..data.video import frame_rate, frames_of
+from ..data.video import VIDEOS, frame_rate, frames_of
 from ..models.box_fusion import Detector
 from ..models.keypoint_rcnn import Student, find_people
 from ..models.yolox import yolox_tiny

@@ -131,8 +131,8 @@ def write_labels(
 
     Every `block` frames a line goes into `<out>.partial`: a call after a kill goes on behind the
     last whole line and ends with the very file of an undisturbed one. A finished file of the same
-    teacher, thresholds and rows is left as it is. ValueError if rows and frames differ in number or
-    two rows have one id.
+    teacher, thresholds, rows and pictures is left as it is. ValueError if rows and frames differ in
+    number or two rows have one id.
     """
     out = Path(out)
     images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] \
@@ -142,7 +142,7 @@ def write_labels(
             f"{out}: {len(frames)} frames need as many rows in images, each with its own id"
         )
     teacher.eval()
-    about = describe(teacher, thresholds, images, batch, block)
+    about = describe(teacher, thresholds, images, batch, block, mark_of(frames))
     if finished(out) == about:
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -206,11 +206,23 @@ def rounded(values: Tensor | list, digits: int = 2) -> list[float]:
     return np.round(np.asarray(values, dtype=np.float64).ravel(), digits).tolist()
 
 
+def mark_of(frames: Sequence[Tensor | None] | Tensor) -> int:
+    """A number that tells the pictures from others; of files, the files' sizes must do."""
+    if isinstance(frames, ImageFiles):
+        sizes = [path.stat().st_size if path.is_file() else -1 for path in frames.paths]
+        return zlib.crc32(repr(sizes).encode())
+    mark = 0
+    for frame in frames:
+        mark = zlib.crc32(b"" if frame is None else frame.contiguous().numpy(), mark)
+    return mark
+
+
 def describe(
-    teacher: Teacher, thresholds: Thresholds, images: list[dict], batch: int, block: int
+    teacher: Teacher, thresholds: Thresholds, images: list[dict], batch: int, block: int,
+    pictures: int = 0,
 ) -> dict:
-    """What the labels depend on, as the file's `info`."""
-    mark = zlib.crc32(json.dumps(images).encode())
+    """What the labels depend on, `pictures` being their `mark_of`, as the file's `info`."""
+    mark = zlib.crc32(json.dumps(images).encode(), pictures)
     for stage in (teacher.detector, teacher.pose, teacher.lifter):
         for name, value in stage.state_dict().items():
             mark = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(

@@ -92,10 +92,19 @@ class CascadeHeads(nn.Module):
         return losses
 
 
+class Proposer(RegionProposalNetwork):
+    """torchvision's, in single precision whatever the maps come in: bf16 moves boxes by pixels."""
+
+    def forward(self, images, features, targets=None):
+        with torch.autocast(images.tensors.device.type, enabled=False):
+            single = {name: x.float() for name, x in features.items()}
+            return super().forward(images, single, targets)
+
+
 def proposer(
     channels: int, anchors: tuple[int, ...], ratios: tuple[float, ...], proposals: tuple[int, int],
     before: int,
-) -> RegionProposalNetwork:
+) -> Proposer:
     """torchvision's RPN with anchors of one side a level and some ratios of height to width.
 
     `proposals` of an image go on (training, use) of `before` that many before non-maximum
@@ -103,7 +112,7 @@ def proposer(
     """
     generator = AnchorGenerator(tuple((a,) for a in anchors), (ratios,) * len(anchors))
     keep = dict(training=proposals[0], testing=proposals[1])
-    return RegionProposalNetwork(
+    return Proposer(
         generator, RPNHead(channels, len(ratios)), 0.7, 0.3, 256, 0.5,
         {k: before * v for k, v in keep.items()}, keep, 0.7,
     )

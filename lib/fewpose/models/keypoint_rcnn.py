@@ -134,10 +134,11 @@ class StudentHeads(RoIHeads):
 
     def losses(self, features, proposals, sizes, targets) -> dict[str, Tensor]:
         """Fast R-CNN's losses under torchvision's names; `keypoints_…` and `points_…` by label."""
-        proposals, matched, labels, goals = self.select_training_samples(proposals, targets)
-        classes, boxes = fastrcnn_loss(
-            *self.judge(features, proposals, sizes), labels, goals
-        )
+        with torch.autocast(proposals[0].device.type, enabled=False):  # boxes want all digits
+            single = {name: x.float() for name, x in features.items()}
+            proposals, matched, labels, goals = self.select_training_samples(proposals, targets)
+            judged = self.judge(single, proposals, sizes)
+            classes, boxes = fastrcnn_loss(*judged, labels, goals)
         # A region whose person has no keypoint at all would only cost time.
         rois, people = [], []
         for own, index, label, target in zip(proposals, matched, labels, targets, strict=True):
