@@ -52,9 +52,9 @@ def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -
 
 
 def film_named(image: str, films: Iterable[str]) -> str | None:
-    """The film whose name an image's file, or a folder that it is in, holds; the longest of several.
+    """The film whose name an image's file, or a folder that it is in, holds; the longest name wins.
 
-    run1_0120.jpg and run1/0120.jpg are of run1, and so is 5f3a-run1_0120.jpg; run10_0120.jpg is not.
+    run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1; run10_0120.jpg is not.
     """
     for film in sorted(films, key=len, reverse=True):
         if re.search(rf"(?<![^\W_]){re.escape(film)}(?![^\W_])", image):

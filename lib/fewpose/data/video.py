@@ -15,7 +15,6 @@ from . import PoseData
 from .edit_list import shown_share
 from .images import letterbox, to_frames, warn_skipped
 
-
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts",
           ".mts", ".m2ts")  # fmt: skip
 COUNTED = (".mp4", ".mov", ".m4v", ".3gp", ".avi")  # their headers count frames, others seconds
