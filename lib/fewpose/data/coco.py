@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from .. import skeleton as skeletons
+from ..models.crops import look
 from ..skeleton import Skeleton
 from . import PoseData
-from .images import cut_out, drop_outside, read_image, to_frames, warn, warn_skipped
+from .images import drop_outside, read_image, warn, warn_skipped
 from .video import VIDEOS
 
 MARGIN = 1.25  # the crop is this much larger than the person's box, as usual for COCO
@@ -41,21 +42,24 @@ def read_coco(
     skeleton = read_skeleton(content, path)
     by_id = {image["id"]: image for image in content["images"]}
     people = _people(content, len(skeleton), by_id, path)
-    find = PictureFinder(Path(images), path.parent)
+    files = find_images({by_id[i]["file_name"] for i in people}, Path(images), path.parent)
 
     crops, poses, video, splits, skipped = [], [], [], [], {}
+    only = torch.zeros(1, dtype=torch.long)  # each picture by itself
     for image_id, group in people.items():
         entry = by_id[image_id]
-        image = read_image(find(entry["file_name"]))
+        image = read_image(files[entry["file_name"]])
         if image is None:
             skipped[entry["file_name"]] = len(group)
             continue
         check_size(entry, image, path)
+        picture = torch.from_numpy(image).permute(2, 0, 1)[None]
         for keypoints, box in group:
             if whole:
                 box = np.array([0, 0, image.shape[1], image.shape[0]])
             matrix = crop_map(box, size, 1 if whole else MARGIN)
-            crops.append(cut_out(image, matrix, size))
+            crop = look(picture, only, torch.from_numpy(matrix).float()[None], size)
+            crops.append(crop.round().byte())
             poses.append((keypoints, matrix, image.shape[:2]))
             video.append(video_of(entry, content))
             splits.append(entry.get("split", split))
@@ -69,7 +73,7 @@ def read_coco(
         pose[:, :2] = pose[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         pose[pose[:, 2] == 0] = 0
     return PoseData(
-        to_frames(crops), torch.from_numpy(stacked).float(), skeleton, np.array(video),
+        torch.cat(crops), torch.from_numpy(stacked).float(), skeleton, np.array(video),
         np.array(splits), path.stem,
     )
 
@@ -132,30 +136,26 @@ def check_size(entry: dict, image: np.ndarray, path: Path) -> None:
         )
 
 
-class PictureFinder:
+def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, Path]:
     """Where the image files of a COCO file lie: tools write names, relative paths or old folders.
 
-    A name is looked for in `images`, beside the annotations (`beside`), and at last by its own name
-    anywhere in `images`, if only one file has it.
+    A name is looked for in `images`, then in the folder `beside` of the annotations, at last by its
+    own name anywhere in `images`, if one file alone has it.
     """
-
-    def __init__(self, images: Path, beside: Path):
-        self.images, self.beside = images, beside
-
-    def __call__(self, name: str) -> Path:
-        name = name.replace("\\", "/")
-        for folder in (self.images, self.beside):
-            if (folder / name).is_file():
-                return folder / name
-        found = self.by_name.get(Path(name).name, [])
-        return found[0] if len(found) == 1 else self.images / name
-
-    @cached_property
-    def by_name(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for path in self.images.rglob("*"):
-            found.setdefault(path.name, []).append(path)
-        return found
+    found, everywhere = {}, None
+    for name in names:
+        relative = name.replace("\\", "/")
+        found[name] = images / relative
+        if found[name].is_file():
+            continue
+        if (beside / relative).is_file():
+            found[name] = beside / relative
+            continue
+        everywhere = everywhere or sorted(images.rglob("*"))
+        alike = [path for path in everywhere if path.name == Path(relative).name]
+        if len(alike) == 1:
+            found[name] = alike[0]
+    return found
 
 
 def crop_map(box: np.ndarray, size: tuple[int, int], margin: float = MARGIN) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,23 +77,6 @@ def letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     frame = np.zeros((*size, 3), np.uint8)
     frame[top : top + height, left : left + width] = image
     return frame
-
-
-def cut_out(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image [H, W, 3] in a frame of `size` (H, W) under a map [2, 3] that only scales and moves.
-
-    Black outside. What is made smaller than half is averaged before, else fine stripes would
-    flicker; `models.crops.look` does so with films.
-    """
-    s = 2 ** max(0, math.floor(-math.log2(matrix[0, 0])))
-    if s > 1:
-        height, width = (-(-side // s) for side in image.shape[:2])
-        below, beside = height * s - image.shape[0], width * s - image.shape[1]
-        image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        coarse = np.array([[s, 0, (s - 1) / 2], [0, s, (s - 1) / 2], [0, 0, 1]])
-        matrix = matrix @ coarse
-    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
 
 
 def _fit(source: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -219,7 +219,7 @@ def mark_of(frames: Sequence[Tensor | None] | Tensor) -> int:
 
 def describe(
     teacher: Teacher, thresholds: Thresholds, images: list[dict], batch: int, block: int,
-    pictures: int = 0,
+    pictures: int,
 ) -> dict:
     """What the labels depend on, `pictures` being their `mark_of`, as the file's `info`."""
     mark = zlib.crc32(json.dumps(images).encode(), pictures)
