@@ -69,14 +69,6 @@ def test_files_and_frames_that_do_not_belong_together(written, tmp_path):
         read_labels(tmp_path / "no.json", frames, SPOTS)
 
 
-def test_a_teacher_that_found_nobody_teaches_nothing(written, tmp_path):
-    path, frames = written
-    content = json.loads(path.read_text()) | {"annotations": []}
-    (tmp_path / "nobody.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"nobody\.json: nobody is labelled in any of 4 frames"):
-        read_labels(tmp_path / "nobody.json", frames, SPOTS)
-
-
 def test_truth_is_a_teacher_without_doubt():
     frames, boxes = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), [torch.ones(1, 4), torch.ones(0, 4)]
     poses = [torch.tensor([[[1.0, 2, 2], [3, 4, 1], [0, 0, 0], [5, 6, 2]]]), torch.zeros(0, 4, 3)]

@@ -139,6 +139,8 @@ def test_mistakes_are_named():
     data.use = data.use[:0]
     with pytest.raises(ValueError, match="dots: not one person has a box"):
         fit_student(tiny_student(), data, Schedule(steps=1))
+    with pytest.raises(ValueError, match="dots: nobody is labelled in any of 4 frames"):
+        training_image(data, data.use, 1, STILL, torch.Generator())
 
 
 def test_half_precision_costs_what_single_costs_and_lifts_in_single(monkeypatch):

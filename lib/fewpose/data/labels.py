@@ -94,7 +94,7 @@ def read_labels(
 
     Frames without people and broken ones are not to be learnt from: a teacher's silence says
     little, and it would teach that all is background. ValueError names file and annotation of what
-    is missing or malformed, or says that nobody is labelled at all.
+    is missing or malformed.
     """
     path = Path(path)
     try:
@@ -120,8 +120,6 @@ def read_labels(
         for part, shape in (("boxes", (4,)), *((part, (len(skeleton), 3)) for part in _PARTS))
     }  # fmt: skip
     use = [i for i, group in enumerate(rows) if group and not images[i].get("broken")]
-    if not use:
-        raise ValueError(f"{path}: nobody is labelled in any of {len(images)} frames")
     return LabelledPeople(frames, **parts, use=torch.tensor(use, dtype=torch.long),
                           skeleton=skeleton, name=path.name)  # fmt: skip
 

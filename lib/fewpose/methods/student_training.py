@@ -29,8 +29,10 @@ def training_image(
 
     It is a collage of frames `index` [4] (or their first) after each was lowered `scale` times at
     its own size. A person cut by the border of its place is kept as `collage` keeps boxes;
-    keypoints outside of the place are missing.
+    keypoints outside of the place are missing. ValueError without a frame: nobody is labelled.
     """
+    if not len(index):
+        raise ValueError(f"{data.name}: nobody is labelled in any of {len(data.frames)} frames")
 
     def read(i: int) -> Tensor:
         return low_resolution(data.frames[i].to(device)[None], scale)
