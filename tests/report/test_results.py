@@ -102,6 +102,8 @@ def test_label_budget_by_hand():
     assert len(table) == 6 and "supervised_narrow" not in table.index
     fig = report.budget_curve(table.reset_index())
     assert fig.axes[0].get_xscale() == "log" and len(fig.axes) == 2
+    drawn = {text.get_text() for text in fig.axes[0].get_legend().get_texts()}
+    assert drawn == {"supervised", "pseudo labels", "supervised, all labels"}  # no single points
 
 
 def test_gap_beside_the_papers():

@@ -136,15 +136,17 @@ def convergence(found: list[dict]) -> Figure | None:
 def budget_curve(table: pd.DataFrame) -> Figure:
     """PCK over the number of labels of `tables.budget_table`, with intervals as bands.
 
-    A line a method, dashed what all labels give; beside it what the paper published.
+    A line a method that was measured with several numbers of labels, dashed what all labels give;
+    beside it what the paper published.
     """
     most = table["labels"].max()
     full = table[(table["method"] == "supervised") & (table["labels"] == most)].iloc[0]
     fig, (ours, paper) = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True)
     palette = sns.color_palette("colorblind")
-    for (method, group), colour in zip(table.groupby("method", sort=False), palette, strict=False):
+    groups = table[table["labels"] < most].groupby("method", sort=False)
+    lines = [(method, few) for method, few in groups if len(few) > 1]
+    for (method, few), colour in zip(lines, palette, strict=False):
         name = method.replace("_", " ")
-        few = group[group["labels"] < most]
         ours.plot(few["labels"], few["PCK"], ".-", color=colour, label=name)
         ours.errorbar(few["labels"], few["PCK"], [few["PCK"] - few["low"],
                       few["high"] - few["PCK"]], color=colour, lw=0, elinewidth=1)  # fmt: skip
