@@ -136,7 +136,7 @@ def test_the_smoke_profile_is_every_notebook_as_it_stands():
 # notebooks → methods, report, worlds, data → training, models → losses … → geometry, skeleton. The
 # in-memory form of data (data/__init__.py) is common ground; its readers are not.
 LAYERS = {
-    "geometry": 0, "skeleton": 0, "threads": 0, "precision": 0,
+    "geometry": 0, "skeleton": 0, "threads": 0, "precision": 0, "ahead": 0,
     "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1, "views": 1, "data": 1,
     "low_resolution": 1,
     "evaluation": 1,

@@ -7,7 +7,7 @@ import torch
 
 from fewpose.augment import Augmentation
 from fewpose.data import PoseData
-from fewpose.training import Schedule, batch_index, evaluate, fit, learning_rate
+from fewpose.training import Schedule, batch_index, evaluate, fit, learning_rate, schedule_in
 from tiny import DOTS, TinyNet, dots
 
 # Dots keep their colour when mirrored, so these views neither mirror nor recolour.
@@ -147,3 +147,8 @@ def test_data_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="lies in both train and test"):
         PoseData(good.frames, good.poses, DOTS, np.array(["a"] * 4),
                  np.array(["train", "train", "test", "test"]))
+
+
+def test_the_schedule_among_a_notebooks_parameters():
+    told = {"steps": 7, "batch_size": 3, "labels": 50, "patience": 2}
+    assert schedule_in(told) == Schedule(7, batch_size=3, patience=2)

@@ -10,7 +10,7 @@ import pickle
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +66,12 @@ class Schedule:
     warmup: int = 20
     evaluate_every: int = 50
     patience: int = 1000
+
+
+def schedule_in(parameters: dict) -> Schedule:
+    """The schedule among the parameters of a notebook, which have the names of its parts."""
+    names = [part.name for part in fields(Schedule) if part.name in parameters]
+    return Schedule(**{name: parameters[name] for name in names})
 
 
 @dataclass

@@ -189,8 +189,8 @@ def records(
         images = network_input(view, frames, augmentation.colour if v > 1 else 0, generator)
         # channels last, as convolutions read them fastest
         maps = [m.permute(0, 2, 3, 1).flatten(1).to(KEPT) for m in model.backbone_maps(images)]
-        found.append(torch.cat(maps, 1).cpu())
-    return torch.stack(found, 1).view(torch.uint8).numpy().tobytes()
+        found.append(torch.cat([m.view(torch.uint8) for m in maps], 1).cpu())
+    return torch.stack(found, 1).numpy().tobytes()
 
 
 def fixed_views(

@@ -6,24 +6,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import geometry
+from ..ahead import Ahead
 from ..data.labels import LabelledPeople
 from ..loop import Sgd, minimise, start_of
 from ..low_resolution import low_resolution, sample_scales
 from ..models.detector_training import Collage, Place, draw, move_boxes
 from ..models.keypoint_rcnn import Student
 from ..precision import half_in_training
-from ..training import History, Schedule, batch_index
+from ..training import History, Schedule, batch_index, hash_of
 
 MIRROR = torch.tensor([-1.0, 1, 1])  # x of the camera's axes
 
 
 def training_image(
-    data: LabelledPeople, index: Tensor, scale: float, how: Collage, generator: torch.Generator,
-    device: torch.device | str = "cpu",
+    data: LabelledPeople, index: Tensor, scale: float, how: Collage, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """An image [3, h, w] in 0..255 and its target as `Student` reads them.
 
@@ -35,7 +36,7 @@ def training_image(
         raise ValueError(f"{data.name}: nobody is labelled in any of {len(data.frames)} frames")
 
     def read(i: int) -> Tensor:
-        return low_resolution(data.frames[i].to(device)[None], scale)
+        return low_resolution(data.frames[i][None], scale)
 
     image, places = draw(read, index, how, generator)
     moved = [move_people(data, place) for place in places]
@@ -89,16 +90,28 @@ def fit_student(
     weights = dict(weights or {})
     measure(model, data)
 
-    def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def make(step: int) -> tuple[Tensor, list[dict[str, np.ndarray]]]:
+        generator = torch.Generator().manual_seed(hash_of(seed, step))
         index = data.use[batch_index(len(data), 4 * schedule.batch_size, seed, step)].view(-1, 4)
         lowered = sample_scales(scales, len(index), generator).tolist()
         made = [
-            training_image(data, four, s, how, generator, device)
+            training_image(data, four, s, how, generator)
             for four, s in zip(index, lowered, strict=True)
         ]
-        targets = [{name: x.to(device) for name, x in target.items()} for _, target in made]
+        # Arrays go from process to process by value, tensors each by an open file.
+        targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
+        return torch.stack([image for image, _ in made]), targets
+
+    batches = Ahead(make, schedule.steps, device)
+
+    def losses(step: int, _: torch.Generator) -> dict[str, Tensor]:
+        images, people = batches(step)
+        targets = [
+            {name: torch.from_numpy(x).to(device) for name, x in target.items()}
+            for target in people
+        ]
         with half_in_training(device):
-            parts = model([image / 255 for image, _ in made], targets)
+            parts = model(list(images.to(device) / 255), targets)
         if unknown := set(weights) - set(parts):
             raise ValueError(f"no loss is named {', '.join(unknown)}; there are {', '.join(parts)}")
         return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}

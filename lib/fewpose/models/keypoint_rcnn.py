@@ -184,8 +184,8 @@ class Student(GeneralizedRCNN):
 
     # What `training.parameter_groups` lets learn at the full rate; all else is the backbone.
     head: tuple[str, ...] = ("rpn.", "roi_heads.", "backbone.fpn.")
-    # The same without the lifters.
-    learned: tuple[str, ...] = ("rpn.", "roi_heads.box_", "roi_heads.keypoint_", "backbone.fpn.")
+    # All but the lifters.
+    learned: tuple[str, ...] = ("backbone.", "rpn.", "roi_heads.box_", "roi_heads.keypoint_")
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(

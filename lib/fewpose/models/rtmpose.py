@@ -100,7 +100,8 @@ class RTMPose(nn.Module):
             for part in self.backbone[self.frozen :]:
                 (x,) = part(x)
             x = self.final_layer(self.dropout(x))
-        return self.simcc(x.float())
+        with torch.autocast(x.device.type, enabled=False):  # bins want all their digits
+            return self.simcc(x.float())
 
     def loss(self, bins: list[Tensor], poses: Tensor) -> Tensor:
         """Divergence from poses [N, K, 3] in pixels of the images, of the keypoints they show."""

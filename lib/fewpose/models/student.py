@@ -42,7 +42,7 @@ def pretrained_student(
     weights: str | Path | None = None, path: str | Path | None = None, *,
     branches: str = "double", **options,
 ) -> Student:
-    """A `light_student` whose heads have learned from everyday people, the untrained student.
+    """A `light_student` that has learned from everyday people, the untrained student.
 
     weights is a file of `operating_room/pretraining`, without one the shipped file is taken; the
     lifters are the shipped ones of `operating_room/lifting`. `options` and `path` as for

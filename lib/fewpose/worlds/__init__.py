@@ -17,30 +17,40 @@ from ..data.people import PeopleData
 from ..skeleton import COCO, JUMP
 from . import store
 
+ABOVE = 0.08  # share of the everyday cameras that look down from a height
 
-def everyday(frames: int, size: int, seed: int = 0, cache: Path | None = None) -> PoseData:
+
+def everyday(
+    frames: int, size: int, seed: int = 0, cache: Path | None = None, above: float = ABOVE
+) -> PoseData:
     """The everyday world: frames [N,3,S,S] of all sorts of people, 17 COCO keypoints in pixels.
 
-    cache is the folder that keeps worlds between calls (None: made in memory each time). A smaller
-    world of one seed is the beginning of a larger one. ValueError for sizes that make no picture.
+    cache is the folder that keeps worlds between calls (None: made in memory each time). `above` is
+    the share of the cameras that look down from a height. A smaller world of one seed is the
+    beginning of a larger one. ValueError for sizes that make no picture.
     """
     from . import everyday_frames as world
 
     _check("everyday", frames, size)
-    folder = None if cache is None else everyday_folder(frames, size, seed, cache)
+    folder = None if cache is None else everyday_folder(frames, size, seed, cache, above)
     tasks = [
-        (seed, scene, min(world.SCENE, frames - scene * world.SCENE), size)
+        (seed, scene, min(world.SCENE, frames - scene * world.SCENE), size, above)
         for scene in range(-(-frames // world.SCENE))
     ]
     parameters = {"name": "everyday", "version": world.VERSION, "frames": frames, "size": size,
                   "seed": seed}  # fmt: skip
+    if above != ABOVE:
+        parameters["above"] = above
     return store.generate(world.make_scene, tasks, frames, size, COCO, parameters, folder,
                           world.prepare)  # fmt: skip
 
 
-def everyday_folder(frames: int, size: int, seed: int, cache: Path) -> Path:
+def everyday_folder(
+    frames: int, size: int, seed: int, cache: Path, above: float = ABOVE
+) -> Path:
     """Where `everyday` keeps its frames and the annotations of everybody in them."""
-    return Path(cache) / f"everyday_{frames}x{size}_seed{seed}"
+    views = "" if above == ABOVE else f"_above{above:g}"
+    return Path(cache) / f"everyday_{frames}x{size}{views}_seed{seed}"
 
 
 def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
@@ -52,13 +62,16 @@ def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
     return BoxData(data.frames, boxes, data.split, data.name)
 
 
-def everyday_people(frames: int, size: int, seed: int, cache: Path) -> LabelledPeople:
+def everyday_people(
+    frames: int, size: int, seed: int, cache: Path, above: float = ABOVE
+) -> LabelledPeople:
     """The everyday world with the true labels of all people in each frame, to learn from "train".
 
     Arguments as `everyday`; with `use` replaced the other splits serve.
     """
-    data = everyday(frames, size, seed, cache)
-    coco = json.loads((everyday_folder(frames, size, seed, cache) / "annotations.json").read_text())
+    data = everyday(frames, size, seed, cache, above)
+    folder = everyday_folder(frames, size, seed, cache, above)
+    coco = json.loads((folder / "annotations.json").read_text())
     parts = store.people_of(coco, frames, len(COCO))
     return labels_of_truth(data.frames, *parts, COCO, data.name, np.flatnonzero(
         data.split == "train"))  # fmt: skip

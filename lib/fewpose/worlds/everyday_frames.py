@@ -22,8 +22,11 @@ _COCO = slice(0, 17)
 _SPLITS = ("train", "val", "test") + ("train",) * 7
 
 
-def make_scene(seed: int, scene: int, frames: int, size: int) -> store.Made:
-    """The first `frames` frames of one scene, size x size pixels; the same for the same numbers."""
+def make_scene(seed: int, scene: int, frames: int, size: int, above: float) -> store.Made:
+    """The first `frames` frames of one scene, size x size pixels; the same for the same numbers.
+
+    `above` is the share of the cameras that look down from a height.
+    """
     place = scenes.site(np.random.default_rng([seed, scene]))
     randoms = [np.random.default_rng([seed, scene, frame]) for frame in range(frames)]
     casts = [_cast(rng) for rng in randoms]
@@ -34,7 +37,7 @@ def make_scene(seed: int, scene: int, frames: int, size: int) -> store.Made:
         own = slice(first, first + len(cast[0]))
         first = own.stop
         mine = Bodies(*(getattr(bodies, name)[own] for name in bodies.__dataclass_fields__))
-        picture, annotation = _shoot(rng, place, mine, cast[3], cast[4], size)
+        picture, annotation = _shoot(rng, place, mine, cast[3], cast[4], size, above)
         pictures.append(picture)
         annotations.append(annotation)
         about.append({"video_id": f"scene{scene:05d}", "frame": frame,
@@ -65,7 +68,7 @@ def _move(bodies: Bodies, i: int, by: np.ndarray) -> None:
         points[i] += by
 
 
-def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int):
+def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int, above: float):
     """One picture uint8 [3,S,S] and its annotations."""
     for i in range(len(bodies)):
         v = bodies.vertices[i]
@@ -74,7 +77,7 @@ def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int):
     seat = rng.uniform(0.02, 0.15)
     if kinds[0] == "sit":  # lift the feet off the ground sometimes: a high chair
         _move(bodies, 0, np.array([0, 0, seat * (rng.random() < 0.5)]))
-    camera = _camera(rng, bodies.vertices[0], size, place)
+    camera = _camera(rng, bodies.vertices[0], size, place, above)
     shown = [0] + [i for i in range(1, len(bodies)) if _behind(rng, bodies, i, camera, place)]
     meshes, casting = [], []
     for i in shown:
@@ -97,7 +100,9 @@ def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int):
     return image, annotations
 
 
-def _camera(rng, vertices: np.ndarray, size: int, place: scenes.Site) -> Camera:
+def _camera(
+    rng, vertices: np.ndarray, size: int, place: scenes.Site, above: float
+) -> Camera:
     """A camera that sees the main person 55 to 95 % of the frame high (or wide), sometimes cut."""
     middle = (vertices.min(0) + vertices.max(0)) / 2
     span = np.linalg.norm(vertices.max(0) - vertices.min(0))
@@ -105,7 +110,7 @@ def _camera(rng, vertices: np.ndarray, size: int, place: scenes.Site) -> Camera:
     if place.indoor:
         away = min(away, place.distance * 0.8 + 1)
     side = rng.uniform(0, 2 * np.pi)
-    from_above = rng.random() < 0.08
+    from_above = rng.random() < above
     height = rng.uniform(2.5, 5) if from_above else np.clip(rng.normal(1.3, 0.5), 0.15, 2.6)
     position = np.array([np.cos(side) * away, np.sin(side) * away, height])
     roll = np.radians(rng.normal(0, 4) if rng.random() < 0.9 else rng.uniform(-25, 25))

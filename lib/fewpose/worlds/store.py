@@ -222,8 +222,8 @@ def _one_thread() -> None:
 
 
 def workers() -> int:
-    """How many processes make frames: one a core, eight at most, one where that is not known."""
-    return min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 1
+    """How many processes make frames: one a core, 16 at most, one where that is not known."""
+    return min(len(os.sched_getaffinity(0)), 16) if hasattr(os, "sched_getaffinity") else 1
 
 
 def processes() -> ProcessPoolExecutor:
