@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,8 +24,9 @@ def test_a_cpu_makes_each_step_when_it_is_asked_for():
 
 @pytest.mark.skipif(workers() < 1, reason="one core: nothing is made ahead")
 def test_beside_a_gpu_other_processes_make_the_same():
-    ahead = Ahead(lambda step: (*make(step), os.getpid()), 6, torch.device("cuda"))
+    ahead = Ahead(lambda step: (*make(step), np.arange(step), os.getpid()), 6, torch.device("cuda"))
     for step in (0, 1, 2, 4, 5, 1):  # resumed elsewhere, and once more from an earlier step
-        (image, target, process), (same, mark) = ahead(step), make(step)
+        (image, target, array, process), (same, mark) = ahead(step), make(step)
         assert torch.equal(image, same) and torch.equal(target["step"], mark["step"])
+        assert isinstance(array, np.ndarray) and len(array) == step  # not made a tensor on the way
         assert process != os.getpid()

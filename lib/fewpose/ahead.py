@@ -20,6 +20,10 @@ class _Steps(Dataset):
         return self.make(step)
 
 
+def _as_made(made: object) -> object:
+    return made
+
+
 class Ahead:
     """`make(step)` for steps asked for one after the other; on a GPU's side made before.
 
@@ -45,6 +49,7 @@ class Ahead:
     def _from(self, step: int) -> Iterator:
         return iter(DataLoader(
             _Steps(self.make), None, sampler=range(step, self.steps), num_workers=self.workers,
+            collate_fn=_as_made,
             # Forked: the frames are shared and `make` may be any function. They never touch CUDA.
             multiprocessing_context=multiprocessing.get_context("fork"), prefetch_factor=4,
         ))  # fmt: skip
