@@ -184,7 +184,7 @@ OPERATORS: dict[str, Callable] = {
     "Relu": lambda a, x: x.relu(),
     "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
     "Resize": _resize,
-    "Shape": lambda a, x: torch.tensor(x.shape),
+    "Shape": lambda a, x: torch.tensor(x.shape, device=x.device),
     "SiLU": lambda a, x: F.silu(x),
     "Sigmoid": lambda a, x: x.sigmoid(),
     "Slice": _slice,
