@@ -57,4 +57,5 @@ class Ahead:
 
 def workers() -> int:
     """Processes that make steps: one a core but one, `WORKERS` at most."""
-    return max(0, min(len(os.sched_getaffinity(0)) - 1, WORKERS))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(0, min(cores - 1, WORKERS))
