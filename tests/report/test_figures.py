@@ -64,6 +64,13 @@ def test_every_picture_of_the_method_can_be_drawn():
     report.heatmap_grid(data.frames[0], torch.rand(4, 8, 8), list(DOTS.keypoints))
 
 
+def test_a_training_without_scores_shows_its_loss_alone():
+    (axis,) = report.training_curves({"a": History([1.0, 0.5])}).axes
+    assert axis.get_ylabel() == "training loss"
+    _, right = report.training_curves({"a": History([1.0], [(1, 10.0)]), "b": History([2.0])}).axes
+    assert "PCK" in right.get_ylabel()
+
+
 def test_frames_without_truth_are_not_audited_and_no_error():
     data = dots(10).unlabelled()
     candidates = Candidates(dots(10).poses, torch.rand(10, 4), dots(10).poses.repeat(3, 1, 1, 1))

@@ -93,8 +93,13 @@ def heatmap_grid(frame: Tensor, heatmaps: Tensor, names: list[str], columns: int
 def training_curves(
     histories: dict[str, History], score: str = "validation PCK@0.1 in %"
 ) -> Figure:
-    """Loss (smoothed over 25 steps) and the validation `score` over steps, a line a training."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
+    """Loss (smoothed over 25 steps) over steps, a line a training; and the validation `score`.
+
+    Without a score the loss stands alone.
+    """
+    panels = 1 + any(history.score for history in histories.values())
+    fig, axes = plt.subplots(1, panels, figsize=(5 * panels, 3.2), squeeze=False)
+    left, right = axes[0, 0], axes[0, -1]
     for name, history in histories.items():
         loss = pd.Series(history.loss).rolling(25, min_periods=1).mean()
         (line,) = left.plot(np.arange(1, len(loss) + 1), loss, label=name)
@@ -103,8 +108,8 @@ def training_curves(
             right.plot(steps, scores, ".-", color=line.get_color())
             right.plot(history.best_step, history.best_score, "o", ms=8, mfc="none",
                        color=line.get_color())  # fmt: skip
+            right.set(xlabel="step", ylabel=f"{score}, best ringed")
     left.set(xlabel="step", ylabel="training loss", yscale="log")
-    right.set(xlabel="step", ylabel=f"{score}, best ringed")
     left.legend()
     return fig
 
