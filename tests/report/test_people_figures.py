@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fewpose import report
-from fewpose.report.people_figures import Scene, upright
+from fewpose.report.people_figures import Scene, _limits, upright
 from fewpose.report.people_results import Measured
 from fewpose.report.viewer import people_picture
 from fewpose.skeleton import COCO
@@ -112,3 +112,11 @@ def test_camera_and_figure_agree_on_left_and_right():
     ax = fig.axes[1]
     ends = ax.get_proj() @ np.array([[-500, 3000, 800, 1], [500, 3000, 800, 1.0]]).T
     assert ends[0, 0] / ends[3, 0] < ends[0, 1] / ends[3, 1]
+
+
+def test_the_room_shows_whom_the_truth_has_and_who_was_found_near_it():
+    truth = torch.tensor([[[0.0, 0, 0], [0, 0, 1800]]])
+    beside, astray = truth + torch.tensor([900.0, 0, -300]), truth + torch.tensor([9000.0, 0, 0])
+    limits = _limits(torch.cat([truth, beside, astray]), truth)
+    assert 900 < limits[0, 1] < 2000  # the one beside it, not the one astray
+    assert (limits[2] == _limits(truth)[2]).all()  # one floor

@@ -28,6 +28,7 @@ _ON_WHITE = {LEFT: "#e07b00", RIGHT: "#0f8fc2", MIDDLE: "#4a5a2a"}
 AZIMUTH = 20.0  # degrees by which the 3D view is turned from the camera's
 _MARGIN = 400.0  # millimetres of floor around the people
 _ANKLE = 80.0  # millimetres above the floor
+_ASTRAY = 1500.0  # millimetres
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ def people_figure(
                             top=1 - 0.25 / fig.get_figheight(), bottom=0, wspace=0.02,
                             hspace=0)  # fmt: skip
     truth = scenes[0].points if scenes[0].title == "truth" and columns > 1 else None
-    limits = _limits(scenes[0].points if truth is not None else
-                     torch.cat([scene.points for scene in scenes]))  # fmt: skip
+    limits = _limits(torch.cat([scene.points for scene in scenes]), truth)
     for column, scene in enumerate(scenes):
         ax = fig.add_subplot(rows[0, column])
         ax.set_title(scene.title, fontsize=9, pad=4)
@@ -130,10 +130,18 @@ def draw_room(
     ax.set_axis_off()
 
 
-def _limits(points: Tensor) -> np.ndarray:
-    """Limits [3, 2] around the people, from the floor that their feet stand on."""
+def _limits(points: Tensor, truth: Tensor | None = None) -> np.ndarray:
+    """Limits [3, 2] around the people, from the floor that their feet stand on.
+
+    With the truth, floor and height are its own, and nobody counts who is `_ASTRAY` from all of it.
+    """
     flat = points.reshape(-1, 3).numpy()
     flat = flat[np.isfinite(flat).all(1)]
+    if truth is not None and len(truth):
+        own = _limits(truth)
+        near = (flat > own[:, 0] - _ASTRAY) & (flat < own[:, 1] + _ASTRAY)
+        limits = _limits(torch.from_numpy(flat[near.all(1)]))
+        return np.stack([limits[0], limits[1], own[2]])
     if not len(flat):
         return np.array([[-1000.0, 1000], [-1000, 1000], [0, 1800]])
     low, high = np.percentile(flat, [1, 99], axis=0)
