@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 
 from fewpose import LeftOut, worlds
-from fewpose.athletes import read_athletes, read_raw, read_test_film
+from fewpose.athletes import first_training, read_athletes, read_raw, read_test_film
 from fewpose.data import concatenate, draw_labels
 from fewpose.data.own import deal_videos, film_named, read_own, training_films
+from fewpose.training import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +214,15 @@ def test_films_of_the_training_videos_are_the_pool(tmp_path):
     again = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
     assert torch.equal(raw.frames, again.frames)
     assert written == [f.stat().st_mtime_ns for f in films]  # kept, not made again
+
+
+def test_a_first_network_is_trained_as_the_run_it_comes_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("fewpose.athletes.find_run", lambda *names: tmp_path.joinpath(*names))
+    told = {"steps": 7, "batch_size": 3, "labels": 50}
+    monkeypatch.setattr("fewpose.athletes.read_manifest", lambda folder: {"parameters": told})
+    run = SimpleNamespace(profile="mine", checkpoint=lambda name: tmp_path / name)
+    own = Schedule(99)
+    assert first_training(run, "", own, "warm_up.pt") == (own, tmp_path / "warm_up.pt")
+    schedule, checkpoint = first_training(run, "few", own)
+    assert schedule == Schedule(7, batch_size=3)
+    assert checkpoint == tmp_path / "mine" / "sports" / "few" / "checkpoints" / "supervised.pt"

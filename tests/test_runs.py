@@ -74,7 +74,7 @@ def copy_library(house, monkeypatch):
     """Let subprocesses use a copy: work on the real one would make their results out of date."""
     library = house / "lib" / "fewpose"
     library.mkdir(parents=True)
-    for name in ("__init__", "__main__", "profiles", "runs", "batch"):
+    for name in ("__init__", "__main__", "profiles", "runs", "threads", "batch"):
         shutil.copy(Path(fewpose.__file__).with_name(f"{name}.py"), library)
     monkeypatch.setenv("PYTHONPATH", str(library.parent))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+from .threads import cores
 
 WORKERS = 8  # processes that make steps for one GPU, at most
 
@@ -57,5 +58,4 @@ class Ahead:
 
 def workers() -> int:
     """Processes that make steps: one a core but one, `WORKERS` at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(0, min(cores - 1, WORKERS))
+    return min((cores() or 1) - 1, WORKERS)

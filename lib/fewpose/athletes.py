@@ -20,6 +20,9 @@ from .films.own import crop_film, read_cropped
 from .geometry import transform_points, warp
 from .models.crops import crop_maps, person_boxes
 from .models.yolox import yolox_tiny
+from .profiles import read_manifest
+from .runs import Run, find_run
+from .training import Schedule, schedule_in
 
 WORLD = 7  # the jump world of all sports notebooks
 FILM = 12.5  # frames a second of a film that is looked at
@@ -49,6 +52,21 @@ def read_athletes(
     if dataset == "own":
         return read_own(path, (size, width or size), cropped=width > 0)
     raise ValueError(f'dataset: "jump", "lsp" or "own", not "{dataset}"')
+
+
+def first_training(
+    run: Run, supervised_run: str, schedule: Schedule, name: str = "supervised.pt"
+) -> tuple[Schedule, Path]:
+    """Schedule and checkpoint of the supervised training that a sports notebook begins with.
+
+    They are those of the finished `supervised_run` of its profile, if one is named; else `schedule`
+    and the run's own checkpoint `name`. ValueError says what to run first.
+    """
+    if not supervised_run:
+        return schedule, run.checkpoint(name)
+    folder = find_run(run.profile, "sports", supervised_run)
+    told = read_manifest(folder)["parameters"]
+    return schedule_in(told), folder / "checkpoints" / "supervised.pt"
 
 
 def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:

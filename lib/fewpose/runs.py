@@ -264,11 +264,12 @@ def _prepare_torch(seed: int) -> torch.device:
     import numpy as np
     import torch
 
+    from .threads import cores
+
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  for libraries that still draw from the global generator
     torch.manual_seed(seed)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores() or os.cpu_count()))
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -30,6 +31,11 @@ def in_threads(work: Callable[[slice], object], n: int) -> None:
         list(pool(threads).map(work, parts))
     finally:
         cv2.setNumThreads(before)
+
+
+def cores() -> int | None:
+    """How many cores this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 @lru_cache

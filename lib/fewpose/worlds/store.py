@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from ..data import PoseData
 from ..data.people import PeopleData
 from ..skeleton import Skeleton
+from ..threads import cores
 
 # A task's result: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the
 # list of its people as dicts from `person`.
@@ -223,7 +224,7 @@ def _one_thread() -> None:
 
 def workers() -> int:
     """How many processes make frames: one a core, 16 at most, one where that is not known."""
-    return min(len(os.sched_getaffinity(0)), 16) if hasattr(os, "sched_getaffinity") else 1
+    return min(cores() or 1, 16)
 
 
 def processes() -> ProcessPoolExecutor:
