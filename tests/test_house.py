@@ -122,6 +122,13 @@ def test_profiles_are_valid(profile):
     assert read_profile(profile)
 
 
+def test_no_training_of_the_scaled_paper_is_long():
+    for planned in read_profile("paper_x0.001"):
+        for name, value in planned.parameters.items():
+            if name.endswith("steps"):
+                assert value <= 100, f"{planned.run}: {name} is still {value}"
+
+
 def test_the_smoke_profile_is_every_notebook_as_it_stands():
     if "smoke" not in profiles():
         pytest.skip("no smoke profile yet")

@@ -25,10 +25,10 @@ SCALED = re.compile(r"(?P<file>\w+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
 # 250 labels of 300 training frames.
 SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
 LEAST = {
-    "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2, "ramp": 2,
-    "evaluate_every": 10, "frames": 480, "videos": 19, "augmentations": 2, "raw_rate": 20,
-    "detector_steps": 10, "pose_steps": 10, "lifter_steps": 20, "student_steps": 10,
-    "bodies": 512, "batch_size": 2, "days": 9, **SIDES,
+    "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2,
+    "teacher_steps": 10, "detector_steps": 10, "pose_steps": 10, "lifter_steps": 20,
+    "student_steps": 10, "ramp": 2, "evaluate_every": 10, "frames": 480, "videos": 19,
+    "augmentations": 2, "raw_rate": 20, "bodies": 512, "batch_size": 2, "days": 9, **SIDES,
 }  # fmt: skip
 LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 

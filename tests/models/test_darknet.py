@@ -70,5 +70,8 @@ def test_the_light_student_is_light_and_reads_0_to_255():
     assert images.tensors.shape == (1, 3, 256, 320)
     assert images.tensors[0, :, :240].unique().tolist() == [pytest.approx(255)]
     assert MEAN == (0, 0, 0) and STD == (1 / 255,) * 3
+    assert [all(p.requires_grad for p in part.parameters()) for part in model.backbone.body] == [
+        False, True, True, True, True
+    ]  # fmt: skip
     (people,) = find_people(model, torch.zeros(1, 3, 480, 640, dtype=torch.uint8))
     assert people.keypoints3d.shape == (len(people), 17, 3)

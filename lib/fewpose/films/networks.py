@@ -104,9 +104,7 @@ def open_student(path: Path, about: dict) -> Student:
         raise ValueError(f"{path} does not say its network: run operating_room/student again")
     config = about["config"]
     make = light_student if about["network"] == "light" else resnet50_student
-    student = make(
-        branches=config["branches"], soft=about["soft"], side=config["side"],
-        lifter=config["lifter"],
-    )
+    known = ("branches", "side", "lifter", "reading", "margin")
+    student = make(soft=about["soft"], **{name: config[name] for name in known if name in config})
     models.load_weights(student, path)
     return student.eval()

@@ -3,18 +3,26 @@
 He et al., *Mask R-CNN* (2017), section 5. torchvision resizes the map of one person after another
 to its box by cubic convolution and takes the highest pixel; here the same pixel is found from the
 few places where it can be.
+
+`expect` takes the cells for probabilities and places each keypoint where OKS is to be expected
+highest.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import heatmaps
+
 A = -0.75  # of cubic convolution, as torch has it
 OVERSHOOT = 0.1875  # the most that its outer two weights take, half way between two cells
 PORTION = 32  # maps that stay in a processor's cache
 NEAR = 3  # cells about the peak whose probability is a keypoint's confidence
+PERSON = 0.53  # share of a box that its person covers, as HRNet's evaluation has it
 
 
 @torch.no_grad()
@@ -60,6 +68,34 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     xy = boxes[:, None, :2] + place * sides[:, None]
     third = confidence(maps, place.view(-1, 2)).view(people, k, 1)
     return torch.cat([xy, third], -1), peak.view(people, k)
+
+
+@torch.no_grad()
+def expect(logits: Tensor, boxes: Tensor, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Keypoints [P, K, 3] where their OKS is to be expected highest, and that OKS [P, K].
+
+    Arguments, frame and third as for `decode`, with the OKS constants [K] of the keypoints. With
+    the softmax p over cells g, of a person who covers A pixels, the cell c is taken in which
+    Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²) is highest, and a fraction of a cell about it. A broad hill
+    wins over a higher needle, the more so the less exactly a keypoint can be placed: a hip, not
+    an eye.
+    """
+    size = logits.shape[-1]
+    chance = logits.float().flatten(2).softmax(-1).view_as(logits)
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1).float()
+    width = 2 * sides.new_tensor(sigmas) * (PERSON * sides.prod(1, keepdim=True)).sqrt()
+    cells = torch.arange(size, device=sides.device, dtype=sides.dtype)
+    apart = (cells[:, None] - cells).square()
+
+    def bells(axis: int) -> Tensor:
+        in_cells = width * size / sides[:, axis, None]
+        return torch.exp(-apart / (2 * in_cells[..., None, None] ** 2))
+
+    found = heatmaps.decode(bells(1) @ chance @ bells(0), 1)
+    place = (found[..., :2] + 0.5) / size
+    third = confidence(logits.float().flatten(0, 1), place.flatten(0, 1)).view_as(found[..., 2:])
+    xy = boxes[:, None, :2] + place * sides[:, None]
+    return torch.cat([xy, third], -1), found[..., 2]
 
 
 def squares_about(cell: Tensor, pixels: Tensor, size: int) -> Tensor:

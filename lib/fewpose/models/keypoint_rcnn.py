@@ -23,7 +23,7 @@ from .. import geometry
 from ..augment import MEAN, STD
 from ..skeleton import COCO, Skeleton
 from .cascade_rcnn import proposer
-from .decoding import decode
+from .decoding import decode, expect
 from .lifting import Lifter
 from .student_losses import SOFT, hard_loss, points_loss, soft_loss
 from .teacher import People, in_batches
@@ -35,6 +35,8 @@ BRANCHES = {
     "single_soft": {"soft": ("soft",)},
     "single_both": {"hard": ("hard", "soft")},
 }
+# How keypoints are read from heat maps: their highest pixel, or where OKS is expected highest.
+READINGS = ("peak", "oks")
 LEVELS = ["0", "1", "2", "3"]
 # Names of a label's parts in a target.
 KEYPOINTS = {"hard": "keypoints", "soft": "keypoints_soft"}
@@ -60,7 +62,7 @@ class StudentHeads(RoIHeads):
     def __init__(
         self, branches: dict[str, tuple[str, ...]], soft: str, skeleton: Skeleton, channels: int,
         representation: int, box_pool: int, layers: tuple[int, ...], lifter: int, dropout: float,
-        samples: int, positive: float, detections: int,
+        samples: int, positive: float, detections: int, reading: str, margin: float,
     ):
         super().__init__(
             MultiScaleRoIAlign(LEVELS, box_pool, 2),
@@ -69,6 +71,7 @@ class StudentHeads(RoIHeads):
             detections,
         )  # fmt: skip
         self.branches, self.soft = branches, soft
+        self.reading, self.sigmas, self.margin = reading, skeleton.sigmas, margin
         self.keypoint_roi_pool = MultiScaleRoIAlign(LEVELS, 14, 2)
         self.keypoint_head = KeypointRCNNHeads(channels, layers)
         self.keypoint_predictors = nn.ModuleDict(
@@ -95,10 +98,11 @@ class StudentHeads(RoIHeads):
             return [], self.losses(features, proposals, sizes, targets)
         logits, deltas = self.judge(features, proposals, sizes)
         boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
-        maps = self.heat_maps(features, boxes, sizes)
-        everybody, counts = torch.cat(boxes), [len(b) for b in boxes]
+        regions = [widened(b, self.margin) for b in boxes]
+        maps = self.heat_maps(features, regions, sizes)
+        everybody, counts = torch.cat(regions), [len(b) for b in boxes]
         mean = torch.stack(list(maps.values())).mean(0)
-        keypoints, peaks = decode(mean, everybody)
+        keypoints, peaks = self.read(mean, everybody)
         frames = torch.tensor(sizes, device=everybody.device).repeat_interleave(
             torch.tensor(counts, device=everybody.device), 0)
         points = self.lift(maps, keypoints, everybody, frames)
@@ -116,6 +120,12 @@ class StudentHeads(RoIHeads):
         regions = self.keypoint_head(self.keypoint_roi_pool(features, boxes, sizes))
         return {name: branch(regions) for name, branch in self.keypoint_predictors.items()}
 
+    def read(self, logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Keypoints [P, K, 3] of logits [P, K, S, S] in boxes [P, 4], and how high each peak is."""
+        if self.reading == "peak":
+            return decode(logits, boxes)
+        return expect(logits, boxes, self.sigmas)
+
     def lift(
         self, maps: dict[str, Tensor], keypoints: Tensor, boxes: Tensor, sizes: Tensor
     ) -> Tensor:
@@ -126,7 +136,7 @@ class StudentHeads(RoIHeads):
         if len(maps) == 1:
             own = {name: keypoints for name in maps}
         else:
-            own = {name: decode(logits, boxes)[0] for name, logits in maps.items()}
+            own = {name: self.read(logits, boxes)[0] for name, logits in maps.items()}
         edge = keypoints.new_tensor([0.5, 0.5, 0])  # rays are counted from a pixel's centre
         return torch.stack([
             self.lifters[name](geometry.rays(poses - edge, sizes)) for name, poses in own.items()
@@ -145,7 +155,7 @@ class StudentHeads(RoIHeads):
             some = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KINDS])
             some = some.any(0) if len(target["boxes"]) else some.new_zeros(1)
             kept = ((label > 0) & some[index]).nonzero()[:, 0]
-            rois.append(own[kept])
+            rois.append(widened(own[kept], self.margin))
             people.append(index[kept])
         maps, where = self.heat_maps(features, rois, sizes), torch.cat(rois)
         losses = {"loss_classifier": classes, "loss_box_reg": boxes}
@@ -166,13 +176,20 @@ class StudentHeads(RoIHeads):
 KINDS = tuple(KEYPOINTS)
 
 
+def widened(boxes: Tensor, margin: float) -> Tensor:
+    """Boxes [P, 4] x0, y0, x1, y1, each side moved out by `margin` times the box's own length."""
+    move = margin * (boxes[:, 2:] - boxes[:, :2])
+    return torch.cat([boxes[:, :2] - move, boxes[:, 2:] + move], 1)
+
+
 class Student(GeneralizedRCNN):
     """RPN, box head, keypoint branches and lifters on a backbone with feature pyramid.
 
     `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`.
-    `branches` is a row of `BRANCHES`, `soft` one of `SOFT`. Frames are looked at with the shorter
-    side of `side` pixels, the longer of `longest` at most. `proposals` are how many of an image go
-    on (training, use) of `before` that many before non-maximum suppression; the box head learns
+    `branches` is a row of `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. Frames are
+    looked at with the shorter side of `side` pixels, the longer of `longest` at most; heat maps
+    reach `margin` times a person's box beyond it on each side. `proposals` are how many of an image
+    go on (training, use) of `before` that many before non-maximum suppression; the box head learns
     from `samples` of them, `positive` at most of which are people: those teach the branches.
 
     As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list
@@ -190,25 +207,30 @@ class Student(GeneralizedRCNN):
 
     def __init__(
         self, backbone: nn.Module, branches: str = "double", *, soft: str = "weighted",
-        side: int = 800, longest: int = 1333, anchors: tuple[int, ...] = (32, 64, 128, 256, 512),
+        reading: str = "peak", margin: float = 0.0, side: int = 800, longest: int = 1333,
+        anchors: tuple[int, ...] = (32, 64, 128, 256, 512),
         ratios: tuple[float, ...] = (0.5, 1.0, 2.0), proposals: tuple[int, int] = (2000, 1000),
         before: int = 1, samples: int = 512, positive: float = 0.25, detections: int = 100,
         representation: int = 1024, box_pool: int = 7, layers: tuple[int, ...] = (512,) * 8,
         lifter: int = 1024, dropout: float = 0.5, mean: tuple = MEAN, std: tuple = STD,
         skeleton: Skeleton = COCO,
     ):  # fmt: skip
-        for value, known, name in ((branches, BRANCHES, "branches"), (soft, SOFT, "soft")):
+        for value, known, name in (
+            (branches, BRANCHES, "branches"), (soft, SOFT, "soft"), (reading, READINGS, "reading"),
+        ):  # fmt: skip
             if value not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
         rpn = proposer(backbone.out_channels, anchors, ratios, proposals, before)
         heads = StudentHeads(
             BRANCHES[branches], soft, skeleton, backbone.out_channels, representation, box_pool,
-            layers, lifter, dropout, samples, positive, detections,
+            layers, lifter, dropout, samples, positive, detections, reading,
+            margin,
         )
         super().__init__(backbone, rpn, heads, Transform(side, longest, list(mean), list(std)))
         self.skeleton, self.keypoints, self.side = skeleton, len(skeleton), side
         self.config = dict(branches=branches, side=side, layers=list(layers), lifter=lifter,
-                           representation=representation)  # fmt: skip
+                           representation=representation, reading=reading, margin=margin,
+                           )  # fmt: skip
 
     @property
     def lifters(self) -> list[Lifter]:

@@ -18,23 +18,29 @@ from .lifting import load_lifter
 from .start import read_checkpoint
 from .weights import LoadReport, load_part, load_weights, shipped, take
 
+# Of a light student's boxes on each side: YOLOX's are tight, and a third of all ankles outside.
+MARGIN = 0.1
+
 
 def light_student(
     path: str | Path | None = None, *, branches: str = "double", soft: str = "weighted",
-    side: int = 240, frozen: int = 0, lifter: int = 256, seed: int = 0,
+    reading: str = "peak", side: int = 240, margin: float = MARGIN, lifter: int = 256,
+    seed: int = 0,
 ) -> Student:
     """The laptop profile: 3.6 M parameters on the backbone of YOLOX-tiny.
 
-    `path` is its ONNX file (None: found or fetched), `frozen` as in `darknet.Darknet`. The heads
-    are drawn from `seed`. ValueError if the file is absent, damaged or no YOLOX.
+    `path` is its ONNX file (None: found or fetched); its stem is frozen: Adam's steps, which are of
+    one size, would be a hundredth of its weights and shake all that follows. The heads are drawn
+    from `seed`, the other options are those of `keypoint_rcnn.Student`. ValueError if the file is
+    absent, damaged or no YOLOX.
     """
     torch.manual_seed(seed)
-    backbone = yolox_darknet(path, 64, frozen)
+    backbone = yolox_darknet(path, 64, frozen=1)
     return Student(
-        backbone, branches, soft=soft, side=side, longest=2 * side, anchors=(16, 32, 64, 128, 256),
-        ratios=(1.0, 2.0, 3.0), proposals=(100, 100), before=2, samples=32, positive=0.375,
-        detections=20, representation=88, box_pool=5, layers=(80,) * 4, lifter=lifter, dropout=0.1,
-        mean=MEAN, std=STD,
+        backbone, branches, soft=soft, reading=reading, margin=margin, side=side, longest=2 * side,
+        anchors=(16, 32, 64, 128, 256), ratios=(1.0, 2.0, 3.0), proposals=(100, 100), before=2,
+        samples=32, positive=0.375, detections=20, representation=88, box_pool=5, layers=(80,) * 4,
+        lifter=lifter, dropout=0.1, mean=MEAN, std=STD,
     )
 
 
@@ -61,8 +67,8 @@ def pretrained_student(
 
 
 def resnet50_student(
-    *, branches: str = "double", soft: str = "weighted", side: int = 800, lifter: int = 1024,
-    seed: int = 0, scratch: bool = False,
+    *, branches: str = "double", soft: str = "weighted", reading: str = "peak", side: int = 800,
+    margin: float = 0.0, lifter: int = 1024, seed: int = 0, scratch: bool = False,
 ) -> Student:
     """The paper's profile: torchvision's keypointrcnn_resnet50_fpn with a branch and lifters more.
 
@@ -75,14 +81,14 @@ def resnet50_student(
     frozen = partial(FrozenBatchNorm2d, eps=0.0)
     body = resnet50(weights=None, norm_layer=nn.BatchNorm2d if scratch else frozen)
     return Student(
-        _resnet_fpn_extractor(body, 5 if scratch else 3), branches, soft=soft, side=side,
-        longest=side * 5 // 3, lifter=lifter, detections=20,
+        _resnet_fpn_extractor(body, 5 if scratch else 3), branches, soft=soft, reading=reading,
+        margin=margin, side=side, longest=side * 5 // 3, lifter=lifter, detections=20,
     )
 
 
 def paper_student(
-    weights: str | Path, *, branches: str = "double", soft: str = "weighted", side: int = 800,
-    seed: int = 0,
+    weights: str | Path, *, branches: str = "double", soft: str = "weighted",
+    reading: str = "peak", side: int = 800, seed: int = 0,
 ) -> Student:
     """A `resnet50_student` that has learned people, the untrained student of the paper profile.
 
@@ -95,7 +101,7 @@ def paper_student(
             "keypointrcnn_resnet50_fpn_coco (.pth), or of a student.safetensors made by "
             "operating_room/pretraining_paper"
         )
-    options = dict(soft=soft, side=side, seed=seed)
+    options = dict(soft=soft, reading=reading, side=side, seed=seed)
     student = resnet50_student(branches=branches, **options)
     if Path(weights).suffix in (".pth", ".pt"):
         report = load_coco_student(student, read_checkpoint(str(weights)))
