@@ -200,9 +200,10 @@ def test_unknown_weights_are_named(tmp_path):
 @needs_yolox
 def test_a_student_numbers_the_people_of_a_frame(tmp_path, monkeypatch):
     monkeypatch.setenv("FEWPOSE_YOLOX_TINY", str(YOLOX))
-    student = light_student(YOLOX, side=96, lifter=16).eval()
+    student = light_student(YOLOX, side=96, lifter=16, reading="oks").eval()
     place = tmp_path / "student.safetensors"
     models.save_weights(student, place, {"network": "light", "soft": "weighted"})
+    assert open_network(place).roi_heads.reading == "oks"
     monkeypatch.setattr(films, "LEAST", 0.0)
     write_film(tmp_path / "two.mp4", 2)
     (written,), _ = predict(place, tmp_path / "two.mp4")

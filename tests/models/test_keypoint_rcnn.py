@@ -13,13 +13,7 @@ from torchvision.models.detection.keypoint_rcnn import (
 from torchvision.models.detection.rpn import RPNHead
 
 from fewpose.models.decoding import decode, expect
-from fewpose.models.keypoint_rcnn import (
-    BRANCHES,
-    StudentHeads,
-    find_all,
-    find_people,
-    widened,
-)
+from fewpose.models.keypoint_rcnn import BRANCHES, find_all, find_people
 from fewpose.models.weights import load_weights, save_weights
 from tiny_cascade import ANCHORS, TinyBackbone
 from tiny_student import tiny_student
@@ -232,30 +226,3 @@ def test_keypoints_are_read_as_asked():
     for one, other in zip(find_people(peak, frames()), find_people(oks, frames()), strict=True):
         assert torch.equal(one.boxes, other.boxes)
         assert not torch.equal(one.keypoints, other.keypoints)
-
-
-def test_heat_maps_reach_beyond_a_persons_box_by_the_margin(monkeypatch):
-    box = torch.tensor([[10.0, 20, 30, 60]])
-    torch.testing.assert_close(widened(box, 0.1), torch.tensor([[8.0, 16, 32, 64]]))
-    looked, look = [], StudentHeads.heat_maps
-
-    def looking(self, features, boxes, sizes):
-        looked.append(torch.cat(boxes))
-        return look(self, features, boxes, sizes)
-
-    monkeypatch.setattr(StudentHeads, "heat_maps", looking)
-    for model in (tiny_student(), tiny_student(margin=0.1)):
-        torch.manual_seed(1)  # of the samplers
-        model.train()(images(), targets())
-    torch.testing.assert_close(looked[1], widened(looked[0], 0.1))
-    model = tiny_student(margin=0.5).eval()
-    with torch.no_grad():
-        found = model(images())
-    boxes = torch.cat([people["boxes"] for people in found])
-    torch.testing.assert_close(looked[2], widened(boxes, 0.5))
-    keypoints = torch.cat([people["keypoints"] for people in found])[..., :2]
-    low, high = widened(boxes, 0.5)[:, None, :2], widened(boxes, 0.5)[:, None, 2:]
-    assert ((keypoints >= low) & (keypoints <= high)).all()
-    assert ((keypoints < boxes[:, None, :2]) | (keypoints > boxes[:, None, 2:])).any()
-    with pytest.raises(ValueError, match="soft is one of weighted, temperature, not 'x'"):
-        tiny_student(soft="x")

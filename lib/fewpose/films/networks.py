@@ -104,7 +104,9 @@ def open_student(path: Path, about: dict) -> Student:
         raise ValueError(f"{path} does not say its network: run operating_room/student again")
     config = about["config"]
     make = light_student if about["network"] == "light" else resnet50_student
-    known = ("branches", "side", "lifter", "reading", "margin")
-    student = make(soft=about["soft"], **{name: config[name] for name in known if name in config})
+    student = make(
+        branches=config["branches"], soft=about["soft"], reading=config.get("reading", "peak"),
+        side=config["side"], lifter=config["lifter"],
+    )
     models.load_weights(student, path)
     return student.eval()

@@ -62,7 +62,7 @@ class StudentHeads(RoIHeads):
     def __init__(
         self, branches: dict[str, tuple[str, ...]], soft: str, skeleton: Skeleton, channels: int,
         representation: int, box_pool: int, layers: tuple[int, ...], lifter: int, dropout: float,
-        samples: int, positive: float, detections: int, reading: str, margin: float,
+        samples: int, positive: float, detections: int, reading: str,
     ):
         super().__init__(
             MultiScaleRoIAlign(LEVELS, box_pool, 2),
@@ -71,7 +71,7 @@ class StudentHeads(RoIHeads):
             detections,
         )  # fmt: skip
         self.branches, self.soft = branches, soft
-        self.reading, self.sigmas, self.margin = reading, skeleton.sigmas, margin
+        self.reading, self.sigmas = reading, skeleton.sigmas
         self.keypoint_roi_pool = MultiScaleRoIAlign(LEVELS, 14, 2)
         self.keypoint_head = KeypointRCNNHeads(channels, layers)
         self.keypoint_predictors = nn.ModuleDict(
@@ -98,9 +98,8 @@ class StudentHeads(RoIHeads):
             return [], self.losses(features, proposals, sizes, targets)
         logits, deltas = self.judge(features, proposals, sizes)
         boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
-        regions = [widened(b, self.margin) for b in boxes]
-        maps = self.heat_maps(features, regions, sizes)
-        everybody, counts = torch.cat(regions), [len(b) for b in boxes]
+        maps = self.heat_maps(features, boxes, sizes)
+        everybody, counts = torch.cat(boxes), [len(b) for b in boxes]
         mean = torch.stack(list(maps.values())).mean(0)
         keypoints, peaks = self.read(mean, everybody)
         frames = torch.tensor(sizes, device=everybody.device).repeat_interleave(
@@ -155,7 +154,7 @@ class StudentHeads(RoIHeads):
             some = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KINDS])
             some = some.any(0) if len(target["boxes"]) else some.new_zeros(1)
             kept = ((label > 0) & some[index]).nonzero()[:, 0]
-            rois.append(widened(own[kept], self.margin))
+            rois.append(own[kept])
             people.append(index[kept])
         maps, where = self.heat_maps(features, rois, sizes), torch.cat(rois)
         losses = {"loss_classifier": classes, "loss_box_reg": boxes}
@@ -176,21 +175,15 @@ class StudentHeads(RoIHeads):
 KINDS = tuple(KEYPOINTS)
 
 
-def widened(boxes: Tensor, margin: float) -> Tensor:
-    """Boxes [P, 4] x0, y0, x1, y1, each side moved out by `margin` times the box's own length."""
-    move = margin * (boxes[:, 2:] - boxes[:, :2])
-    return torch.cat([boxes[:, :2] - move, boxes[:, 2:] + move], 1)
-
-
 class Student(GeneralizedRCNN):
     """RPN, box head, keypoint branches and lifters on a backbone with feature pyramid.
 
     `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`.
     `branches` is a row of `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. Frames are
-    looked at with the shorter side of `side` pixels, the longer of `longest` at most; heat maps
-    reach `margin` times a person's box beyond it on each side. `proposals` are how many of an image
-    go on (training, use) of `before` that many before non-maximum suppression; the box head learns
-    from `samples` of them, `positive` at most of which are people: those teach the branches.
+    looked at with the shorter side of `side` pixels, the longer of `longest` at most. `proposals`
+    are how many of an image go on (training, use) of `before` that many before non-maximum
+    suppression; the box head learns from `samples` of them, `positive` at most of which are people:
+    those teach the branches.
 
     As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list
     of targets: `boxes` [P, 4], `labels` [P] (all 1), and of each person `keypoints` and
@@ -207,7 +200,7 @@ class Student(GeneralizedRCNN):
 
     def __init__(
         self, backbone: nn.Module, branches: str = "double", *, soft: str = "weighted",
-        reading: str = "peak", margin: float = 0.0, side: int = 800, longest: int = 1333,
+        reading: str = "peak", side: int = 800, longest: int = 1333,
         anchors: tuple[int, ...] = (32, 64, 128, 256, 512),
         ratios: tuple[float, ...] = (0.5, 1.0, 2.0), proposals: tuple[int, int] = (2000, 1000),
         before: int = 1, samples: int = 512, positive: float = 0.25, detections: int = 100,
@@ -224,13 +217,11 @@ class Student(GeneralizedRCNN):
         heads = StudentHeads(
             BRANCHES[branches], soft, skeleton, backbone.out_channels, representation, box_pool,
             layers, lifter, dropout, samples, positive, detections, reading,
-            margin,
         )
         super().__init__(backbone, rpn, heads, Transform(side, longest, list(mean), list(std)))
         self.skeleton, self.keypoints, self.side = skeleton, len(skeleton), side
         self.config = dict(branches=branches, side=side, layers=list(layers), lifter=lifter,
-                           representation=representation, reading=reading, margin=margin,
-                           )  # fmt: skip
+                           representation=representation, reading=reading)  # fmt: skip
 
     @property
     def lifters(self) -> list[Lifter]:

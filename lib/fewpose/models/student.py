@@ -18,14 +18,10 @@ from .lifting import load_lifter
 from .start import read_checkpoint
 from .weights import LoadReport, load_part, load_weights, shipped, take
 
-# Of a light student's boxes on each side: YOLOX's are tight, and a third of all ankles outside.
-MARGIN = 0.1
-
 
 def light_student(
     path: str | Path | None = None, *, branches: str = "double", soft: str = "weighted",
-    reading: str = "peak", side: int = 240, margin: float = MARGIN, lifter: int = 256,
-    seed: int = 0,
+    reading: str = "peak", side: int = 240, lifter: int = 256, seed: int = 0,
 ) -> Student:
     """The laptop profile: 3.6 M parameters on the backbone of YOLOX-tiny.
 
@@ -37,7 +33,7 @@ def light_student(
     torch.manual_seed(seed)
     backbone = yolox_darknet(path, 64, frozen=1)
     return Student(
-        backbone, branches, soft=soft, reading=reading, margin=margin, side=side, longest=2 * side,
+        backbone, branches, soft=soft, reading=reading, side=side, longest=2 * side,
         anchors=(16, 32, 64, 128, 256), ratios=(1.0, 2.0, 3.0), proposals=(100, 100), before=2,
         samples=32, positive=0.375, detections=20, representation=88, box_pool=5, layers=(80,) * 4,
         lifter=lifter, dropout=0.1, mean=MEAN, std=STD,
@@ -68,7 +64,7 @@ def pretrained_student(
 
 def resnet50_student(
     *, branches: str = "double", soft: str = "weighted", reading: str = "peak", side: int = 800,
-    margin: float = 0.0, lifter: int = 1024, seed: int = 0, scratch: bool = False,
+    lifter: int = 1024, seed: int = 0, scratch: bool = False,
 ) -> Student:
     """The paper's profile: torchvision's keypointrcnn_resnet50_fpn with a branch and lifters more.
 
@@ -82,7 +78,7 @@ def resnet50_student(
     body = resnet50(weights=None, norm_layer=nn.BatchNorm2d if scratch else frozen)
     return Student(
         _resnet_fpn_extractor(body, 5 if scratch else 3), branches, soft=soft, reading=reading,
-        margin=margin, side=side, longest=side * 5 // 3, lifter=lifter, detections=20,
+        side=side, longest=side * 5 // 3, lifter=lifter, detections=20,
     )
 
 
