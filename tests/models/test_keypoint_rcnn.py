@@ -173,6 +173,18 @@ def test_keypoints_count_from_a_pixels_centre():
     torch.testing.assert_close(found.keypoints[..., :2] + 0.5, raw["keypoints"][..., :2])
 
 
+def test_fine_stripes_of_a_large_frame_are_averaged():
+    transform = tiny_student().eval().transform  # shorter side 64
+    stripes = torch.arange(400).remainder(2).float().expand(3, 300, 400)
+    transform.image_mean, transform.image_std = [0.0] * 3, [1.0] * 3
+    (image,) = transform([stripes])[0].tensors
+    assert image.shape[-2:] == (64, 96)  # 64x85, filled up to a multiple of 32
+    shown = image[:, :, 2:80]
+    assert (shown - 0.5).abs().max() < 0.1
+    plain = nn.functional.interpolate(stripes[None], (64, 85), mode="bilinear")
+    assert plain.std() > 0.2  # as torchvision would have it
+
+
 def test_nobody_is_found_by_a_sceptic():
     model = tiny_student().eval()
     with torch.no_grad():

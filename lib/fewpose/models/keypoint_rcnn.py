@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -45,11 +46,13 @@ POINTS = {"hard": "keypoints3d", "soft": "keypoints3d_soft"}
 
 
 class Transform(GeneralizedRCNNTransform):
-    """torchvision's, which also resizes soft keypoints."""
+    """torchvision's, which also resizes soft keypoints and averages what it makes much smaller."""
 
     def resize(self, image: Tensor, target: dict | None) -> tuple[Tensor, dict | None]:
-        size = image.shape[-2:]
+        given, size = image, image.shape[-2:]
         image, target = super().resize(image, target)
+        if size[0] > 2 * image.shape[-2]:  # torchvision would skip pixels, and fine stripes flicker
+            image = F.interpolate(given[None], image.shape[-2:], mode="bilinear", antialias=True)[0]
         if target is not None and "keypoints_soft" in target:
             soft = resize_keypoints(target["keypoints_soft"], size, image.shape[-2:])
             target["keypoints_soft"] = soft
