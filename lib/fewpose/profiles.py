@@ -25,11 +25,11 @@ SCALED = re.compile(r"(?P<file>\w+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
 # 250 labels of 300 training frames.
 SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
 LEAST = {
-    "steps": 10, "warm_up_steps": 10, "retraining_steps": 10, "fine_tuning_steps": 2,
-    "teacher_steps": 10, "detector_steps": 10, "pose_steps": 10, "lifter_steps": 20,
-    "student_steps": 10, "ramp": 2, "evaluate_every": 10, "frames": 480, "videos": 19,
-    "augmentations": 2, "raw_rate": 20, "bodies": 512, "batch_size": 2, "days": 9, **SIDES,
+    "fine_tuning_steps": 2, "lifter_steps": 20, "ramp": 2, "evaluate_every": 10, "frames": 480,
+    "videos": 19, "augmentations": 2, "raw_rate": 20, "bodies": 512, "batch_size": 2, "days": 9,
+    **SIDES,
 }  # fmt: skip
+LEAST_STEPS = 10  # of any other parameter whose name ends in "steps"
 LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 
 
@@ -232,7 +232,7 @@ def read_profile(profile: str) -> list[PlannedRun]:
 
 
 def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
-    """Parameters of a run with the numbers named in LEAST times `scale`, but at least those.
+    """Parameters of a run with all steps and what LEAST names times `scale`, but at least that.
 
     None grows. Sizes (SIDES) are multiples of 32; paths that begin with moved[0], the outputs of
     the profile itself, begin with moved[1] instead.
@@ -242,11 +242,12 @@ def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
         if name in SIDES:
             return min(value, max(LEAST[name], 32 * round(value * scale / 32)))
         of_days = name == "frames" and "days" in parameters
-        return min(value, max(LEAST_OF_DAYS if of_days else LEAST[name], round(value * scale)))
+        least = LEAST_OF_DAYS if of_days else LEAST.get(name, LEAST_STEPS)
+        return min(value, max(least, round(value * scale)))
 
     made = {}
     for name, value in parameters.items():
-        if name in LEAST:
+        if name in LEAST or name.endswith("steps"):
             several = isinstance(value, list)  # crop: height and width
             value = [smaller(name, v) for v in value] if several else smaller(name, value)
         elif name == "stages":  # [side, steps] of each

@@ -80,8 +80,8 @@ def expect(logits: Tensor, boxes: Tensor, sigmas: Sequence[float]) -> tuple[Tens
     wins over a higher needle, the more so the less exactly a keypoint can be placed: a hip, not
     an eye.
     """
-    size = logits.shape[-1]
-    chance = logits.float().flatten(2).softmax(-1).view_as(logits)
+    maps, size = logits.float(), logits.shape[-1]
+    chance = maps.flatten(2).softmax(-1).view_as(maps)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1).float()
     width = 2 * sides.new_tensor(sigmas) * (PERSON * sides.prod(1, keepdim=True)).sqrt()
     cells = torch.arange(size, device=sides.device, dtype=sides.dtype)
@@ -93,7 +93,7 @@ def expect(logits: Tensor, boxes: Tensor, sigmas: Sequence[float]) -> tuple[Tens
 
     found = heatmaps.decode(bells(1) @ chance @ bells(0), 1)
     place = (found[..., :2] + 0.5) / size
-    third = confidence(logits.float().flatten(0, 1), place.flatten(0, 1)).view_as(found[..., 2:])
+    third = confidence(maps.flatten(0, 1), place.flatten(0, 1)).view_as(found[..., 2:])
     xy = boxes[:, None, :2] + place * sides[:, None]
     return torch.cat([xy, third], -1), found[..., 2]
 
