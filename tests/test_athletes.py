@@ -12,6 +12,8 @@ from fewpose.athletes import first_training, read_athletes, read_raw, read_test_
 from fewpose.data import concatenate, draw_labels
 from fewpose.data.own import deal_videos, film_named, read_own, training_films
 from fewpose.training import Schedule
+from toy_film import write_film
+from toy_teacher import Rectangles
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,21 @@ def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
     with pytest.warns(LeftOut, match=films[0].name):
         assert read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path) is None
     assert read_test_film("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
+
+
+@pytest.mark.parametrize("width", [0, 64])
+def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch):
+    (tmp_path / "videos").mkdir()
+    write_film(tmp_path / "videos" / "walk.mp4")
+    monkeypatch.setattr("fewpose.athletes.yolox_tiny", lambda: Rectangles(97))
+    whole = read_test_film("own", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    assert len(whole) == 6
+    read, convert = [], cv2.cvtColor
+    monkeypatch.setattr(cv2, "cvtColor", lambda *given: read.append(1) or convert(*given))
+    monkeypatch.setattr("fewpose.athletes.SHOWN", 3)
+    film = read_test_film("own", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    assert torch.equal(film, whole[:3]) and len(read) == 3
+    assert film.untyped_storage().nbytes() == film.numel()
 
 
 def test_one_film_of_the_test_split_can_be_asked_for(tmp_path):
@@ -220,9 +237,13 @@ def test_a_first_network_is_trained_as_the_run_it_comes_from(tmp_path, monkeypat
     monkeypatch.setattr("fewpose.athletes.find_run", lambda *names: tmp_path.joinpath(*names))
     told = {"steps": 7, "batch_size": 3, "labels": 50}
     monkeypatch.setattr("fewpose.athletes.read_manifest", lambda folder: {"parameters": told})
-    run = SimpleNamespace(profile="mine", checkpoint=lambda name: tmp_path / name)
+    run = SimpleNamespace(profile="mine", checkpoint=lambda name: tmp_path / name,
+                          parameters={"labels": 50, "steps": 1})  # fmt: skip
     own = Schedule(99)
     assert first_training(run, "", own, "warm_up.pt") == (own, tmp_path / "warm_up.pt")
     schedule, checkpoint = first_training(run, "few", own)
     assert schedule == Schedule(7, batch_size=3)
     assert checkpoint == tmp_path / "mine" / "sports" / "few" / "checkpoints" / "supervised.pt"
+    run.parameters["labels"] = 100
+    with pytest.raises(ValueError, match="labels is 100 here and 50 in the run few"):
+        first_training(run, "few", own)

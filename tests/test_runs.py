@@ -197,6 +197,39 @@ def test_fingerprints_follow_the_users_files(house):
     assert fingerprints(read_profile("mine"))["one"] == marks[-1]
 
 
+def test_fingerprints_follow_the_users_weights_but_not_those_another_run_makes(house):
+    write_notebook(house / "notebooks" / "sports" / "own.ipynb", 'weights = ""', "pass")
+    for place, kinds in (("my/w.pth", 3), ("outputs/mine/w.pth", 1)):
+        (house / place).parent.mkdir(parents=True)
+        entry = f"{{run: one, notebook: sports/own, parameters: {{weights: {place}}}}}"
+        write_profile(house, "mine", f"- {entry}")
+        marks = [fingerprints(read_profile("mine"))["one"]]
+        for content in (b"ab", b"ba"):
+            (house / place).write_bytes(content)
+            marks.append(fingerprints(read_profile("mine"))["one"])
+        assert len(set(marks)) == kinds
+
+
+def test_a_run_to_begin_with_must_be_needed(house):
+    write_notebook(house / "notebooks" / "sports" / "next.ipynb", 'supervised_run = ""', "pass")
+    begins = "{run: two, notebook: sports/next, parameters: {supervised_run: one}"
+    text = f"- {{run: one, notebook: sports/tiny}}\n- {begins}}}\n"
+    write_profile(house, "mine", text)
+    with pytest.raises(ValueError, match="run two: supervised_run is 'one', name it in `needs`"):
+        read_profile("mine")
+    write_profile(house, "mine", text.replace("one}}", "one}, needs: [one]}"))
+    assert read_profile("mine")[1].needs == ("one",)
+
+
+def test_any_profile_can_be_scaled_and_one_of_another_encoding_is_named(house):
+    text = (house / "params" / "laptop.yaml").read_text()
+    write_profile(house, "my-sport", text)
+    assert [p.run for p in read_profile("my-sport_x0.5")] == ["one", "two"]
+    (house / "params" / "my-sport.yaml").write_bytes(b"# Gel\xe4nde\n" + text.encode())
+    with pytest.raises(ValueError, match=r"my-sport\.yaml is not valid YAML"):
+        read_profile("my-sport")
+
+
 def test_a_scaled_profile_is_the_same_file_made_smaller(house):
     write_notebook(house / "notebooks" / "sports" / "big.ipynb", """\
 steps = 3

@@ -202,7 +202,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"fewpose: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nfewpose: stopped; the same command continues from here", file=sys.stderr)
+        then = "continues from here"
+        if args.call is predict:
+            then = "starts from the first film again; finished films are kept"
+        print(f"\nfewpose: stopped; the same command {then}", file=sys.stderr)
         return 130
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -11,11 +12,11 @@ from torch import Tensor
 from . import worlds
 from .data import PoseData, concatenate, split_validation
 from .data.coco import MARGIN
-from .data.images import warn_skipped
+from .data.images import letterbox, to_frames, warn_skipped
 from .data.lsp import read_lsp, read_lspet
 from .data.neighbours import without_neighbours
 from .data.own import films_of, read_own, training_films
-from .data.video import read_video, read_videos
+from .data.video import frames_of, read_videos
 from .films.own import crop_film, read_cropped
 from .geometry import transform_points, warp
 from .models.crops import crop_maps, person_boxes
@@ -25,6 +26,9 @@ from .runs import Run, find_run
 from .training import Schedule, schedule_in
 
 WORLD = 7  # the jump world of all sports notebooks
+# What two runs must agree in that share a network.
+SAME = {"dataset", "data_path", "frames", "videos", "size", "width", "labels", "network", "weights",
+        "views", "seed"}  # fmt: skip
 FILM = 12.5  # frames a second of a film that is looked at
 SHOWN = 60  # frames of it at most
 
@@ -60,12 +64,17 @@ def first_training(
     """Schedule and checkpoint of the supervised training that a sports notebook begins with.
 
     They are those of the finished `supervised_run` of its profile, if one is named; else `schedule`
-    and the run's own checkpoint `name`. ValueError says what to run first.
+    and the run's own checkpoint `name`. ValueError says what to run first, or which parameter of
+    that run is another here: its network would be trained anew, over its own.
     """
     if not supervised_run:
         return schedule, run.checkpoint(name)
     folder = find_run(run.profile, "sports", supervised_run)
     told = read_manifest(folder)["parameters"]
+    for key in sorted(SAME & told.keys() & run.parameters.keys()):
+        if told[key] != run.parameters[key]:
+            raise ValueError(f"{key} is {run.parameters[key]!r} here and {told[key]!r} in the run "
+                             f"{supervised_run}, whose network is to be the first: make them equal")
     return schedule_in(told), folder / "checkpoints" / "supervised.pt"
 
 
@@ -126,9 +135,10 @@ def read_test_film(
     for film in films:
         try:
             if width:
-                found = crop_film(film, every, (size, width), yolox_tiny(), cache)[:SHOWN]
+                found = crop_film(film, every, (size, width), yolox_tiny(), cache, SHOWN)
             else:
-                found = read_video(film, every, (size, size))[0][:SHOWN]
+                first = islice(frames_of(film, every), SHOWN)
+                found = to_frames([letterbox(picture, (size, size)) for _, _, picture in first])
             break
         except ValueError:
             broken.append(film.name)

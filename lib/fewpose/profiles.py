@@ -20,7 +20,11 @@ from pathlib import Path
 RUN_KEYS = ("run", "notebook", "parameters", "needs")
 DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's files
 
-SCALED = re.compile(r"(?P<file>\w+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
+# Parameters that name one file of a user's, and those that name a run to begin with.
+WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")
+EARLIER = ("supervised_run", "teacher_run")
+
+SCALED = re.compile(r"(?P<file>[\w-]+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
 # What a scaled profile makes smaller, and how small at most: every row can still be computed, with
 # 250 labels of 300 training frames.
 SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
@@ -216,7 +220,7 @@ def read_profile(profile: str) -> list[PlannedRun]:
         raise ValueError(f"no profile {file!r}{_suggest(file, profiles())}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{shown(path)} is not valid YAML: {reason}") from None
     if not isinstance(entries, list) or not entries:
@@ -287,6 +291,9 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list)
     for name in needs:
         if name not in before:
             raise ValueError(f"{where}: needs {name!r}, no earlier run{_suggest(name, before)}")
+    for key in EARLIER:
+        if parameters.get(key) and parameters[key] not in needs:
+            raise ValueError(f"{where}: {key} is {parameters[key]!r}, name it in `needs`, too")
     return PlannedRun(profile, run, notebook, parameters, tuple(needs))
 
 
@@ -296,10 +303,10 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list)
 def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
     """Hash of all that makes a run's numbers.
 
-    These are the notebook's cells, all its parameters and the files that they name (DATA), the
-    library and the fingerprints of the runs it needs, but not the benchmark. `report` adds
-    `fewpose.report`, left out otherwise: it draws and never trains, and a nicer figure should not
-    cost a training.
+    These are the notebook's cells, all its parameters and the files that they name (DATA,
+    WEIGHTS), the library and the fingerprints of the runs it needs, but not the benchmark. `report`
+    adds `fewpose.report`, left out otherwise: it draws and never trains, and a nicer figure should
+    not cost a training.
     """
     path = notebook_path(notebook)
     cells = [
@@ -309,6 +316,7 @@ def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool 
     values = {**notebook_parameters(path), **parameters}
     files = [files_in(repo_root() / values[name]) for name in DATA
              if isinstance(values.get(name), str) and values[name]]
+    files += [mark for name in WEIGHTS if (mark := weights_in(values.get(name)))]
     text = json.dumps([notebook, cells, values, files, needs, _library(report)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -324,6 +332,15 @@ def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
             planned.notebook, planned.parameters, [prints[name] for name in planned.needs], last
         )
     return prints
+
+
+def weights_in(name: object) -> str:
+    """Hash of a user's weights file; empty without one, and for what another run makes."""
+    path = repo_root() / name if isinstance(name, str) and name else None
+    if path is None or not path.is_file() or path.is_relative_to(repo_root() / "outputs"):
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_in(folder: Path) -> list:

@@ -167,7 +167,8 @@ def test_videos_are_named_as_their_films(tmp_path):
     content = dataset()
     for given, videos, name in (
         ("run1.mp4", [], "run1"), (3, [{"id": 3, "file_name": "run3.MOV"}], "run3"),
-        (3, [], "3"), ("a.b", [], "a.b"),
+        (3, [], "3"), ("a.b", [], "a.b"), ("C:\\films\\f0.mp4", [], "f0"),
+        ("films/f0.MP4", [], "f0"), (3, [{"id": 3, "name": "D:\\f1.avi"}], "f1"),
     ):  # fmt: skip
         content["images"][0]["video_id"], content["videos"] = given, videos
         assert read_coco(write(tmp_path, content), tmp_path).video.tolist() == [name]
@@ -204,3 +205,29 @@ def test_missing_or_cut_json(tmp_path):
     (tmp_path / "cut.json").write_text('{"images": [')
     with pytest.raises(ValueError, match=r"cut\.json cannot be read"):
         read_coco(tmp_path / "cut.json", tmp_path)
+
+
+def test_null_is_as_if_left_out(tmp_path):
+    content = dataset()
+    content["images"][0] |= {"split": None, "video_id": None, "width": None}
+    content["annotations"][0] |= {"bbox": None, "iscrowd": None, "main": None}
+    content["categories"][0]["skeleton"] = content["videos"] = None
+    data = read_coco(write(tmp_path, content), tmp_path, split="val")
+    assert data.split.tolist() == ["val"] and data.video.tolist() == ["a.png"]
+    assert data.skeleton.limbs == ()
+    content["images"][0]["video_id"] = 3
+    assert read_coco(write(tmp_path, content), tmp_path).video.tolist() == ["3"]
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    path = write(tmp_path, dataset())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_coco(path, tmp_path)) == 1
+
+
+def test_two_images_of_one_id_are_refused(tmp_path):
+    content = dataset()
+    content["images"].append({"id": 7, "file_name": "b.png"})
+    said = r"labels\.json: two images have the id 7, the second is b\.png; number `images` anew"
+    with pytest.raises(ValueError, match=said):
+        read_coco(write(tmp_path, content), tmp_path)

@@ -3,15 +3,17 @@ import struct
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from fewpose.data.edit_list import shown_share
-from fewpose.data.video import read_video, read_videos
+from fewpose.data.edit_list import fragmented, shown_share
+from fewpose.data.video import frame_rate, frames_of, joined, read_video, read_videos
 from fewpose.skeleton import JUMP
+from odd_films import drop, fragment
 
 
-def write_video(path, frames=30):
+def write_video(path, frames=30, rate=25, code="mp4v"):
     """A film whose frame n is grey of value 8 n."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, (64, 48))
     for n in range(frames):
         writer.write(np.full((48, 64, 3), 8 * n % 256, np.uint8))
     writer.release()
@@ -93,3 +95,91 @@ def test_containers_that_count_seconds_are_read(tmp_path):
     cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     with pytest.raises(ValueError, match="ends after"):
         read_video(cut)
+
+
+@pytest.mark.parametrize("rate", [25, 29.97, 60])
+@pytest.mark.parametrize(
+    ("name", "code"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.webm", "VP80"),
+                       ("a.ts", "mpg2")],
+)  # fmt: skip
+def test_frames_of_a_steady_film_lie_at_their_number_by_the_rate(tmp_path, name, code, rate):
+    film = write_video(tmp_path / name, 40, rate, code)
+    numbers, seconds = zip(*[(n, s) for n, s, _ in frames_of(film, 3)], strict=True)
+    assert seconds[0] == 0
+    np.testing.assert_allclose(seconds, np.array(numbers) / rate, atol=0.001)  # Matroska counts ms
+    assert frame_rate(film) == pytest.approx(rate, abs=0.01)
+
+
+def test_times_and_mean_rate_where_the_rate_varies(tmp_path):
+    """30 frames a second, and 5 from the 60th frame on."""
+    film = write_video(tmp_path / "a.avi", 151, 30, "MJPG")
+    drop(film, set(range(60, 151)) - set(range(60, 151, 6)))
+    seconds = [s for _, s, _ in frames_of(film)]
+    truth = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
+    np.testing.assert_allclose(seconds, truth, atol=0.001)
+    assert frame_rate(film) == 15.0  # 75 frames after the first in 5 seconds
+
+
+@pytest.mark.parametrize("known", [0, 300])
+def test_a_file_without_a_clock_is_timed_by_its_rate(known, tmp_path, monkeypatch):
+    """FFmpeg says 0 for the last frames of some MPEGs, other backends for all."""
+    film, real = write_video(tmp_path / "a.mp4", 10), cv2.VideoCapture
+
+    class Clockless:
+        def __init__(self, path):
+            self.video = real(path)
+
+        def get(self, what):
+            now = self.video.get(what)
+            return now if what != cv2.CAP_PROP_POS_MSEC or 0 < now < known else 0.0
+
+        def __getattr__(self, name):
+            return getattr(self.video, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Clockless)
+    seconds = [s for _, s, _ in frames_of(film)]
+    np.testing.assert_allclose(seconds, np.arange(10) / 25, atol=1e-9)
+    assert frame_rate(film) == 25
+
+
+def test_a_film_in_fragments_with_longer_sound_is_whole(tmp_path):
+    film = write_video(tmp_path / "a.mp4", 100)
+    assert not fragmented(film) and not fragmented(tmp_path / "none.mp4")
+    fragment(film, longer=1.05)
+    assert fragmented(film)
+    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) == 105  # a guess
+    assert len(read_video(film)[0]) == 100
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with pytest.raises(ValueError, match="ends after"):
+        read_video(film)
+
+
+def test_an_avi_with_empty_frames_is_whole_and_half_of_one_is_not(tmp_path):
+    film = write_video(tmp_path / "a.avi", 150, 30, "MJPG")
+    content = film.read_bytes()
+    drop(film, set(range(14, 150, 15)))
+    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) == 150
+    frames, numbers = read_video(film)
+    assert len(frames) == 140 and numbers.tolist() == list(range(140))
+    film.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="ends after"):
+        read_video(film)
+
+
+def test_frames_of_films_are_joined_without_a_second_copy(tmp_path):
+    film = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2)
+    assert joined([film]).data_ptr() == film.data_ptr()
+    films = [film, film[:1] + 50, film + 100]
+    whole = torch.cat(films)
+    assert torch.equal(joined(films), whole) and films == []
+
+
+def test_a_step_of_no_frame_is_no_broken_film(tmp_path):
+    with pytest.raises(ValueError, match="every must be 1 or more, not 0"):
+        read_videos([write_video(tmp_path / "a.mp4")], JUMP, every=0)
+
+
+def test_a_colon_in_a_bare_name_is_no_protocol(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4").rename(tmp_path / "10:30 sprint.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_video("10:30 sprint.mp4")[0]) == 30

@@ -66,3 +66,31 @@ def test_labelled_images_and_films_are_cut_alike(tmp_path, monkeypatch):
     film = athletes.read_test_film("own", folder, 64, 64, {"v2"}, 0, 0, tmp_path)
     assert film.shape == (6, 3, 64, 64)
     shutil.rmtree(tmp_path / "boxes")
+
+
+def test_boxes_are_kept_for_each_detector(tmp_path):
+    write_film(tmp_path / "walk.mp4")
+
+    def asked(side, weight):
+        detector = Rectangles(side)
+        detector.unused.data.fill_(weight)
+        crop_film(tmp_path / "walk.mp4", 1, (64, 64), detector, tmp_path)
+        return detector.asked
+
+    cases = [(97, 0), (97, 0), (97, 1), (96, 0), (97, 1)]
+    assert [asked(*case) for case in cases] == [12, 0, 12, 12, 0]
+
+
+def test_no_more_of_a_film_is_cut_than_asked_for(tmp_path):
+    write_film(tmp_path / "walk.mp4")
+    detector = Rectangles(97)
+    crops = crop_film(tmp_path / "walk.mp4", 2, (64, 64), detector, tmp_path)
+    few = crop_film(tmp_path / "walk.mp4", 2, (64, 64), detector, tmp_path, 4)
+    assert len(crops) == 6 and torch.equal(few, crops[:4])
+    assert few.untyped_storage().nbytes() == few.numel()
+
+
+def test_a_step_of_no_frame_is_no_broken_film(tmp_path):
+    write_film(tmp_path / "walk.mp4")
+    with pytest.raises(ValueError, match="every must be 1 or more, not 0"):
+        read_cropped([tmp_path / "walk.mp4"], SPOTS, 0, (64, 64), Rectangles(97), tmp_path)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from fewpose import __main__ as command
 from fewpose import models
 from fewpose.augment import MEAN, STD
 from fewpose.data.video import read_video
@@ -18,6 +19,7 @@ from fewpose.films.people import find_person
 from fewpose.films.predict import ask, ask_whole, predict
 from fewpose.models.student import light_student
 from fewpose.skeleton import JUMP, Skeleton
+from odd_films import drop
 from published import YOLOX, needs_yolox
 from tiny import DOTS, dots
 from toy_film import write_film
@@ -151,6 +153,44 @@ def test_films_that_share_a_name_do_not_overwrite_each_other(tmp_path, monkeypat
     predict("run", tmp_path, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {
         "a_avi_poses.csv", "a_mp4_poses.csv"}  # fmt: skip
+
+
+def test_seconds_are_those_of_a_film_whose_rate_varies(tmp_path, monkeypatch):
+    """30 frames a second, and 5 from the 60th frame on: the 75th is seen at 5 seconds."""
+    toy(monkeypatch)
+    film = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 64))
+    for _ in range(151):
+        film.write(np.zeros((64, 64, 3), np.uint8))
+    film.release()
+    drop(tmp_path / "a.avi", set(range(60, 151)) - set(range(60, 151, 6)))
+    (written,), _ = predict("run", tmp_path / "a.avi", whole=True)
+    seconds = [float(row["seconds"]) for row in rows(written.files[0])[::4]]
+    truth = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
+    np.testing.assert_allclose(seconds, truth, atol=0.001)
+    shown = cv2.VideoCapture(str(written.files[1]))
+    assert shown.get(cv2.CAP_PROP_FRAME_COUNT) == 76
+    assert shown.get(cv2.CAP_PROP_FPS) == pytest.approx(75 / 5, abs=0.01)
+
+
+def test_a_colon_in_a_bare_name_is_no_protocol(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_film(tmp_path / "walk.mp4", 2)
+    (tmp_path / "walk.mp4").rename(tmp_path / "10:30 sprint.mp4")
+    monkeypatch.chdir(tmp_path)
+    (written,), _ = predict("run", "10:30 sprint.mp4", ".", whole=True)
+    assert written.frames == 2 and (tmp_path / "10:30 sprint_poses.mp4").is_file()
+
+
+def test_a_stopped_command_says_where_it_goes_on(monkeypatch, capsys):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(films, "predict", stop)
+    assert command.main(["predict", "run", "films"]) == 130
+    assert "starts from the first film again" in capsys.readouterr().err
+    monkeypatch.setattr("fewpose.batch.reproduce", stop)
+    assert command.main(["reproduce"]) == 130
+    assert "the same command continues from here" in capsys.readouterr().err
 
 
 def test_no_film_at_all(tmp_path):

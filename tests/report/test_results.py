@@ -166,6 +166,32 @@ def test_tests_on_other_frames_are_refused(tmp_path):
         load_tests(tmp_path)
 
 
+def test_a_row_that_two_runs_hold_is_refused(tmp_path):
+    """As after a run was renamed: its old folder is still there."""
+    for name in ("old", "new"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_text("{}")
+        report.save_test(folder, TinyNet(), dots(12, split="test"), torch.rand(12, 4),
+                         method="supervised", dataset="dots", labels=5, seed=0)
+    with pytest.raises(ValueError, match=r"new and .*old hold the same row"):
+        load_tests(tmp_path)
+
+
+def test_pictures_that_are_gone_are_named(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    report.save_test(tmp_path, TinyNet(), dots(12, split="test"), torch.rand(12, 4),
+                     method="supervised", dataset="dots", labels=5, seed=0)
+    next(tmp_path.rglob("examples.jpg")).unlink()
+    with pytest.raises(ValueError, match=r"has no examples\.jpg"):
+        load_tests(tmp_path)
+
+
+def test_tables_without_supervised_training_say_what_to_add():
+    with pytest.raises(ValueError, match="add a run of the notebook sports/supervised"):
+        report.budget_table(FOUND[2:4])
+
+
 def test_metrics_of_finished_runs_only(tmp_path):
     with pytest.raises(ValueError, match="no metrics of a finished run"):
         read_metrics(tmp_path, COLUMNS)

@@ -117,13 +117,14 @@ def pose_category(content: dict) -> dict | None:
 def video_of(entry: dict, content: dict) -> str:
     """The video of an image, as its film is named without suffix; without one its own file.
 
-    A `video_id` may be the name itself or the id of an entry of the file's `videos`.
+    A `video_id` may be the name or path itself or the id of an entry of the file's `videos`.
     """
     if "video_id" not in entry:
         return entry["file_name"]
     listed = {v.get("id"): v.get("file_name", v.get("name")) for v in content.get("videos", [])}
     name = str(listed.get(entry["video_id"]) or entry["video_id"])
-    return Path(name).stem if Path(name).suffix.lower() in VIDEOS else name
+    film = Path(name.replace("\\", "/"))
+    return film.stem if film.suffix.lower() in VIDEOS else name
 
 
 def check_size(entry: dict, image: np.ndarray, path: Path) -> None:
@@ -172,9 +173,12 @@ def crop_map(box: np.ndarray, size: tuple[int, int], margin: float = MARGIN) -> 
 
 
 def load_coco(path: Path) -> dict:
-    """The content of a COCO keypoint file; ValueError naming it if it is none."""
+    """The content of a COCO keypoint file, without what is null in it.
+
+    ValueError naming the file if it is none, or if two of its images have one id.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_without_null)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: give a COCO keypoint file") from None
     except (OSError, ValueError) as error:
@@ -184,10 +188,22 @@ def load_coco(path: Path) -> dict:
             raise ValueError(f"{path} is no COCO file: it has no list `{key}`")
     if not pose_category(content):
         raise ValueError(f"{path}: no category names keypoints")
+    ids = set()
     for image in content["images"]:
         if "id" not in image or "file_name" not in image:
             raise ValueError(f"{path}: an image has no id or no file_name: {image}")
+        if image["id"] in ids:
+            raise ValueError(
+                f"{path}: two images have the id {image['id']!r}, the second is "
+                f"{image['file_name']}; number `images` anew, and `image_id` of their annotations"
+            )
+        ids.add(image["id"])
     return content
+
+
+def _without_null(entry: dict) -> dict:
+    """Tools write null where others leave the key out."""
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, list]:

@@ -1,4 +1,4 @@
-"""The edit list of an MP4: what a film that was trimmed without being written anew still shows."""
+"""The header of an MP4: what a film that was trimmed without being written anew still shows."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ def shown_share(path: Path) -> float:
     except (OSError, struct.error, IndexError, ValueError, ZeroDivisionError):
         pass  # no MP4, or one that the decoder will call broken
     return 1.0
+
+
+def fragmented(path: Path) -> bool:
+    """Whether a file is an MP4 in fragments, as browsers write it: its header counts no frames."""
+    try:
+        return bool(find(movie(path), "mvex"))
+    except (OSError, struct.error, ValueError):
+        return False  # no MP4
 
 
 def movie(path: Path) -> bytes:

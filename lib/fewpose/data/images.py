@@ -18,13 +18,33 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def read_image(path: Path) -> np.ndarray | None:
-    """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short."""
+    """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short.
+
+    None also for grey levels that are not known to be of 8 or 16 bits or from 0 to 1.
+    """
     try:
         # Not OpenCV: it decodes half a JPEG without a word and paints the rest grey.
         with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            image = ImageOps.exif_transpose(image)
+            if image.mode[0] in "IF":  # integers and floats, which convert cuts at 255
+                image = _eight_bits(image)
+            return None if image is None else np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image | None:
+    """A grey image of more than 8 bits as one of 8; None if its values leave the range of its kind.
+
+    White is 65535 (255 where 32-bit integers go no further), of floats 1.
+    """
+    values = np.array(image, np.float64)
+    white = 1 if image.mode == "F" else 65535
+    if image.mode == "I" and values.max() <= 255:
+        white = 255
+    if not (values.min() >= 0 and values.max() <= white):  # nor with a NaN
+        return None
+    return Image.fromarray((values / white * 255).round().astype(np.uint8))
 
 
 def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:

@@ -6,6 +6,7 @@ It is what `python -m fewpose world jump --out FOLDER` writes.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -
 
     `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`).
     An image without `video_id` is of the film in videos/ whose name its own file's holds
-    (`film_named`), else a video of its own; a warning if that is all we know.
+    (`film_named`), else a video of its own; a warning if that is all we know, or a guess. A video
+    is named as its film is, however `folded` names of both are written.
     Images that name their `split` keep it; if none does, a quarter of the videos becomes `test` and
     a sixth `val`. ValueError with fewer than three videos to deal out, for a split without a
     person, and those of `coco.read_coco`.
@@ -33,11 +35,15 @@ def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -
     entries = load_coco(path)["images"]
     named = ["split" in entry for entry in entries]
     people = read_coco(path, images if images.is_dir() else folder, size, whole=not cropped)
-    films = {film.stem for film in films_of(folder)}
-    nameless = {e["file_name"]: film_named(e["file_name"], films) or e["file_name"]
+    films = {folded(film.stem): film.stem for film in films_of(folder)}
+    nameless = {e["file_name"]: film_named(e["file_name"], films.values()) or e["file_name"]
                 for e in entries if "video_id" not in e}  # fmt: skip
-    video = np.array([nameless.get(name, name) for name in people.video])
-    if len(nameless) == len(entries) and not films & set(video):
+    guessed = [name for name in nameless if holds_several(name, films.values())]
+    if guessed:
+        warn(f"{path.name}: names of {len(guessed)} images hold those of several films: "
+             f"{guessed[0]} is taken to be of {nameless[guessed[0]]}; name their `video_id`")
+    video = np.array([nameless.get(name) or films.get(folded(name), name) for name in people.video])
+    if len(nameless) == len(entries) and not set(films.values()) & set(video):
         warn(f"{path.name}: no image names its film (`video_id`): each counts as a video of its "
              "own, and frames of one film may lie in training and in test")
     if any(named) and not all(named):
@@ -54,12 +60,30 @@ def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -
 def film_named(image: str, films: Iterable[str]) -> str | None:
     """The film whose name an image's file, or a folder that it is in, holds; the longest name wins.
 
-    run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1; run10_0120.jpg is not.
+    Of equally long ones the leftmost. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of
+    run1; run10_0120.jpg is not.
     """
-    for film in sorted(films, key=len, reverse=True):
-        if re.search(rf"(?<![^\W_]){re.escape(film)}(?![^\W_])", image):
-            return film
-    return None
+    found = films_in(image, films)
+    return found[0][2] if found else None
+
+
+def holds_several(image: str, films: Iterable[str]) -> bool:
+    """Whether an image's name holds another film's beside that of `film_named`, not just in it."""
+    found = films_in(image, films)
+    own = [(start, end) for start, end, film in found if film == found[0][2]]
+    return not all(any(a <= start and end <= b for a, b in own) for start, end, _ in found)
+
+
+def films_in(image: str, films: Iterable[str]) -> list[tuple[int, int, str]]:
+    """Start, end and film of each place where an image's name holds a film's, the best first."""
+    found = [(*match.span(), film) for film in films for match in
+             re.finditer(rf"(?<![^\W_]){re.escape(folded(film))}(?![^\W_])", folded(image))]
+    return sorted(found, key=lambda place: (place[0] - place[1], place))
+
+
+def folded(name: str) -> str:
+    """A name as we compare it: cameras and tools change its case, macOS takes accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def deal_videos(video: np.ndarray, path: Path) -> np.ndarray:
@@ -83,9 +107,9 @@ def training_films(folder: str | Path, people: PoseData) -> list[Path]:
 
     A warning if no film is named as one of those videos: then we cannot know which to hold back.
     """
-    held_out = set(people.video[people.split != "train"])
+    held_out = {folded(name) for name in people.video[people.split != "train"]}
     films = all_films(folder)
-    files = [path for path in films if path.stem not in held_out]
+    files = [path for path in films if folded(path.stem) not in held_out]
     if not files:
         raise ValueError(f"{Path(folder) / 'videos'} holds no film outside of validation and test")
     if len(files) == len(films):

@@ -42,9 +42,9 @@ def cut(
     return crops.round().clamp(0, 255).byte(), maps
 
 
-def batches(pictures: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Pictures of one size, BATCH at a time."""
-    some: list[np.ndarray] = []
+def batches(pictures: Iterable) -> Iterator[list]:
+    """Pictures of one size, alone or each with its time, BATCH at a time."""
+    some = []
     for picture in pictures:
         some.append(picture)
         if len(some) == BATCH:

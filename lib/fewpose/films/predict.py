@@ -95,15 +95,18 @@ def names_of(paths: list[Path]) -> list[str]:
     return [p.stem if stems.count(p.stem) == 1 else p.name.replace(".", "_") for p in paths]
 
 
-def pictures_of(path: Path) -> Iterator[np.ndarray]:
-    """The frames [H, W, 3] uint8 RGB of a film, or the one of an image; ValueError if broken."""
+def pictures_of(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Seconds and picture [H, W, 3] uint8 RGB of each frame of a film, or of the one of an image.
+
+    ValueError if the file is broken.
+    """
     if path.suffix.lower() not in IMAGES:
-        yield from (picture for _, picture in frames_of(path))
+        yield from ((seconds, picture) for _, seconds, picture in frames_of(path))
         return
     image = read_image(path)
     if image is None:
         raise ValueError(f"{path} is broken or no image")
-    yield image
+    yield 0.0, image
 
 
 def answerer(
@@ -117,7 +120,8 @@ def answerer(
         ]
     if whole:
         return lambda first, pictures: ask_whole(network, pictures)
-    seen = tqdm(pictures_of(path), desc=f"{path.name}: the person", unit="frame", leave=False)
+    pictures = (picture for _, picture in pictures_of(path))
+    seen = tqdm(pictures, desc=f"{path.name}: the person", unit="frame", leave=False)
     boxes = find_person(detector, seen)
     return lambda first, pictures: ask(network, pictures, boxes[first : first + len(pictures)])
 
@@ -167,8 +171,9 @@ def write(
             rows.writerow([c for c in COLUMNS if several or c != "person"])
             draw = None
             for some in batches(bar):
-                for picture, people in zip(some, answer(frames, some), strict=True):
-                    place = [path.name, frames, f"{frames / rate:.4f}"]
+                answers = answer(frames, [picture for _, picture in some])
+                for (seconds, picture), people in zip(some, answers, strict=True):
+                    place = [path.name, frames, f"{seconds:.4f}"]
                     rows.writerows(rows_of(place, people, skeleton, several))
                     picture = np.ascontiguousarray(picture[..., ::-1])
                     for pose in people:
@@ -177,7 +182,7 @@ def write(
                         cv2.imwrite(str(shown), picture)
                     else:
                         draw = draw or stack.enter_context(
-                            film_writer(shown, picture.shape[:2], rate))  # fmt: skip
+                            film_writer(shown.absolute(), picture.shape[:2], rate))  # fmt: skip
                         draw(picture)
                     frames, found = frames + 1, found + bool(len(people))
         os.replace(part, table)

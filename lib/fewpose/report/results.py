@@ -97,11 +97,19 @@ def load_tests(root: Path) -> list[dict]:
         entry["folder"] = path.parent.parent
         for name in ("distances", "poses", "truth"):
             entry[name] = torch.from_numpy(entry[name])
-        picture = cv2.imread(str(path.parent / "examples.jpg"))[..., ::-1]
-        strip = torch.from_numpy(picture.copy())
+        picture = cv2.imread(str(path.parent / "examples.jpg"))
+        if picture is None:
+            raise ValueError(f"{path.parent} has no examples.jpg: a reference without its pictures "
+                             "can only be read; run its profile to draw anew")
+        strip = torch.from_numpy(picture[..., ::-1].copy())
         entry["frames"] = torch.stack(strip.permute(2, 0, 1).chunk(len(entry["poses"]), dim=2))
         if found and not np.array_equal(entry["video"], found[0]["video"]):
             raise ValueError(f"{path} was tested on other frames than {found[0]['method']}")
+        row = {key: entry[key] for key in ("method", "labels", "iteration", "seed")}
+        for other in found:
+            if all(other[key] == value for key, value in row.items()):
+                raise ValueError(f"{other['folder']} and {entry['folder']} hold the same row, "
+                                 f"{row}: delete the one that the profile has no more")
         found.append(entry)
     if not found:
         raise ValueError(f"{root} holds no finished run with test results: run some first")
@@ -213,8 +221,15 @@ def last_iterations(found: list[dict], labels: int) -> list[tuple[str, int]]:
 
 
 def label_counts(found: list[dict]) -> list[int]:
-    """The numbers of labels that supervised training was run with, all labels the last."""
-    return sorted({e["labels"] for e in found if e["method"] == "supervised"})
+    """The numbers of labels that supervised training was run with, all labels the last.
+
+    ValueError where there is no such run: all others are measured by it.
+    """
+    counts = sorted({e["labels"] for e in found if e["method"] == "supervised"})
+    if not counts:
+        raise ValueError("tables compare with supervised training: add a run of the notebook "
+                         "sports/supervised to the profile, with the labels of the others")
+    return counts
 
 
 def compared(found: list[dict], labels: int) -> dict[str, tuple[str, int, int]]:
