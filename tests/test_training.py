@@ -7,7 +7,16 @@ import torch
 
 from fewpose.augment import Augmentation
 from fewpose.data import PoseData
-from fewpose.training import Schedule, batch_index, evaluate, fit, learning_rate, schedule_in
+from fewpose.methods.mean_teacher import MeanTeacher
+from fewpose.training import (
+    Schedule,
+    batch_index,
+    evaluate,
+    fit,
+    learning_rate,
+    schedule_in,
+    signature,
+)
 from tiny import DOTS, TinyNet, dots
 
 # Dots keep their colour when mirrored, so these views neither mirror nor recolour.
@@ -152,3 +161,13 @@ def test_data_refuse_what_does_not_fit():
 def test_the_schedule_among_a_notebooks_parameters():
     told = {"steps": 7, "batch_size": 3, "labels": 50, "patience": 2}
     assert schedule_in(told) == Schedule(7, batch_size=3, patience=2)
+
+
+def test_another_decay_is_another_training():
+    torch.manual_seed(0)
+    data, student = dots(4), TinyNet()
+    marks = {
+        signature(MeanTeacher(student, decay), data, None, SHORT, STILL, 2.0, 0)
+        for decay in (0.9, 0.999)
+    }  # fmt: skip
+    assert len(marks) == 2

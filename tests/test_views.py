@@ -7,6 +7,7 @@ from torch import nn
 from fewpose.augment import Augmentation, normalise
 from fewpose.data import concatenate
 from fewpose.methods.pseudo_labels import generate
+from fewpose.models import build
 from fewpose.training import Schedule, fit
 from fewpose.views import look
 from tiny import dots
@@ -123,3 +124,8 @@ def test_refused(tmp_path):
     with pytest.raises(ValueError, match="too few"):
         look(TwoParts(), dots(4), 1, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_learns_whole_keeps_no_views(tmp_path):
+    with pytest.raises(ValueError, match="frozen"):
+        look(build("narrow", 4), dots(4, size=32), 3, tmp_path)

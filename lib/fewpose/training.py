@@ -287,7 +287,8 @@ def signature(
     views = [kept.path.name for kept in train.views.files] if train.views else []
     return json.dumps(
         [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6),
-         views, dropout, consistency.settings() if consistency else ""]
+         views, dropout, getattr(model, "decay", None),
+         consistency.settings() if consistency else ""]
     )
 
 

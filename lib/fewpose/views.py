@@ -204,8 +204,9 @@ def fixed_views(
 
 def is_frozen(model: nn.Module) -> bool:
     """Whether the model has a part that comes first, its `trunk`, and nothing of it learns."""
-    trunk = list(getattr(model, "trunk", nn.Module()).parameters())
-    return bool(trunk) and not any(p.requires_grad for p in trunk)
+    trunk = getattr(model, "trunk", None)  # that of a HigherHRNet is a function, and learns
+    parts = list(trunk.parameters()) if isinstance(trunk, nn.Module) else []
+    return bool(parts) and not any(p.requires_grad for p in parts)
 
 
 def identity(

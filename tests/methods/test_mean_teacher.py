@@ -83,6 +83,21 @@ def test_nothing_to_learn_where_the_student_answers_the_turned_teacher(error):
     assert right < 0.1 * wrong
 
 
+def test_coordinates_are_not_asked_for_where_the_view_does_not_show_them():
+    """An expectation lies inside of the view: a student who is right would be called wrong."""
+    data = dots(6, size=48)
+    view = random_view(
+        6, (48, 48), DOTS, Augmentation(flip=0.5, rotation=0, shift=0.35, scale=(1, 1)),
+        torch.Generator().manual_seed(3),
+    )
+    teacher = gaussian_targets(data.poses, (48, 48), 1)
+    poses = view.poses(data.poses)
+    shown = ((poses[..., :2] >= 0) & (poses[..., :2] <= 47)).all(-1)
+    assert 0.5 < shown.float().mean() < 0.95
+    student = gaussian_targets(poses, (48, 48), 1)
+    assert disagreement(student, teacher, view, "coordinates") < 1e-3
+
+
 def test_squared_error_by_hand_and_only_where_the_teacher_is_sure():
     teacher, student = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
     teacher[0, 0, 2, 3] = 1.0

@@ -1,9 +1,12 @@
 import math
 
+import pytest
 import torch
 from torch import nn
 
-from fewpose.models.cost import cost, teacher_cost
+from fewpose.models.cost import cost, student_cost, teacher_cost
+from fewpose.models.keypoint_rcnn import find_people
+from tiny_student import tiny_student
 from toy_teacher import toy_teacher
 
 
@@ -25,3 +28,19 @@ def test_the_teacher_costs_more_the_more_people():
     nobody, two, four = (teacher_cost(teacher.plain(), people=n) for n in (0, 2, 4))
     assert nobody.parameters == two.parameters == count and nobody.gflops == 0
     assert math.isclose(four.gflops, 2 * two.gflops) and two.gflops > 0  # its lifter's
+
+
+@pytest.mark.parametrize("believes", [-20.0, 20.0])
+def test_the_student_is_asked_about_so_many_people_whatever_it_believes(believes):
+    student = tiny_student().eval()
+    with torch.no_grad():
+        student.roi_heads.box_predictor.cls_score.bias[1] = believes
+    asked = []
+    predictor = student.roi_heads.keypoint_predictors["hard"]
+    predictor.register_forward_hook(lambda _, regions, __: asked.append(len(regions[0])))
+    costs = [student_cost(student, (64, 80), people) for people in (1, 3, 5)]
+    assert asked == [1, 3, 5]
+    assert 0 < costs[0].gflops < costs[1].gflops < costs[2].gflops
+    assert costs[0].parameters == sum(p.numel() for p in student.parameters())
+    find_people(student, torch.zeros(1, 3, 64, 80, dtype=torch.uint8))
+    assert asked[-1] == (0 if believes < 0 else 8)  # as before

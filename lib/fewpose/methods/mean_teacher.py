@@ -16,6 +16,7 @@ from ..losses import heatmap_mse
 from ..precision import half_precision
 from ..training import pose_loss
 from ..views import random_look
+from .pseudo_labels import inside
 from .strong_views import joint_cutmix, joint_cutout
 
 ERRORS = ("poses", "heatmaps", "coordinates")
@@ -188,6 +189,9 @@ class Consistency:
             stride, side = model.strides[finest], max(self.unlabelled.size)
             home = view.undo_poses(soft_argmax(student[finest].float(), stride))
             apart = (home - soft_argmax(teacher[finest].float(), stride)) / side
+            # no expectation lies outside of the view: what it does not show would be drawn inside
+            shown = inside(view.poses(labels), *self.unlabelled.size)
+            sure = sure & view.rename(shown)
             return ((apart**2).sum(-1) * sure).sum() / sure.sum().clamp_min(1)
         home, target = [], []
         for s, t, stride in zip(student, teacher, model.strides, strict=True):

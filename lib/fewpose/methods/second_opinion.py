@@ -222,6 +222,7 @@ def opinion(
     """Pseudo labels of unlabelled frames by two labellers, for `pseudo_labels.select`.
 
     own: what the network says in its views. told [V, N, S, 3]: what the head said in its own.
+    How far votes reach follows the body's size in the head's first view, whoever votes.
     who: "both" vote; "second", the views of the head alone do, or "views", those of the network;
     "first", the network's base view is the label and its squared distance from the second opinion
     the spread. ValueError otherwise.
@@ -243,8 +244,9 @@ def vote(opinions: list[Tensor], size: Tensor) -> Candidates:
 
     opinions: the poses [V, N, K, 3] that each labeller gives in its views, V for each its own; all
     weigh the same, and the views of each alike. size [N]: `body_size` in px. A vote at distance d
-    from a point supports it by (1 + d² / h²)⁻², h = `REACH` body sizes; the label is the point of
-    most support, searched from the vote of most support: far-off votes do not pull.
+    from a point supports it by (1 + d² / h²)⁻², h = `REACH` body sizes. From the vote of most
+    support the label moves to the mean of all votes, weighed by how much they support it, until it
+    stays there: it has the most of (1 + d² / h²)⁻¹ nearby. Far-off votes hardly pull.
 
     The score of a label is its share s of all possible support; its spread is h² (s^(-1/2) - 1),
     the squared distance at which all votes together would give that share, with the h of the mean

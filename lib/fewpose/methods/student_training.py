@@ -117,7 +117,8 @@ def fit_student(
         return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}
 
     identity = repr((asdict(schedule), asdict(how), scales, sorted(weights.items()), seed,
-                     data.name, len(data), round(checksum(data), 3), start_of(model)))  # fmt: skip
+                     data.name, len(data), round(checksum(data), 3), start_of(model),
+                     model.roi_heads.branches, model.roi_heads.soft))  # fmt: skip
     return minimise(
         model, losses, schedule, identity=identity, score=score, seed=seed, checkpoint=checkpoint,
         title="student", sgd=sgd,

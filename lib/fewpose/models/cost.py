@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .box_fusion import detect
 from .crops import estimate
+from .keypoint_rcnn import Student, find_people
 from .teacher import Teacher, lift
 
 
@@ -58,3 +59,20 @@ def teacher_cost(
         lift(teacher, poses, size)
 
     return cost((teacher.detector, teacher.pose, teacher.lifter), look)
+
+
+def student_cost(student: Student, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
+    """Cost of the student in evaluation mode on one frame of `size` (H, W) with so many people.
+
+    Whatever its boxes are worth, so many of them go on to the keypoints: an untrained student,
+    which believes in all of its boxes, costs as much as a trained one.
+    """
+    device = next(student.parameters()).device
+    frame = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)
+    heads = student.roi_heads
+    own = heads.score_thresh, heads.detections_per_img
+    heads.score_thresh, heads.detections_per_img = -1.0, people
+    try:
+        return cost([student], lambda: find_people(student, frame))
+    finally:
+        heads.score_thresh, heads.detections_per_img = own
