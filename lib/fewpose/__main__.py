@@ -132,10 +132,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "predict", help="a trained network on your films: coordinates as CSV, films with poses",
         description="Writes for each film NAME_poses.csv and NAME_poses.mp4 (for an image .png). "
-        "The CSV has a row for each frame and keypoint: film, frame (from 0), seconds (frame / "
-        "frames a second), keypoint, x, y in pixels of the film (the centre of the top-left pixel "
-        "is 0, 0; upright, as players show it), score (0 to about 1; below 0.1 do not trust it). x "
-        "and y are empty where nobody was found. Of a student of the operating room there is also "
+        "The CSV has a row for each frame and keypoint: film, frame (from 0), seconds (when the "
+        "film shows it, from its first frame), keypoint, x, y in pixels of the film (the centre of "
+        "the top-left pixel is 0, 0; upright, as players show it), score (0 to about 1, of "
+        "RTMPose-s to about 1.5; below 0.1 do not trust it). x and y are empty where nobody was "
+        "found. Of a student of the operating room there is also "
         "person, which numbers the people of each frame. Broken files are named and left out.",
     )
     command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help="folder of a finished"
