@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -12,11 +11,11 @@ from torch import Tensor
 from . import worlds
 from .data import PoseData, concatenate, split_validation
 from .data.coco import MARGIN
-from .data.images import letterbox, to_frames, warn_skipped
+from .data.images import warn_skipped
 from .data.lsp import read_lsp, read_lspet
 from .data.neighbours import without_neighbours
 from .data.own import films_of, read_own, training_films
-from .data.video import frames_of, read_videos
+from .data.video import read_video, read_videos
 from .films.own import crop_film, read_cropped
 from .geometry import transform_points, warp
 from .models.crops import crop_maps, person_boxes
@@ -137,8 +136,7 @@ def read_test_film(
             if width:
                 found = crop_film(film, every, (size, width), yolox_tiny(), cache, SHOWN)
             else:
-                first = islice(frames_of(film, every), SHOWN)
-                found = to_frames([letterbox(picture, (size, size)) for _, _, picture in first])
+                found, _ = read_video(film, every, (size, size), SHOWN)
             break
         except ValueError:
             broken.append(film.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -21,14 +22,15 @@ COUNTED = (".mp4", ".mov", ".m4v", ".3gp")  # their headers count frames, others
 
 
 def read_video(
-    path: str | Path, every: int = 1, size: tuple[int, int] | None = None
+    path: str | Path, every: int = 1, size: tuple[int, int] | None = None, most: int | None = None
 ) -> tuple[Tensor, np.ndarray]:
     """Every n-th frame of a video, from the first: frames [N, 3, H, W] uint8 RGB and their numbers.
 
-    With `size` (H, W) each is scaled to fit, black around it. Errors as for `frames_of`.
+    With `size` (H, W) each is scaled to fit, black around it; the first `most` of them. Errors as
+    for `frames_of`.
     """
     images, numbers = [], []
-    for number, _, image in frames_of(path, every):
+    for number, _, image in islice(frames_of(path, every), most):
         images.append(letterbox(image, size) if size else image)
         numbers.append(number)
     return to_frames(images), np.array(numbers)

@@ -182,7 +182,7 @@ def write(
                         cv2.imwrite(str(shown), picture)
                     else:
                         draw = draw or stack.enter_context(
-                            film_writer(shown.absolute(), picture.shape[:2], rate))  # fmt: skip
+                            film_writer(shown, picture.shape[:2], rate))  # fmt: skip
                         draw(picture)
                     frames, found = frames + 1, found + bool(len(people))
         os.replace(part, table)

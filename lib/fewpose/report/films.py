@@ -89,7 +89,8 @@ def film_writer(
     write none. Codecs halve the sides of colours, so an odd last row or column is left out.
     """
     height, width = (side - side % 2 for side in size)
-    part = path.with_suffix(".part.mp4")
+    # absolute, as `data.video.open_video` reads: FFmpeg takes "10:30 run.mp4" for a protocol
+    part = path.absolute().with_suffix(".part.mp4")
     for code in CODES:
         film = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
         if film.isOpened():
