@@ -262,6 +262,8 @@ weights = ""
     half = read_profile("paper_x0.5")[0].parameters
     assert (half["crop"], half["batch_size"]) == ([192, 128], 16)
     assert (half["size"], half["stages"]) == (256, [[128, 20000], [256, 10]])
+    cut = scaled({"size": 256, "width": 192, "steps": 600}, 0.1, ("", ""))
+    assert cut == {"size": 256, "width": 192, "steps": 60}
     room = scaled({"frames": 12000, "days": 60}, 0.001, ("", ""))
     assert room == {"frames": 27, "days": 9}
     whole = read_profile("paper")[0]

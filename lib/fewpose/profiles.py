@@ -238,8 +238,9 @@ def read_profile(profile: str) -> list[PlannedRun]:
 def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
     """Parameters of a run with all steps and what LEAST names times `scale`, but at least that.
 
-    None grows. Sizes (SIDES) are multiples of 32; paths that begin with moved[0], the outputs of
-    the profile itself, begin with moved[1] instead.
+    None grows. Sizes (SIDES) are multiples of 32, the `size` beside a `width` stays: a network that
+    reads cut-out people has one. Paths that begin with moved[0], the outputs of the profile itself,
+    begin with moved[1] instead.
     """
 
     def smaller(name: str, value: int) -> int:
@@ -251,7 +252,9 @@ def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
 
     made = {}
     for name, value in parameters.items():
-        if name in LEAST or name.endswith("steps"):
+        if name == "size" and parameters.get("width"):
+            pass
+        elif name in LEAST or name.endswith("steps"):
             several = isinstance(value, list)  # crop: height and width
             value = [smaller(name, v) for v in value] if several else smaller(name, value)
         elif name == "stages":  # [side, steps] of each
