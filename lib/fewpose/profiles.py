@@ -22,7 +22,7 @@ DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that nam
 
 # Parameters that name one file of a user's, and those that name a run to begin with.
 WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")
-EARLIER = ("supervised_run", "teacher_run")
+EARLIER = ("supervised_run", "teacher_run", "first_run")
 
 SCALED = re.compile(r"(?P<file>[\w-]+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
 # What a scaled profile makes smaller, and how small at most: every row can still be computed, with

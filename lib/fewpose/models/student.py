@@ -21,7 +21,7 @@ from .weights import LoadReport, load_part, load_weights, shipped, take
 
 def light_student(
     path: str | Path | None = None, *, branches: str = "double", soft: str = "weighted",
-    reading: str = "peak", side: int = 240, lifter: int = 256, seed: int = 0,
+    reading: str = "peak", side: int = 240, lifter: int = 240, seed: int = 0,
 ) -> Student:
     """The laptop profile: 3.6 M parameters on the backbone of YOLOX-tiny.
 
