@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -406,6 +408,22 @@ def test_a_batch_runs_once_and_then_only_what_changed(house, monkeypatch):
     said = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
     assert "sports/one: up to date" in said and "sports/two done" in said
     assert (folder / "metrics.csv").exists()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep memory anyway")
+def test_what_a_step_frees_is_kept_for_the_next(house, monkeypatch):
+    steps = """\
+import resource, torch
+taken = []
+for _ in range(6):
+    torch.empty(1 << 24).fill_(1)  # 64 MB, more than glibc keeps by itself
+    taken.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print("pages", taken[-1] - taken[0])
+"""
+    copy_library(house, monkeypatch)
+    write_notebook(house / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, steps, END)
+    said = subprocess.run([*COMMAND, "--only", "one"], capture_output=True, text=True, check=True)
+    assert int(re.search(r"pages (\d+)", said.stdout)[1]) < 100
 
 
 def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(house):
