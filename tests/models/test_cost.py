@@ -6,6 +6,8 @@ from torch import nn
 
 from fewpose.models.cost import cost, student_cost, teacher_cost
 from fewpose.models.keypoint_rcnn import find_people
+from fewpose.models.student import light_student
+from fewpose.models.teacher import onnx_teacher
 from tiny_student import tiny_student
 from toy_teacher import toy_teacher
 
@@ -44,3 +46,10 @@ def test_the_student_is_asked_about_so_many_people_whatever_it_believes(believes
     assert costs[0].parameters == sum(p.numel() for p in student.parameters())
     find_people(student, torch.zeros(1, 3, 64, 80, dtype=torch.uint8))
     assert asked[-1] == (0 if believes < 0 else 8)  # as before
+
+
+def test_the_laptops_student_costs_less_than_30_percent_of_its_teacher():
+    teacher = teacher_cost(onnx_teacher().plain().eval())
+    student = student_cost(light_student().eval())
+    assert student.parameters < 0.3 * teacher.parameters
+    assert student.gflops < 0.3 * teacher.gflops
