@@ -23,7 +23,7 @@ def light_student(
     path: str | Path | None = None, *, branches: str = "double", soft: str = "weighted",
     reading: str = "peak", side: int = 240, lifter: int = 240, seed: int = 0,
 ) -> Student:
-    """The laptop profile: 3.6 M parameters on the backbone of YOLOX-tiny.
+    """The laptop profile: 3.5 M parameters on the backbone of YOLOX-tiny.
 
     `path` is its ONNX file (None: found or fetched); its stem is frozen: Adam's steps, which are of
     one size, would be a hundredth of its weights and shake all that follows. The heads are drawn
