@@ -410,7 +410,7 @@ def test_a_batch_runs_once_and_then_only_what_changed(house, monkeypatch):
     assert (folder / "metrics.csv").exists()
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep memory anyway")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_what_a_step_frees_is_kept_for_the_next(house, monkeypatch):
     steps = """\
 import resource, torch
