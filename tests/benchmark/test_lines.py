@@ -24,6 +24,7 @@ SMALL = {
     "training": partial(gpu.training, 64, 2, False, "cpu", narrow_higher_hrnet, 32),
     "people": partial(people.reading, 3),
     "rcnn": partial(people.training, 64, 1, 1),
+    "student": partial(people.finding, people=1),
     **{library: partial(augmentation.augment, library, (64, 48), 2)
        for library in ("albumentations", "kornia", "torchvision")},
 }  # fmt: skip

@@ -39,6 +39,8 @@ CPU: dict[str, Callable[[], Line]] = {
     "joint_cutmix": partial(steps.hidden_joints, "cutmix"),
     "people_keypoints": people.reading,
     "keypoint_rcnn_step": people.training,
+    "student_light": people.finding,
+    "student_paper": partial(people.finding, "paper"),
 }
 CUDA: dict[str, Callable[[], Line]] = {
     "bf16_matrices": gpu.matrices,
@@ -66,6 +68,7 @@ AIMS = {
         "keypoint_ap_pycocotools": "4", "frame_reading": "10", "world_128": "60 frames/s of ours",
         "world_512": "15 frames/s of ours",
         "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps", "people_keypoints": "3",
+        "student_light": "4", "student_paper": "4",
     },
     "cuda": {
         "higher_hrnet_step": "2.5 and 20 % of the bf16 rate", "twelve_views": "5",

@@ -8,6 +8,12 @@ import torch
 from torch import nn
 
 from .. import geometry
+from ..models import cost
+from ..models.heavy import new_detector, new_pose_network
+from ..models.keypoint_rcnn import Student
+from ..models.lifting import Lifter
+from ..models.student import light_student, resnet50_student
+from ..models.teacher import Teacher, onnx_teacher
 from ..precision import half_in_training
 from .augmentation import smooth_frames
 from .harness import Line, needed, threads
@@ -32,19 +38,43 @@ def reading(people: int = 32, device: str = "cpu") -> Line:
     )  # fmt: skip
 
 
+def finding(network: str = "light", people: int = 5) -> Line:
+    """A frame with five people through the student, against its teacher's three stages.
+
+    "light" are the laptop profile's networks, "paper" the paper's with random weights; the teacher
+    without test-time augmentation.
+    """
+    size = (480, 640)
+    teacher, student = pair(network)
+    return Line(
+        cost.student_at_work(student, size, people), cost.teacher_at_work(teacher, size, people),
+        1, "frames/s", f"its teacher without test-time augmentation, {network} networks, a frame "
+        f"of {size[1]}x{size[0]} with {people} people, {threads()}",
+    )  # fmt: skip
+
+
+def pair(network: str) -> tuple[Teacher, Student]:
+    """Teacher and student of the laptop profile ("light") or of the paper, ready to be asked."""
+    if network == "light":
+        return onnx_teacher().plain().eval(), light_student(reading="oks").eval()
+    torch.manual_seed(0)
+    detector = new_detector(network, 800)
+    teacher = Teacher(detector, new_pose_network(network, KEYPOINTS), Lifter(1024), (384, 288))
+    return teacher.plain().eval(), resnet50_student().eval()
+
+
 def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cpu") -> Line:
     """A step of the paper's student with one branch against torchvision's network, plain fp32.
 
     Ours also trains the 3D lifter.
     """
-    student = needed("fewpose.models.student")
     from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
     torch.manual_seed(0)
     images = list(smooth_frames(batch, (side, side * 4 // 3)).to(device).float() / 255)
     targets = [random_people(people, side, device) for _ in range(batch)]
     reference = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).to(device)
-    ours = student.resnet50_student(branches="single_hard").to(device)
+    ours = resnet50_student(branches="single_hard").to(device)
     ours = ours.to(memory_format=torch.channels_last)
     for model in (ours, reference):
         model.transform.min_size, model.transform.max_size = (side,), 2 * side

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .box_fusion import detect
 from .crops import estimate
 from .keypoint_rcnn import Student, find_people
-from .teacher import Teacher, lift
+from .teacher import People, Teacher, lift
 
 
 @dataclass(frozen=True)
@@ -44,35 +44,53 @@ def teacher_cost(
 ) -> Cost:
     """Cost of the teacher's three stages on one frame of `size` (H, W) with so many people.
 
-    With its test-time augmentation, unless it is `teacher.plain()`. What is in the frame does not
-    matter: the crops of the people are all of one size.
+    With its test-time augmentation, unless it is `teacher.plain()`.
+    """
+    stages = (teacher.detector, teacher.pose, teacher.lifter)
+    return cost(stages, teacher_at_work(teacher, size, people))
+
+
+def student_cost(student: Student, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
+    """Cost of the student in evaluation mode on one frame of `size` (H, W) with so many people."""
+    return cost([student], student_at_work(student, size, people))
+
+
+def teacher_at_work(teacher: Teacher, size: tuple[int, int], people: int) -> Callable[[], object]:
+    """A call that looks for people in a frame of `size` (H, W) and at so many of them.
+
+    What is in the frame does not matter: the crops of the people are all of one size.
     """
     device = next(teacher.detector.parameters()).device
     frames = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)
     boxes = torch.tensor([[0.0, 0, size[1], size[0]]], device=device).expand(people, 4)
     index = torch.zeros(people, dtype=torch.long, device=device)
 
-    def look() -> None:
+    @torch.no_grad()
+    def look() -> Tensor:
         detect(teacher.detector, frames, teacher.scales, teacher.flip)
         poses = estimate(teacher.pose, frames, index, boxes, teacher.crop, teacher.skeleton,
                          teacher.crop_scales, teacher.flip)  # fmt: skip
-        lift(teacher, poses, size)
+        return lift(teacher, poses, size)
 
-    return cost((teacher.detector, teacher.pose, teacher.lifter), look)
+    return look
 
 
-def student_cost(student: Student, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
-    """Cost of the student in evaluation mode on one frame of `size` (H, W) with so many people.
+def student_at_work(student: Student, size: tuple[int, int], people: int) -> Callable[[], object]:
+    """A call that looks for people in a frame of `size` (H, W) and at so many of them.
 
     Whatever its boxes are worth, so many of them go on to the keypoints: an untrained student,
-    which believes in all of its boxes, costs as much as a trained one.
+    which believes in all of its boxes, has as much to do as a trained one.
     """
     device = next(student.parameters()).device
     frame = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)
     heads = student.roi_heads
-    own = heads.score_thresh, heads.detections_per_img
-    heads.score_thresh, heads.detections_per_img = -1.0, people
-    try:
-        return cost([student], lambda: find_people(student, frame))
-    finally:
-        heads.score_thresh, heads.detections_per_img = own
+
+    def look() -> list[People]:
+        own = heads.score_thresh, heads.detections_per_img
+        heads.score_thresh, heads.detections_per_img = -1.0, people
+        try:
+            return find_people(student, frame)
+        finally:
+            heads.score_thresh, heads.detections_per_img = own
+
+    return look
