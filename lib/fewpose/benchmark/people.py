@@ -75,7 +75,6 @@ def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cp
     targets = [random_people(people, side, device) for _ in range(batch)]
     reference = keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).to(device)
     ours = resnet50_student(branches="single_hard").to(device)
-    ours = ours.to(memory_format=torch.channels_last)
     for model in (ours, reference):
         model.transform.min_size, model.transform.max_size = (side,), 2 * side
     return Line(
