@@ -9,10 +9,10 @@ import tomllib
 
 import pytest
 
-from fewpose.profiles import notebook_parameters, profiles, read_profile, repo_root
+from fewpose_runs.profiles import notebook_parameters, profiles, read_profile, repo_root
 
 ROOT = repo_root()
-LIB = ROOT / "lib" / "fewpose"
+LIB = ROOT / "lib"
 MODULES = sorted(LIB.rglob("*.py"))
 NOTEBOOKS = sorted(
     p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
@@ -140,73 +140,48 @@ def test_the_smoke_profile_is_every_notebook_as_it_stands():
 
 # ---- imports -------------------------------------------------------------------------------------
 
-# notebooks → methods, report, worlds, data → training, models → losses … → geometry, skeleton. The
-# in-memory form of data (data/__init__.py) is common ground; its readers are not.
-LAYERS = {
-    "geometry": 0, "skeleton": 0, "threads": 0, "precision": 0, "ahead": 0,
-    "losses": 1, "metrics": 1, "augment": 1, "heatmaps": 1, "views": 1, "data": 1,
-    "low_resolution": 1,
-    "evaluation": 1,
-    "training": 2, "loop": 2, "models": 2,
-    "methods": 3, "report": 3, "worlds": 3, "data.*": 3,
-    "profiles": 3, "runs": 3, "films": 4, "athletes": 4, "batch": 4, "reference": 4, "benchmark": 4,
-    "__main__": 5,
-}  # fmt: skip
+# What each package may import of the others; `fewpose.__main__`, the command, is the one exception.
+MAY_IMPORT = {
+    "fewpose": set(),
+    "fewpose_worlds": {"fewpose"},
+    "fewpose_report": {"fewpose"},
+    "fewpose_video": {"fewpose"},
+    "fewpose_runs": {"fewpose", "fewpose_worlds", "fewpose_report", "fewpose_video"},
+}
 
 
-def room(parts):
-    """The room of a module given by its path below fewpose, as LAYERS names it."""
-    return "data.*" if parts[0] == "data" and len(parts) > 1 else parts[0]
-
-
-def imported(path):
-    """Modules of fewpose that a file imports, as parts below fewpose."""
-    package = path.relative_to(LIB).parts[:-1]
+def packages_imported(path):
+    """Top-level packages that a file imports by their names, under TYPE_CHECKING and in functions
+    too; a relative import stays inside the package."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
         if isinstance(node, ast.Import):
-            names = [a.name.split(".") for a in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = (node.module or "").split(".") if node.module else []
-            if node.level:
-                up = ["fewpose", *package[: len(package) - node.level + 1]]
-                base = up + base
-            # `from . import images` names a module, `from .images import letterbox` does not.
-            names = [base]
-            if len(base) < 3:
-                names = [
-                    [*base, a.name] if is_module([*base, a.name]) else base for a in node.names
-                ]
-        for name in names:
-            if name[:1] == ["fewpose"] and len(name) > 1:
-                yield tuple(name[1:])
+            yield from (a.name.split(".")[0] for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
 
 
-def is_module(name):
-    path = LIB.joinpath(*name[1:])
-    return name[0] == "fewpose" and (path.is_dir() or path.with_suffix(".py").is_file())
-
-
-def test_imports_point_one_way():
+def test_packages_import_one_way():
+    found = {p.name for p in LIB.iterdir() if (p / "__init__.py").is_file()}
+    assert found == set(MAY_IMPORT)
     wrong = []
     for path in MODULES:
-        parts = path.relative_to(LIB).with_suffix("").parts
-        if parts == ("__init__",):
+        package = path.relative_to(LIB).parts[0]
+        if path == LIB / "fewpose" / "__main__.py":
             continue
-        here = room([p for p in parts if p != "__init__"])
-        for there_parts in imported(path):
-            there = room(there_parts)
-            if there == here:
-                continue
-            upward = LAYERS[there] > LAYERS[here]
-            meet = {here, there} == {"models", "worlds"}
-            if upward or meet:
-                wrong.append(f"{here} ({path.name}) imports {there}")
+        siblings = set(packages_imported(path)) & set(MAY_IMPORT) - {package}
+        wrong += [f"{path.relative_to(LIB)} imports {s}" for s in siblings - MAY_IMPORT[package]]
     assert not wrong
 
 
+def test_the_papers_methods_load_no_sibling():
+    code = "import sys, fewpose.methods.pseudo_labels, fewpose.methods.mean_teacher; "
+    code += "print(*sorted(n for n in sys.modules if n.startswith('fewpose_')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0 and not found.stdout.strip(), found.stdout + found.stderr
+
+
 def test_only_runs_and_profiles_know_the_place():
-    allowed = {"profiles.py", "runs.py", "batch.py", "__main__.py"}
+    allowed = {"profiles.py", "runs.py", "batch.py", "cli.py"}
     for path in MODULES:
         if path.name not in allowed:
             text = path.read_text()
@@ -229,7 +204,7 @@ def test_everything_imported_is_declared():
                 used.update(a.name.split(".")[0] for a in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 used.add(node.module.split(".")[0])
-    foreign = used - set(sys.stdlib_module_names) - {"fewpose"}
+    foreign = used - set(sys.stdlib_module_names) - set(MAY_IMPORT) - {"benchmarks"}
     assert {named.get(name, name) for name in foreign} <= declared
 
 
@@ -240,7 +215,7 @@ def test_nothing_is_pinned_twice():
 
 def test_help_is_quick_and_lists_the_commands():
     # Quick on a busy machine too, that is: nothing heavy is imported.
-    code = "import sys; from fewpose.__main__ import parser; parser().print_help(); "
+    code = "import sys; from fewpose_runs.cli import parser; parser().print_help(); "
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose.athletes import read_athletes, read_raw
 from fewpose.data import PoseData
 from fewpose.data.neighbours import ALIKE, thumbprints, without_neighbours
 from fewpose.skeleton import LSP
+from fewpose_runs.sports_data import read_athletes, read_raw
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 

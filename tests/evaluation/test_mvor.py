@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fewpose.__main__ import main
 from fewpose.evaluation import mvor
 from fewpose.skeleton import COCO, MVOR
+from fewpose_runs.cli import main
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "mvor"
 TRUTH, FOUND = REAL / "camma_mvor_2018.json", REAL / "detections"

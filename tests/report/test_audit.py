@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import metrics, report
+import fewpose_report as report
+from fewpose import metrics
 from fewpose.methods.pseudo_labels import Candidates
-from fewpose.report.audit import RULES
+from fewpose_report.audit import RULES
 from tiny import dots
 
 

@@ -6,12 +6,13 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from fewpose import metrics, report
+import fewpose_report as report
+from fewpose import metrics
+from fewpose.drawing import LEFT, MIDDLE, RIGHT, side_colour
 from fewpose.methods.pseudo_labels import Candidates
-from fewpose.report.figures import LEFT, MIDDLE, RIGHT, side_colour
-from fewpose.report.poses import frame_scores
 from fewpose.skeleton import COCO
 from fewpose.training import History
+from fewpose_report.poses import frame_scores
 from tiny import DOTS, TinyNet, dots
 
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import torch
 
-from fewpose import report
+import fewpose_report as report
 from fewpose.data.video import read_video
 from fewpose.models import build, save_weights
-from fewpose.report.films import drawn
 from fewpose.skeleton import JUMP
+from fewpose_report.films import drawn
 from tiny import DOTS
 
 

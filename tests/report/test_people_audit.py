@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fewpose.data.people import PeopleData
-from fewpose.report import label_audit
 from fewpose.skeleton import COCO
+from fewpose_report import label_audit
 
 
 def truth():

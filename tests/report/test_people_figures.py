@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import report
-from fewpose.report.people_figures import Scene, _limits, upright
-from fewpose.report.people_results import Measured
-from fewpose.report.viewer import people_picture
+import fewpose_report as report
 from fewpose.skeleton import COCO
+from fewpose_report.people_figures import Scene, _limits, upright
+from fewpose_report.people_results import Measured
+from fewpose_report.viewer import people_picture
 from two_people import guesses, world
 
 PNG = b"\x89PNG"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import report
+import fewpose_report as report
 from fewpose.evaluation.people import METRICS, evaluate
-from fewpose.report.people_tables import METRIC_NAMES
-from fewpose.runs import COLUMNS, METHODS
 from fewpose.skeleton import COCO
+from fewpose_report.people_tables import METRIC_NAMES
+from fewpose_runs.runs import COLUMNS, METHODS
 from two_people import guesses, world
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import metrics, report
-from fewpose.report.results import interval, load_tests, mean_pck, read_metrics
-from fewpose.runs import COLUMNS, METHODS
+import fewpose_report as report
+from fewpose import metrics
 from fewpose.training import History
+from fewpose_report.results import interval, load_tests, mean_pck, read_metrics
+from fewpose_runs.runs import COLUMNS, METHODS
 from tiny import TinyNet, dots
 
 

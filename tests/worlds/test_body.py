@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fewpose.worlds.body import (
+from fewpose_worlds.body import (
     JOINTS,
     KEYPOINTS,
     PARENTS,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import worlds
-from fewpose.worlds import people, poses, scenes
-from fewpose.worlds.body import JOINTS
-from fewpose.worlds.render import look_at
+import fewpose_worlds as worlds
+from fewpose_worlds import people, poses, scenes
+from fewpose_worlds.body import JOINTS
+from fewpose_worlds.render import look_at
 
 
 @pytest.fixture(scope="module")

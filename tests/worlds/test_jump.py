@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fewpose import worlds
+import fewpose_worlds as worlds
 from fewpose.skeleton import JUMP
-from fewpose.worlds import jump_frames
-from fewpose.worlds.jump_film import draw_video, pick_frames, shoot
+from fewpose_worlds import jump_frames
+from fewpose_worlds.jump_film import draw_video, pick_frames, shoot
 
 
 @pytest.fixture(scope="module")

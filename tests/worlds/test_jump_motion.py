@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewpose.worlds.body import JOINTS
-from fewpose.worlds.jump_attempt import STYLES, draw_attempt
-from fewpose.worlds.jump_motion import RATE, jump_motion
-from fewpose.worlds.kinematics import (
+from fewpose_worlds.body import JOINTS
+from fewpose_worlds.jump_attempt import STYLES, draw_attempt
+from fewpose_worlds.jump_motion import RATE, jump_motion
+from fewpose_worlds.kinematics import (
     centre_of_mass,
     joint_positions,
     leg_angles,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fewpose import worlds
+import fewpose_worlds as worlds
 from fewpose.skeleton import HALPE, JUMP
 from worlds.test_realism import WEIGHTS, rtmpose
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fewpose import metrics, worlds
-from fewpose.report.realism import realism_of_people
+import fewpose_worlds as worlds
+from fewpose import metrics
+from fewpose_report.realism import realism_of_people
 from worlds.test_realism import WEIGHTS
 
 YOLOX = WEIGHTS.with_name("yolox_tiny_humanart_416.onnx")

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import worlds
+import fewpose_worlds as worlds
 from fewpose.data.people import PeopleData
 from fewpose.skeleton import COCO
-from fewpose.worlds import operating_frames, operating_rig, operating_stage
-from fewpose.worlds.body import KEYPOINTS, pose_bodies
-from fewpose.worlds.operating_staff import clinician, dress, pose, rotations, wardrobe
-from fewpose.worlds.operating_table import TABLE
-from fewpose.worlds.render import look_at, render
-from fewpose.worlds.scenes import box
+from fewpose_worlds import operating_frames, operating_rig, operating_stage
+from fewpose_worlds.body import KEYPOINTS, pose_bodies
+from fewpose_worlds.operating_staff import clinician, dress, pose, rotations, wardrobe
+from fewpose_worlds.operating_table import TABLE
+from fewpose_worlds.render import look_at, render
+from fewpose_worlds.scenes import box
 
 SIZE = (120, 160)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fewpose.skeleton import COCO
-from fewpose.worlds import store
+from fewpose_worlds import store
 
 PARAMETERS = {"name": "toy", "version": 1, "seed": 4}
 calls = []

@@ -10,7 +10,6 @@ to ``read`` poses and to draw ``heat_maps``: `training.pose_loss` and `heatmaps`
 
 from torch import nn
 
-from fewpose.models.backbones import TimmPose
 from fewpose.models.fetching import fetch_onnx, find_onnx
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
@@ -31,7 +30,6 @@ __all__ = [
     "HigherHRNet",
     "LoadReport",
     "RTMPose",
-    "TimmPose",
     "build",
     "fetch_onnx",
     "find_onnx",

@@ -1,0 +1,49 @@
+"""How real the worlds look to a network that learned from photographs only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fewpose import geometry, metrics
+from fewpose.augment import normalise
+from fewpose.data import PoseData
+from fewpose.data.people import PeopleData
+from fewpose.models.crops import crop_maps, person_boxes
+from fewpose.models.simcc import CROP, rtmpose_predict
+from fewpose.skeleton import HALPE
+
+
+def realism(world: PoseData, rtmpose: str = "") -> Tensor:
+    """Normalised distances [N, K] of RTMPose-s from the truth, NaN for keypoints it does not know.
+
+    The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose:
+    its ONNX file, or "fetch" to look it up or get it once.
+    """
+    matrix = crop_maps(person_boxes(world.poses, world.size, 1), CROP)
+    crops = normalise(geometry.warp(world.frames.float(), matrix, CROP))
+    found = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, crops)
+    home = geometry.transform_points(geometry.invert(matrix), found)
+    names = world.skeleton.keypoints
+    shared = torch.tensor([name in HALPE.keypoints for name in names])
+    index = [HALPE.keypoints.index(n) if n in HALPE.keypoints else 0 for n in names]
+    distances = metrics.normalised_distances(home[:, index], world.poses, world.skeleton)
+    return torch.where(shared, distances, torch.nan)
+
+
+def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
+    """Normalised distances [P, 17] of RTMPose-s from the visible keypoints of all P people.
+
+    The network sees each person in the true box, widened by 1.25. NaN for keypoints that are
+    occluded or out of the frame. rtmpose as for `realism`.
+    """
+    found = []
+    for frame, boxes in zip(people.frames, people.boxes, strict=True):
+        matrix = crop_maps(boxes, CROP)
+        crops = geometry.warp(frame.float().expand(len(boxes), -1, -1, -1), matrix, CROP)
+        seen = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, normalise(crops))
+        found.append(geometry.transform_points(geometry.invert(matrix), seen))
+    truth = torch.cat(people.keypoints)
+    index = [HALPE.keypoints.index(name) for name in people.skeleton.keypoints]
+    distances = metrics.normalised_distances(torch.cat(found)[:, index], truth, people.skeleton)
+    return torch.where(truth[..., 2] == 2, distances, torch.nan)

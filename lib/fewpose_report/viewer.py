@@ -1,0 +1,97 @@
+"""A viewer with sliders, and what it shows where there is no live kernel."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from fewpose.data.people import PeopleData
+from fewpose.models.teacher import People
+from fewpose.skeleton import Skeleton
+
+from .figures import draw_pose
+from .people_figures import AZIMUTH, SCORE, found_scene, people_figure, true_scene
+
+
+def pose_picture(frame: Tensor, pose: Tensor, skeleton: Skeleton, threshold: float) -> bytes:
+    """PNG of a frame [3, H, W] with its pose [K, 3], less keypoints below the confidence."""
+    fig = plt.figure(figsize=(4, 4 * frame.shape[1] / frame.shape[2]), layout="none")
+    ax = fig.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    ax.imshow(frame.permute(1, 2, 0).numpy(), interpolation="bilinear")
+    ax.set_autoscale_on(False)
+    draw_pose(ax, pose, skeleton, threshold)
+    return png(fig)
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as a PNG; it is closed."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=100)
+    plt.close(fig)
+    return buffer.getvalue()
+
+
+def pose_viewer(frames: Tensor, poses: Tensor, skeleton: Skeleton):
+    """Sliders for the frame and the confidence over frames [N, 3, H, W] and poses [N, K, 3]."""
+    import ipywidgets as widgets
+
+    index = widgets.IntSlider(0, 0, len(frames) - 1, description="frame")
+    threshold = widgets.FloatSlider(0.1, min=0, max=1, step=0.05, description="confidence")
+    image = widgets.Image(value=pose_picture(frames[0], poses[0], skeleton, 0.1), format="png")
+
+    def show(_) -> None:
+        i = index.value
+        image.value = pose_picture(frames[i], poses[i], skeleton, threshold.value)
+
+    index.observe(show, "value")
+    threshold.observe(show, "value")
+    return widgets.VBox([widgets.HBox([index, threshold]), image])
+
+
+def people_picture(
+    data: PeopleData, found: Sequence[People], i: int, title: str, score: float = SCORE,
+    azimuth: float = AZIMUTH,
+) -> bytes:
+    """PNG of frame i: its true people beside those found with at least this score, 2D and 3D."""
+    scenes = [true_scene(data, i), found_scene(data, i, found[i], title, score)]
+    return png(people_figure(scenes, data.skeleton, data.to_room[i], azimuth, width=8))
+
+
+def people_viewer(tests: Mapping[int, tuple[PeopleData, Sequence[People]]], i: int = 0):
+    """Sliders for frame, scale, score and 3D azimuth over the people found at each scale.
+
+    tests: by scale the frames as they were seen, and what was found in each; at least one. Where no
+    kernel answers (a page on the web) the picture of frame i at the first scale is shown instead.
+    """
+    import ipywidgets as widgets
+
+    scales = sorted(tests)
+    frame = widgets.IntSlider(i, 0, len(tests[scales[0]][1]) - 1, description="frame")
+    scale = widgets.SelectionSlider(options=[(f"{s}x", s) for s in scales], description="scale")
+    score = widgets.FloatSlider(SCORE, min=0, max=1, step=0.05, description="score")
+    azimuth = widgets.IntSlider(int(AZIMUTH), -180, 180, 5, description="azimuth")
+    image = widgets.Image(format="png")
+
+    def show(_=None) -> None:
+        data, found = tests[scale.value]
+        image.value = people_picture(data, found, frame.value, f"found at {scale.value}x",
+                                     score.value, azimuth.value)  # fmt: skip
+
+    class Viewer(widgets.VBox):
+        """The sliders over the picture, and the picture alone for who cannot show sliders."""
+
+        def _repr_mimebundle_(self, **kwargs) -> dict:
+            still = base64.b64encode(image.value).decode()
+            return {**super()._repr_mimebundle_(**kwargs), "image/png": still}
+
+    for slider in (frame, scale, score, azimuth):
+        slider.continuous_update = False  # a picture takes half a second
+        slider.observe(show, "value")
+    show()
+    return Viewer([widgets.HBox([frame, scale]), widgets.HBox([score, azimuth]), image])

@@ -1,0 +1,1 @@
+"""Profiles, run folders, the engine that executes notebooks, and the command line."""

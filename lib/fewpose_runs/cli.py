@@ -1,0 +1,213 @@
+"""`python -m fewpose`: what make offers, for people without make, and the tools for own data."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fewpose import __version__
+
+from .profiles import profiles, repo_root
+
+# Every command imports what it needs when it runs: `--help` must not wait for torch.
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    from .batch import reproduce
+
+    reproduce(args.profile, args.only)
+    return 0
+
+
+def world(args: argparse.Namespace) -> int:
+    import fewpose_worlds as worlds
+
+    size = args.size or (480 if args.world == "operating_room" else 256)
+    folder = worlds.export(args.world, args.frames, size, args.seed, args.out)
+    print(f"{args.frames} frames with COCO keypoints in {folder}")
+    return 0
+
+
+def weights(args: argparse.Namespace) -> int:
+    from fewpose.models.fetching import fetch_onnx
+
+    for name in args.weights:
+        print(fetch_onnx(name))
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    from fewpose_video.predict import predict
+
+    written, broken = predict(args.network, args.films, args.out, args.whole)
+    for one in written:
+        names = ", ".join(str(path) for path in one.files)
+        print(f"{one.source.name}: {one.frames} frames, somebody in {one.found}: {names}")
+    for why in broken:
+        print(f"left out: {why}", file=sys.stderr)
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    from fewpose.evaluation import mvor
+
+    if args.metric == "mvor-pck":
+        table = mvor.pck(args.truth, args.detections)
+    else:
+        table = mvor.box_ap(args.truth, args.detections, args.as_published)
+    print(table.to_csv(index=False, float_format="%.5f"), end="")
+    return 0
+
+
+def keep(args: argparse.Namespace) -> int:
+    from .reference import keep_reference
+
+    print(keep_reference(args.profile, args.name or args.profile))
+    return 0
+
+
+def benchmark(args: argparse.Namespace) -> int:
+    sys.path.insert(0, str(repo_root() / "tests"))  # the harness stands beside the tests
+    from benchmarks.lines import benchmark
+
+    print(benchmark(args.device, args.only, repo_root() / "outputs" / "benchmarks"))
+    return 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    return _tool("jupyter", "lab", "notebooks")
+
+
+def test(args: argparse.Namespace) -> int:
+    """Lint, stripped notebooks, then one pytest session over unit tests and notebooks."""
+    notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
+    notebooks = [name for name in notebooks if ".ipynb_checkpoints" not in name]
+    steps = [("ruff", "check", ".")]
+    if notebooks:
+        steps.append(("nbstripout", "--keep-id", "--verify", *notebooks))
+    steps.append(("pytest", "--nbval-lax", "--nbval-current-env", "tests", "notebooks"))
+    for step in steps:
+        print("·", " ".join(step[:3]), flush=True)
+        if code := _tool(*step):
+            return code
+    return 0
+
+
+def strip(args: argparse.Namespace) -> int:
+    notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
+    return _tool("nbstripout", "--keep-id", *notebooks)
+
+
+def _tool(module: str, *arguments: str) -> int:
+    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=repo_root())
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m fewpose", description=__doc__)
+    top.add_argument("--version", action="version", version=f"fewpose {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="command", required=True)
+
+    command = commands.add_parser("reproduce", help="run a profile; only what is not up to date")
+    command.add_argument(
+        "--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop); "
+        "with _x0.01 behind it all steps, frames, sizes and batches are a hundredth",
+    )
+    command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
+    command.set_defaults(call=reproduce)
+
+    command = commands.add_parser("world", help="write an embedded world as images and COCO JSON")
+    command.add_argument("world", choices=("everyday", "jump", "operating_room"))
+    command.add_argument("--frames", type=_positive, default=200, help="number of frames (200)")
+    command.add_argument("--size", type=_positive, help="side in pixels (256); of the operating "
+                         "room, whose frames are 4:3, the height (480)")  # fmt: skip
+    command.add_argument("--seed", type=int, default=0, help="another seed, another world (0)")
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    command.set_defaults(call=world)
+
+    command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
+    command.add_argument("weights", nargs="+", choices=("rtmpose_s", "yolox_tiny"))
+    command.set_defaults(call=weights)
+
+    command = commands.add_parser(
+        "predict", help="a trained network on your films: coordinates as CSV, films with poses",
+        description="Writes for each film NAME_poses.csv and NAME_poses.mp4 (for an image .png). "
+        "The CSV has a row for each frame and keypoint: film, frame (from 0), seconds (when the "
+        "film shows it, from its first frame), keypoint, x, y in pixels of the film (the centre of "
+        "the top-left pixel is 0, 0; upright, as players show it), score (0 to about 1, of "
+        "RTMPose-s to about 1.5; below 0.1 do not trust it). x and y are empty where nobody was "
+        "found. Of a student of the operating room there is also "
+        "person, which numbers the people of each frame. Broken files are named and left out.",
+    )
+    command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help="folder of a finished"
+                         " run of a sports notebook or of operating_room/student, or its weights "
+                         "file")  # fmt: skip
+    command.add_argument("films", metavar="FILM_OR_FOLDER", type=Path,
+                         help="a film, an image, or a folder of them")  # fmt: skip
+    command.add_argument("--out", type=Path, help="folder to write (poses, beside the films)")
+    command.add_argument(
+        "--whole", action="store_true", help="show the network the whole picture; else the person "
+        "who is largest and seen longest is found by YOLOX-tiny (fetched once), followed and cut "
+        "out as in training",
+    )
+    command.set_defaults(call=predict)
+
+    command = commands.add_parser("evaluate", help="score detections of MVOR as its authors do")
+    metrics = command.add_subparsers(dest="metric", metavar="metric", required=True)
+    for name, text in (
+        ("mvor-pck", "PCK@0.2 of the ten upper-body joints, from 17 COCO keypoints a person"),
+        ("mvor-boxes", "COCO's AP and AR of the boxes"),
+    ):
+        metric = metrics.add_parser(name, help=text, description=text + "; prints CSV")
+        metric.add_argument("--truth", type=Path, required=True, help="camma_mvor_2018.json")
+        metric.add_argument("--detections", type=Path, required=True, help="COCO results, JSON")
+        metric.set_defaults(call=evaluate)
+    metric.add_argument(
+        "--as-published", action="store_true",
+        help="with the first annotation never found, for its id is 0, as in the published numbers",
+    )
+
+    command = commands.add_parser("keep", help="put a finished profile into outputs/reference")
+    command.add_argument("profile")
+    command.add_argument("--name", help="its name there (default: that of the profile)")
+    command.set_defaults(call=keep)
+
+    command = commands.add_parser("benchmark", help="our speed beside that of named references")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="lines that begin so")
+    command.set_defaults(call=benchmark)
+
+    for name, call, text in (
+        ("lab", lab, "open JupyterLab on the notebooks"),
+        ("test", test, "lint, unit tests, and every notebook under nbval"),
+        ("strip", strip, "strip the outputs of the notebooks, as the tests demand"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(call=call)
+    return top
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; what the user can mend ends as one sentence on stderr and exit code 1."""
+    try:
+        args = parser().parse_args(arguments)
+        return args.call(args)
+    except (ValueError, RuntimeError, OSError) as error:
+        if os.environ.get("FEWPOSE_DEBUG"):
+            raise
+        print(f"fewpose: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        then = "continues from here"
+        if args.call is predict:
+            then = "starts from the first film again; finished films are kept"
+        print(f"\nfewpose: stopped; the same command {then}", file=sys.stderr)
+        return 130
+

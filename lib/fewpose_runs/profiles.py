@@ -1,0 +1,372 @@
+"""Profiles: what each run of `params/<profile>.yaml` changes, all checked before any work.
+
+This module and `runs.py` alone read YAML and notebooks and know where the house stands. It imports
+neither torch nor papermill, so that a call with nothing to do ends at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
+RUN_KEYS = ("run", "notebook", "parameters", "needs")
+DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's files
+
+# Parameters that name one file of a user's, and those that name a run to begin with.
+WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")
+EARLIER = ("supervised_run", "teacher_run", "first_run")
+
+SCALED = re.compile(r"(?P<file>[\w-]+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
+# What a scaled profile makes smaller, and how small at most: every row can still be computed, with
+# 250 labels of 300 training frames.
+SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
+LEAST = {
+    "fine_tuning_steps": 2, "lifter_steps": 20, "ramp": 2, "evaluate_every": 10, "frames": 480,
+    "videos": 19, "augmentations": 2, "raw_rate": 20, "bodies": 512, "batch_size": 2, "days": 9,
+    **SIDES,
+}  # fmt: skip
+LEAST_STEPS = 10  # of any other parameter whose name ends in "steps"
+LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
+
+
+def repo_root() -> Path:
+    """Folder of the house (with `notebooks/` and `params/`), found from the installed package.
+
+    The working directory never counts: papermill, JupyterLab and nbval each choose another.
+    FEWPOSE_ROOT overrides it. Raises RuntimeError where the package was installed as a copy.
+    """
+    if os.environ.get("FEWPOSE_ROOT"):
+        return Path(os.environ["FEWPOSE_ROOT"]).resolve()
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise RuntimeError(
+        f"no notebooks/ above {Path(__file__).parent}: install the clone with `pip install -e .`"
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as messages show it: relative to the house where it lies inside."""
+    root = repo_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One entry of a profile: the notebook, what differs from its defaults, what comes first."""
+
+    profile: str
+    run: str
+    notebook: str  # "sports/supervised", relative to notebooks/, no suffix
+    parameters: dict  # differences only, types checked
+    needs: tuple[str, ...]
+
+    @cached_property
+    def paper(self) -> str:
+        return paper_of(self.notebook)
+
+    @cached_property
+    def folder(self) -> Path:
+        return run_folder(self.profile, self.paper, self.run)
+
+    @property
+    def finished(self) -> dict | None:
+        return read_manifest(self.folder)
+
+
+def paper_of(notebook: str) -> str:
+    """`sports` for `sports/supervised`; notebooks at the top serve both papers: `common`."""
+    return notebook.split("/")[0] if "/" in notebook else "common"
+
+
+def run_folder(profile: str, paper: str, run: str) -> Path:
+    return repo_root() / "outputs" / profile / paper / run
+
+
+def read_manifest(folder: Path) -> dict | None:
+    """run.json of a finished run; None where the folder holds no result."""
+    try:
+        manifest = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return manifest if manifest.get("status") == "finished" else None
+
+
+# ---- the parameters cell -------------------------------------------------------------------------
+
+
+def notebook_path(notebook: str) -> Path:
+    return repo_root() / "notebooks" / f"{notebook}.ipynb"
+
+
+def read_notebook(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"there is no notebook {shown(path)}") from None
+    except ValueError:
+        raise ValueError(f"{shown(path)} is not a notebook: its JSON does not parse") from None
+
+
+def notebook_parameters(path: Path) -> dict:
+    """Names and default values of the cell tagged `parameters`, read without running it.
+
+    Raises ValueError where the cell is missing, twice there, or holds more than literals.
+    """
+    cells = [
+        cell for cell in read_notebook(path)["cells"]
+        if "parameters" in cell.get("metadata", {}).get("tags", [])
+    ]
+    if len(cells) != 1:
+        raise ValueError(f"{shown(path)} has {len(cells)} cells tagged `parameters`, not one")
+    defaults = {}
+    for statement in ast.parse("".join(cells[0]["source"])).body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target = statement.target
+        else:
+            target = None
+        if not isinstance(target, ast.Name):
+            raise ValueError(
+                f"{shown(path)}, parameters cell, line {statement.lineno}: only `name = literal`"
+            )
+        try:
+            defaults[target.id] = ast.literal_eval(statement.value)
+        except ValueError:
+            raise ValueError(
+                f"{shown(path)}, parameters cell: {target.id} is not a literal; "
+                "derive values in a later cell, papermill sets only this one"
+            ) from None
+        if not isinstance(defaults[target.id], bool | int | float | str | list | dict):
+            raise ValueError(
+                f"{shown(path)}, parameters cell: {target.id} must be a bool, int, float, str, "
+                f"list or dict, not {type(defaults[target.id]).__name__}"
+            )
+    return defaults
+
+
+def check_parameters(given: dict, defaults: dict, where: str) -> None:
+    """Raise ValueError for a name the notebook has not, or a value not of its default's type.
+
+    An int passes for a float. `where` opens the message: file and run.
+    """
+    for name, value in given.items():
+        if name not in defaults:
+            raise ValueError(f"{where}: unknown parameter {name!r}{_suggest(name, defaults)}")
+        if not _fits(value, defaults[name]):
+            # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number there.
+            text = isinstance(value, str) and isinstance(defaults[name], float)
+            hint = " (YAML wants 1.0e-3 for 1e-3)" if text else ""
+            raise ValueError(
+                f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, "
+                f"not {value!r}{hint}"
+            )
+
+
+def _fits(value: object, default: object) -> bool:
+    if isinstance(default, list):
+        return isinstance(value, list) and all(_fits(v, default[0]) for v in value if default)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    return isinstance(value, int | float if isinstance(default, float) else type(default))
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list) and value:
+        return f"a list of {type(value[0]).__name__}"
+    return {int: "an int", list: "a list", dict: "a dict"}.get(
+        type(value), f"a {type(value).__name__}"
+    )
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    known = sorted(str(k) for k in known)
+    if close := difflib.get_close_matches(str(name), known, n=3):
+        return f" (did you mean {', '.join(close)}?)"
+    return f" (known: {', '.join(known) or 'none'})"
+
+
+# ---- the profile ---------------------------------------------------------------------------------
+
+
+def profiles() -> list[str]:
+    """Names of the profiles under params/."""
+    return sorted(path.stem for path in (repo_root() / "params").glob("*.yaml"))
+
+
+def read_profile(profile: str) -> list[PlannedRun]:
+    """The runs of `params/<profile>.yaml` in order, every key and value checked.
+
+    `<profile>_x0.01` is the same file with all its steps, frames, sizes and batches a hundredth
+    (see `scaled`): a proof on a small machine that a profile for a large one runs. Raises
+    ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of order;
+    close names are suggested.
+    """
+    import yaml
+
+    found = SCALED.fullmatch(profile)
+    file, scale = (found["file"], float(found["scale"])) if found else (profile, 1.0)
+    path = repo_root() / "params" / f"{file}.yaml"
+    if not path.is_file():
+        raise ValueError(f"no profile {file!r}{_suggest(file, profiles())}")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{shown(path)} is not valid YAML: {reason}") from None
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{shown(path)} must be a list of runs, each `- run: name` and its keys")
+    plan: list[PlannedRun] = []
+    for number, entry in enumerate(entries, start=1):
+        planned = _planned(profile, path, number, entry, [p.run for p in plan])
+        if found:
+            smaller = scaled(planned.parameters, scale, (f"outputs/{file}/", f"outputs/{profile}/"))
+            planned = replace(planned, parameters=smaller)
+        plan.append(planned)
+    return plan
+
+
+def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
+    """Parameters of a run with all steps and what LEAST names times `scale`, but at least that.
+
+    None grows. Sizes (SIDES) are multiples of 32, the `size` beside a `width` stays: a network that
+    reads cut-out people has one. Paths that begin with moved[0], the outputs of the profile itself,
+    begin with moved[1] instead.
+    """
+
+    def smaller(name: str, value: int) -> int:
+        if name in SIDES:
+            return min(value, max(LEAST[name], 32 * round(value * scale / 32)))
+        of_days = name == "frames" and "days" in parameters
+        least = LEAST_OF_DAYS if of_days else LEAST.get(name, LEAST_STEPS)
+        return min(value, max(least, round(value * scale)))
+
+    made = {}
+    for name, value in parameters.items():
+        if name == "size" and parameters.get("width"):
+            pass
+        elif name in LEAST or name.endswith("steps"):
+            several = isinstance(value, list)  # crop: height and width
+            value = [smaller(name, v) for v in value] if several else smaller(name, value)
+        elif name == "stages":  # [side, steps] of each
+            value = [[smaller("size", side), smaller("steps", steps)] for side, steps in value]
+        elif isinstance(value, str) and value.startswith(moved[0]):
+            value = moved[1] + value.removeprefix(moved[0])
+        made[name] = value
+    return made
+
+
+def _planned(profile: str, path: Path, number: int, entry: object, before: list) -> PlannedRun:
+    where = f"{shown(path)}, entry {number}"
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: must be a mapping with the keys {', '.join(RUN_KEYS)}")
+    for key in entry:
+        if key not in RUN_KEYS:
+            raise ValueError(f"{where}: unknown key {key!r}{_suggest(key, RUN_KEYS)}")
+    for key in ("run", "notebook"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ValueError(f"{where}: `{key}` must be given, as text")
+    run, notebook = entry["run"], entry["notebook"].removesuffix(".ipynb")
+    where = f"{shown(path)}, run {run}"
+    if not run.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{where}: a run's name is a folder's: letters, digits, _ and -")
+    if run in before:
+        raise ValueError(f"{where}: the name is taken by an earlier run")
+    if not notebook_path(notebook).is_file():
+        folder = repo_root() / "notebooks"
+        known = [str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.ipynb")]
+        raise ValueError(f"{where}: no notebook {notebook!r}{_suggest(notebook, known)}")
+    parameters, needs = entry.get("parameters") or {}, entry.get("needs") or []
+    if not isinstance(parameters, dict):
+        raise ValueError(f"{where}: `parameters` must be a mapping of names to values")
+    check_parameters(parameters, notebook_parameters(notebook_path(notebook)), where)
+    if not isinstance(needs, list):
+        raise ValueError(f"{where}: `needs` must be a list of run names")
+    for name in needs:
+        if name not in before:
+            raise ValueError(f"{where}: needs {name!r}, no earlier run{_suggest(name, before)}")
+    for key in EARLIER:
+        if parameters.get(key) and parameters[key] not in needs:
+            raise ValueError(f"{where}: {key} is {parameters[key]!r}, name it in `needs`, too")
+    return PlannedRun(profile, run, notebook, parameters, tuple(needs))
+
+
+# ---- fingerprints: what a result was made from ---------------------------------------------------
+
+
+def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
+    """Hash of all that makes a run's numbers.
+
+    These are the notebook's cells, all its parameters and the files that they name (DATA,
+    WEIGHTS), the library and the fingerprints of the runs it needs. `report` adds
+    `fewpose_report`, left out otherwise: it draws and never trains, and a nicer figure should
+    not cost a training.
+    """
+    path = notebook_path(notebook)
+    cells = [
+        "".join(cell["source"]) for cell in read_notebook(path)["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    values = {**notebook_parameters(path), **parameters}
+    files = [files_in(repo_root() / values[name]) for name in DATA
+             if isinstance(values.get(name), str) and values[name]]
+    files += [mark for name in WEIGHTS if (mark := weights_in(values.get(name)))]
+    text = json.dumps([notebook, cells, values, files, needs, _library(report)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
+    """Fingerprint of every run of a profile, by its name."""
+    needed = {name for planned in plan for name in planned.needs}
+    prints: dict[str, str] = {}
+    for planned in plan:
+        # A run that needs others and that none needs is a report, cheap to draw again.
+        last = bool(planned.needs) and planned.run not in needed
+        prints[planned.run] = fingerprint(
+            planned.notebook, planned.parameters, [prints[name] for name in planned.needs], last
+        )
+    return prints
+
+
+def weights_in(name: object) -> str:
+    """Hash of a user's weights file; empty without one, and for what another run makes."""
+    path = repo_root() / name if isinstance(name, str) and name else None
+    if path is None or not path.is_file() or path.is_relative_to(repo_root() / "outputs"):
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_in(folder: Path) -> list:
+    """Name and size of the files that are read of a data folder, and a hash of its labels."""
+    found = [*folder.glob("*"), *(folder / "images").rglob("*"), *(folder / "videos").glob("*")]
+    state = []
+    for path in sorted(path for path in found if path.is_file()):
+        labels = path.suffix in (".json", ".mat")  # these may change without a byte more
+        mark = hashlib.sha256(path.read_bytes()).hexdigest() if labels else ""
+        state.append([path.relative_to(folder).as_posix(), path.stat().st_size, mark])
+    return state
+
+
+def _library(report: bool) -> str:
+    folder = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        package, _, module = name.partition("/")
+        skipped = package not in PACKAGES or "__pycache__" in name
+        skipped |= module in ("__main__.py", "cli.py", "batch.py")
+        skipped |= package == "fewpose_report" and not report
+        if path.is_file() and not skipped:
+            digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

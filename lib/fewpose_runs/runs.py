@@ -1,0 +1,334 @@
+"""A notebook's run: its folder, seeds, device, figures, checkpoints, tidy rows and manifest.
+
+The first code cell after the parameters says `run = start_run("sports/supervised", globals())`, the
+last says `run.finish()`. Run alone (JupyterLab, nbval) a notebook writes into
+`outputs/smoke/<paper>/<notebook>/`; in a batch (`batch.py`) into `outputs/<profile>/…/<run>/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewpose import LeftOut
+
+from .profiles import (
+    check_parameters,
+    fingerprint,
+    notebook_parameters,
+    notebook_path,
+    paper_of,
+    read_manifest,
+    read_profile,
+    repo_root,
+    run_folder,
+    shown,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from matplotlib.figure import Figure
+
+COLUMNS = (
+    "paper", "run", "method", "dataset", "labels", "iteration", "scale", "seed", "metric", "at",
+    "value", "ci_low", "ci_high", "n", "device", "seconds",
+)
+METHODS = (
+    "supervised", "supervised_narrow", "pseudo_labels", "pseudo_labels_video", "mean_teacher",
+    "mean_teacher_video", "second_opinion", "second_opinion_alone", "second_opinion_chooses",
+    "second_opinion_untranslated", "second_opinion_all", "second_opinion_no_teacher",
+    "second_opinion_cutout", "second_opinion_cutmix", "second_opinion_voting",
+    "second_opinion_views", "published_head", "limit_believed", "limit_right", "limit_corrected",
+    "limit_truth", "teacher", "student", "student_untrained", "student_fixed", "student_all",
+    "single_hard", "single_soft", "single_both", "double",
+)
+METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
+PACKAGES = (
+    "fewpose", "torch", "torchvision", "timm", "numpy", "scipy", "pandas", "opencv-python", "anny",
+    "matplotlib", "papermill",
+)
+STYLE = {
+    "figure.constrained_layout.use": True, "figure.dpi": 100, "savefig.dpi": 200, "font.size": 9,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
+    "legend.frameon": False, "image.interpolation": "nearest",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a notebook holds while it runs; made by `start_run`, closed by `finish`."""
+
+    profile: str
+    paper: str
+    name: str
+    notebook: str
+    parameters: dict
+    seed: int
+    fingerprint: str
+    folder: Path  # outputs/<profile>/<paper>/<run>
+    device: torch.device
+    resumed: bool  # checkpoints of a killed run with the same fingerprint were found
+    batch: bool
+    started: float = field(default_factory=time.time)
+    rows: list[dict] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # what the readers warned of
+
+    @property
+    def report(self) -> Path:
+        """Folder of the profile's report, `outputs/<profile>/report`, created on first use."""
+        folder = repo_root() / "outputs" / self.profile / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def cache(self) -> Path:
+        """Folder of the rendered worlds, `outputs/worlds`, shared by all runs."""
+        return repo_root() / "outputs" / "worlds"
+
+    def path(self, text: str) -> str:
+        """A path given as a parameter: relative ones start at the house; "" (not given) stays."""
+        return str(repo_root() / text) if text else ""
+
+    def checkpoint(self, name: str) -> Path:
+        """Path `checkpoints/<name>`; what lies there after a kill is of this very fingerprint."""
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder / name
+
+    def figure(self, fig: Figure, name: str) -> None:
+        """Save a figure as `figures/<name>.png` and `.pdf`; the cell shows it as usual."""
+        folder = self.folder / "figures"
+        folder.mkdir(exist_ok=True)
+        fig.savefig(folder / f"{name}.png")
+        fig.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+
+    def report_figure(self, fig: Figure, name: str) -> None:
+        """Save a figure as `<name>.png` and `.pdf` into the report as well as among the figures."""
+        self.figure(fig, name)
+        for suffix in (".png", ".pdf"):
+            shutil.copy(self.folder / "figures" / f"{name}{suffix}", self.report)
+
+    def record(self, rows: pd.DataFrame | dict | Iterable[dict]) -> None:
+        """Keep tidy rows (columns of COLUMNS) for metrics.csv.
+
+        `method`, `dataset`, `metric` and `value` must be given; paper, run, seed, device and
+        seconds (of the whole run) are filled in where absent, the rest stays empty. Raises
+        ValueError for an unknown column, method or metric.
+        """
+        if isinstance(rows, dict):
+            rows = [rows]
+        elif hasattr(rows, "to_dict"):
+            rows = rows.to_dict("records")
+        for row in rows:
+            _check_row(row)
+            filled = {"paper": self.paper, "run": self.name, "seed": self.seed,
+                      "device": self.device.type}  # fmt: skip
+            self.rows.append({**filled, **row})
+
+    def finish(self) -> None:
+        """Write metrics.csv, then run.json: last and atomically, for it alone makes a result."""
+        import pandas as pd
+
+        seconds = round(time.time() - self.started, 1)
+        rows = [{"seconds": seconds, **row} for row in self.rows]
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(self.folder / "metrics.csv", index=False)
+        manifest = {
+            "status": "finished",
+            "profile": self.profile, "paper": self.paper, "run": self.name,
+            "notebook": f"notebooks/{self.notebook}.ipynb",
+            "parameters": self.parameters, "seed": self.seed, "fingerprint": self.fingerprint,
+            "git_commit": _git_commit(), "python": sys.version.split()[0], "packages": _versions(),
+            "device": _device_name(self.device), "resumed": self.resumed, "seconds": seconds,
+            "peak_memory_mb": _peak_memory_mb(), "left_out": self.left_out,
+            "files": self._files(),
+        }  # fmt: skip
+        # In a batch the executed notebook is not yet saved: the batch gives the file its name.
+        write_json(self.folder / ("run.pending.json" if self.batch else "run.json"), manifest)
+        print(f"{len(rows)} rows in {shown(self.folder)}/metrics.csv after {seconds:.0f} s")
+
+    def _files(self) -> list[str]:
+        """What this run wrote, relative to the house; if any goes missing it is run again."""
+        own = [p for p in self.folder.rglob("*") if p.name not in ("notebook.ipynb", "run.json")]
+        report = repo_root() / "outputs" / self.profile / "report"
+        drawn = [p for p in report.rglob("*") if p.stat().st_mtime >= self.started]
+        return sorted(shown(path) for path in own + drawn if path.is_file())
+
+
+def start_run(notebook: str, variables: dict) -> Run:
+    """Open the run of a notebook: folder, seeds, threads, device, figure style.
+
+    `notebook` is its path under notebooks/ without suffix, `variables` its `globals()`; values of
+    the parameters cell are taken from it and checked. Results of an earlier run in the same folder
+    are removed; its checkpoints stay only if it was killed with the same fingerprint, so that
+    training resumes. The seed is the parameter `seed`, else 0. Raises ValueError for a parameter of
+    another type than its default.
+    """
+    defaults = notebook_parameters(notebook_path(notebook))
+    parameters = {name: variables[name] for name in defaults if name in variables}
+    if missing := [name for name in defaults if name not in parameters]:
+        raise ValueError(f"{notebook}.ipynb: {missing[0]} is not set, run the parameters cell")
+    check_parameters(parameters, defaults, f"{notebook}.ipynb")
+
+    paper, batch = paper_of(notebook), os.environ.get("FEWPOSE_RUN")
+    if batch:
+        profile, name, mark = batch.split("/")
+    else:
+        profile, name = "smoke", notebook.split("/")[-1]
+        mark = fingerprint(notebook, parameters, needs=[])
+    folder = run_folder(profile, paper, name)
+    resumed = _open_folder(folder, mark)
+    seed = parameters.get("seed", 0)
+    device = _prepare_torch(seed)
+    _prepare_figures()
+    print(f"{profile}/{paper}/{name} · seed {seed} · {_device_name(device)}"
+          + (" · resuming" if resumed else ""))  # fmt: skip
+    run = Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed,
+              batch=bool(batch))  # fmt: skip
+    _listen(run.left_out)
+    return run
+
+
+def outputs() -> Path:
+    """The folder that all runs write to, `outputs` in the house."""
+    return repo_root() / "outputs"
+
+
+def find_run(profile: str, paper: str, run: str) -> Path:
+    """Folder of a finished run; ValueError says what to run first."""
+    folder = run_folder(profile, paper, run)
+    if read_manifest(folder) is None:
+        state = "was started and did not finish" if folder.is_dir() else "has not been run"
+        first = f"`make reproduce PROFILE={profile}`"
+        if profile == "smoke":
+            first = f"notebooks/{'' if paper == 'common' else paper + '/'}{run}.ipynb"
+        raise ValueError(f"{shown(folder)} {state}: run {first} first")
+    return folder
+
+
+def finished_runs(profile: str) -> list[Path]:
+    """Folders of the finished runs of a profile, in the order of its YAML."""
+    return [planned.folder for planned in read_profile(profile) if planned.finished]
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one, never a part."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _listen(left_out: list[str]) -> None:
+    """Note what the readers of data warn of from now on: broken videos, labels outside."""
+    show = warnings.showwarning
+
+    def heard(message, category, *more, **named) -> None:
+        if issubclass(category, LeftOut):
+            left_out.append(str(message))
+        show(message, category, *more, **named)
+
+    warnings.showwarning = heard
+
+
+def _open_folder(folder: Path, mark: str) -> bool:
+    """Make the folder ready; True if a killed run of the same fingerprint left checkpoints."""
+    checkpoints = folder / "checkpoints"
+    marked = checkpoints / "fingerprint"
+    unfinished = read_manifest(folder) is None
+    same = unfinished and marked.is_file() and marked.read_text() == mark
+    for path in [*folder.glob("*.json"), *folder.glob("*.csv")]:
+        path.unlink()
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    if not same:
+        if checkpoints.exists():
+            shutil.rmtree(checkpoints)
+        checkpoints.mkdir(parents=True)
+        marked.write_text(mark)
+    return same and any(path.name != "fingerprint" for path in checkpoints.iterdir())
+
+
+def _prepare_torch(seed: int) -> torch.device:
+    import numpy as np
+    import torch
+
+    from fewpose.threads import cores
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  for libraries that still draw from the global generator
+    torch.manual_seed(seed)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores() or os.cpu_count()))
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _prepare_figures() -> None:
+    import matplotlib as mpl
+
+    mpl.rcParams.update(STYLE)
+    # seaborn 0.13 still calls what matplotlib and pandas are about to drop; the pins hold them.
+    warnings.filterwarnings("ignore", module="seaborn")
+
+
+def _check_row(row: dict) -> None:
+    for column in row:
+        if column not in COLUMNS:
+            raise ValueError(f"record: no column {column!r}, the columns are {', '.join(COLUMNS)}")
+    for column in ("method", "dataset", "metric", "value"):
+        if column not in row:
+            raise ValueError(f"record: the row {row} has no {column}")
+    for column, names in (("method", METHODS), ("metric", METRICS)):
+        if row[column] not in names:
+            raise ValueError(f"record: {row[column]!r} is no {column}: {', '.join(names)}")
+
+
+def _git_commit() -> str:
+    try:
+        git = ["git", "-C", str(repo_root())]
+        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True,
+                                         stderr=subprocess.DEVNULL).strip()  # fmt: skip
+        changes = subprocess.check_output([*git, "status", "--porcelain", "-uno"], text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("-dirty" if changes.strip() else "")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _device_name(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+def _peak_memory_mb() -> int:
+    """Largest resident memory of this process or one of its children, in MB."""
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return round(max(resource.getrusage(user).ru_maxrss for user in users) / unit)

@@ -1,0 +1,112 @@
+"""What a saved network must say of itself to be used on films, and how it is opened again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fewpose import models
+from fewpose.data import PoseData
+from fewpose.models.keypoint_rcnn import Student
+from fewpose.models.student import light_student, resnet50_student
+from fewpose.skeleton import Skeleton
+
+FILES = ("network.safetensors", "student.safetensors")
+AROUND = 1.1  # a person's box is so much larger than that of the keypoints
+
+
+@dataclass(frozen=True)
+class PoseNetwork:
+    """A network for one person, and the frames that it learned from.
+
+    size is their height and width in pixels, share the part of a frame's side that a person's
+    keypoints span there (the median).
+    """
+
+    model: nn.Module
+    skeleton: Skeleton
+    size: tuple[int, int]
+    share: float
+
+    @property
+    def margin(self) -> float:
+        """How much larger than a person's box the crop must be that shows them as in training."""
+        return max(1.0, 1 / (AROUND * self.share))
+
+
+def describe(network: str, train: PoseData) -> dict:
+    """What to save with a network (its name as in `models.build`) that learned from such frames."""
+    labelled = train.poses[..., 2] > 0
+    enough = labelled.sum(1) * 2 > len(train.skeleton)
+    share = 0.8
+    if enough.any():
+        xy, hidden = train.poses[enough][..., :2], ~labelled[enough].unsqueeze(-1)
+        low = xy.masked_fill(hidden, torch.inf).amin(1)
+        high = xy.masked_fill(hidden, -torch.inf).amax(1)
+        sides = (high - low) / torch.tensor([train.size[1], train.size[0]])
+        share = float(sides.amax(1).median())
+    skeleton = train.skeleton
+    return {
+        "network": network, "size": list(train.size), "share": round(share, 3),
+        "skeleton": {"name": skeleton.name, "keypoints": list(skeleton.keypoints),
+                     "limbs": [list(limb) for limb in skeleton.limbs]},
+    }  # fmt: skip
+
+
+def find_weights(place: str | Path) -> Path:
+    """The weights file that a run's folder holds, or the file itself; ValueError if there is none.
+
+    The network of the sports notebooks, or the student of the operating room.
+    """
+    place = Path(place)
+    if place.is_file():
+        return place
+    for folder in (place / "checkpoints", place):
+        for name in FILES:
+            if (folder / name).is_file():
+                return folder / name
+    if not place.exists():
+        raise ValueError(f"there is no run or weights file {place}")
+    raise ValueError(
+        f"{place} holds no {' or '.join(FILES)}: give the folder of a finished run of a sports "
+        "notebook or of operating_room/student, or its weights file"
+    )
+
+
+def open_network(place: str | Path) -> PoseNetwork | Student:
+    """The network of a run's folder or weights file, in evaluation mode.
+
+    ValueError naming the file if it is none, does not fit, or does not say what it predicts.
+    """
+    path = find_weights(place)
+    about = models.read_meta(path)
+    if about.get("model") == "Student":
+        return open_student(path, about)
+    if missing := [key for key in ("network", "skeleton", "size", "share") if key not in about]:
+        raise ValueError(
+            f"{path} does not say its {missing[0]}: it was not saved by a sports notebook, or by "
+            "an older one; run that again"
+        )
+    said = about["skeleton"]
+    names, limbs = tuple(said["keypoints"]), tuple(map(tuple, said["limbs"]))
+    skeleton = Skeleton(said["name"], names, limbs, (0.08,) * len(names))
+    model = models.build(about["network"], len(skeleton))
+    models.load_weights(model, path)
+    return PoseNetwork(model.eval(), skeleton, tuple(about["size"]), about["share"])
+
+
+def open_student(path: Path, about: dict) -> Student:
+    """The student of operating_room/student."""
+    if "network" not in about:
+        raise ValueError(f"{path} does not say its network: run operating_room/student again")
+    config = about["config"]
+    make = light_student if about["network"] == "light" else resnet50_student
+    student = make(
+        branches=config["branches"], soft=about["soft"], reading=config.get("reading", "peak"),
+        side=config["side"], lifter=config["lifter"],
+    )
+    models.load_weights(student, path)
+    return student.eval()

@@ -1,0 +1,95 @@
+"""All lines of the benchmark by name, for the CPU and for a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from fewpose.models import HigherHRNet
+
+from . import augmentation, frames, gpu, harness, heatmaps, people, scores, steps
+from .harness import Line
+
+LIBRARIES = ("albumentations", "kornia", "torchvision")
+SIZES = ((256, 192), (512, 512))
+
+AUGMENT = {
+    f"augment_{h}x{w}_{library}": partial(augmentation.augment, library, (h, w))
+    for h, w in SIZES for library in LIBRARIES
+}  # fmt: skip
+CPU: dict[str, Callable[[], Line]] = {
+    **AUGMENT,
+    "heatmap_targets": heatmaps.targets,
+    "heatmap_decoding": heatmaps.decoding,
+    "heatmap_decoding_hrnet": partial(heatmaps.decoding, batch=128, parser=False),
+    "heatmap_smooth_decoding": heatmaps.smooth_decoding,
+    "twelve_views": steps.twelve_views,
+    "pck": scores.pck_line,
+    "oks": scores.oks_line,
+    "keypoint_ap_pycocotools": partial(scores.keypoint_ap_line, "pycocotools"),
+    "keypoint_ap_faster_coco_eval": partial(scores.keypoint_ap_line, "faster_coco_eval"),
+    "frame_reading": frames.reading,
+    "world_128": partial(frames.world, 128),
+    "world_512": partial(frames.world, 512),
+    "mean_teacher_step": steps.mean_teacher,
+    "moving_average": steps.moving_average,
+    "joint_cutout": partial(steps.hidden_joints, "cutout"),
+    "joint_cutmix": partial(steps.hidden_joints, "cutmix"),
+    "people_keypoints": people.reading,
+    "keypoint_rcnn_step": people.training,
+    "student_light": people.finding,
+    "student_paper": partial(people.finding, "paper"),
+}
+CUDA: dict[str, Callable[[], Line]] = {
+    "bf16_matrices": gpu.matrices,
+    "higher_hrnet_step": gpu.training,
+    "higher_hrnet_step_compiled": partial(gpu.training, compiled=True),
+    "twelve_views": partial(steps.twelve_views, 512, 16, "cuda", HigherHRNet),
+    "keypoint_rcnn_step": partial(people.training, 480, 8, 4, "cuda"),
+    "mean_teacher_step": partial(steps.mean_teacher, 256, 32, "cuda"),
+    "moving_average": partial(steps.moving_average, "cuda", HigherHRNet),
+    **{name: partial(line, device="cuda") for name, line in AUGMENT.items()},
+    "heatmap_targets": partial(heatmaps.targets, device="cuda"),
+    "heatmap_decoding": partial(heatmaps.decoding, device="cuda"),
+    "heatmap_smooth_decoding": partial(heatmaps.smooth_decoding, device="cuda"),
+    "joint_cutout": partial(steps.hidden_joints, "cutout", device="cuda"),
+    "joint_cutmix": partial(steps.hidden_joints, "cutmix", device="cuda"),
+    "people_keypoints": partial(people.reading, device="cuda"),
+}
+
+# What each line should reach at least, as a ratio or in its own unit.
+AIMS = {
+    "cpu": {
+        "augment_256x192_albumentations": "1", "augment_512x512_albumentations": "1",
+        "augment_256x192_kornia": "4", "augment_512x512_kornia": "4", "heatmap_targets": "20",
+        "heatmap_decoding": "30", "twelve_views": "2", "pck": "20", "oks": "20",
+        "keypoint_ap_pycocotools": "4", "frame_reading": "10", "world_128": "60 frames/s of ours",
+        "world_512": "15 frames/s of ours",
+        "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps", "people_keypoints": "3",
+        "student_light": "4", "student_paper": "4",
+    },
+    "cuda": {
+        "higher_hrnet_step": "2.5 and 20 % of the bf16 rate", "twelve_views": "5",
+        "keypoint_rcnn_step": "1.3", "augment_512x512_albumentations": "20",
+        "moving_average": "5", "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
+    },
+}  # fmt: skip
+
+
+def benchmark(device: str, only: list[str] | None, folder: Path) -> str:
+    """Measure the lines of a device, or those in `only`, into `folder`; the table as Markdown.
+
+    ValueError for a line that is not there, RuntimeError without the device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("no CUDA device is here: leave out --device cuda to measure the CPU")
+    rows, aims = [], AIMS[device]
+    for row in harness.run(harness.chosen({"cpu": CPU, "cuda": CUDA}[device], only)):
+        if row["name"] in aims:
+            row["notes"] += f"; aim {aims[row['name']]}"
+        rows.append(row)
+        harness.write([row], folder / f"{device}.csv")  # a stopped call keeps what it measured
+    return harness.markdown(rows)

@@ -1,0 +1,507 @@
+"""Runs and batches, on a tiny house in a temporary folder that trains nothing."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import cv2
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from fewpose_runs import runs
+from fewpose_runs.batch import RunFailed, reproduce
+from fewpose_runs.profiles import fingerprints, notebook_parameters, read_profile, scaled
+from fewpose_runs.runs import COLUMNS, find_run, finished_runs, start_run
+
+PARAMETERS = """\
+steps = 3  # how many
+learning_rate = 0.1  # of what is not learned
+widths = [1, 2]
+title = "a"
+fast = True
+seed = 5
+"""
+WORK = """\
+import time
+first = run.checkpoint("count")
+for step in range(int(first.read_text()) if first.exists() else 0, steps):
+    print("step", step, flush=True)
+    first.write_text(str(step + 1))
+    time.sleep(0.3 if title == "slow" else 0)
+"""
+END = """\
+run.record({"method": "supervised", "dataset": "jump", "metric": "pck", "at": 0.1, "value": steps})
+run.finish()
+"""
+COMMAND = [sys.executable, "-m", "fewpose", "reproduce"]
+LIB = Path(runs.__file__).parents[1]
+OPEN = 'from fewpose_runs.runs import start_run\nrun = start_run("sports/tiny", globals())\n'
+
+
+def write_notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A root with one notebook and a profile of two runs."""
+    monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write_notebook(tmp_path / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, WORK, END)
+    write_profile(tmp_path, "laptop", """\
+        - {run: one, notebook: sports/tiny}
+        - {run: two, notebook: sports/tiny, parameters: {steps: 4, learning_rate: 1}, needs: [one]}
+        """)
+    return tmp_path
+
+
+def write_profile(house, name, text):
+    (house / "params").mkdir(exist_ok=True)
+    (house / "params" / f"{name}.yaml").write_text(text)
+
+
+def copy_library(house, monkeypatch):
+    """Let subprocesses use a copy: work on the real one would make their results out of date."""
+    library = house / "lib"
+    for package, names in (
+        ("fewpose", ("__init__", "__main__", "threads")),
+        ("fewpose_runs", ("__init__", "cli", "profiles", "runs", "batch")),
+    ):
+        (library / package).mkdir(parents=True)
+        for name in names:
+            shutil.copy(LIB / package / f"{name}.py", library / package)
+    monkeypatch.setenv("PYTHONPATH", str(library))
+
+
+def manifest(house, run, profile="laptop"):
+    return json.loads((house / "outputs" / profile / "sports" / run / "run.json").read_text())
+
+
+# ---- profiles ------------------------------------------------------------------------------------
+
+
+def test_parameters_are_read_without_running(house):
+    defaults = notebook_parameters(house / "notebooks" / "sports" / "tiny.ipynb")
+    assert defaults == {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a",
+                        "fast": True, "seed": 5}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("{stesp: 4}", r"laptop\.yaml, run one: unknown parameter 'stesp' .did you mean steps"),
+        ("{steps: 4.5}", "run one: steps must be an int like 3, not 4.5"),
+        ("{steps: true}", "steps must be an int"),
+        ("{fast: 1}", "fast must be a bool"),
+        ("{learning_rate: 1e-3}", "learning_rate must be a float .*1.0e-3"),
+        ("{widths: [1, x]}", "widths must be a list of int"),
+        ("{title: [a]}", "title must be a str"),
+        ("7", "`parameters` must be a mapping"),
+    ],
+)
+def test_wrong_parameters_stop_before_any_work(house, parameters, says):
+    write_profile(house, "laptop", f"""\
+        - {{run: zero, notebook: sports/tiny}}
+        - {{run: one, notebook: sports/tiny, parameters: {parameters}}}
+        """)
+    with pytest.raises(ValueError, match=says):
+        reproduce("laptop")
+    assert not (house / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("{run: a, notbook: sports/tiny}", "unknown key 'notbook' .did you mean notebook"),
+        ("{run: a}", "`notebook` must be given"),
+        ("{run: a, notebook: sports/tinny}", "'sports/tinny' .did you mean sports/tiny"),
+        ("{run: a/b, notebook: sports/tiny}", "a run's name"),
+        ("{run: zero, notebook: sports/tiny}", "taken by an earlier run"),
+        ("{run: a, notebook: sports/tiny, needs: [zeor]}", "no earlier run .did you mean zero"),
+        ("{run: a, notebook: sports/tiny, needs: zero}", "must be a list"),
+        ("just text", "must be a mapping"),
+        ("{run: a, notebook: [}", "not valid YAML"),
+    ],
+)
+def test_wrong_entries_name_file_and_key(house, entry, says):
+    text = f"- {{run: zero, notebook: sports/tiny}}\n- {entry}\n"
+    write_profile(house, "laptop", text)
+    with pytest.raises(ValueError, match=says) as error:
+        read_profile("laptop")
+    assert "params/laptop.yaml" in str(error.value)
+
+
+def test_unknown_profile_names_close_ones(house):
+    with pytest.raises(ValueError, match=r"no profile 'labtop' .did you mean laptop"):
+        read_profile("labtop")
+    write_profile(house, "empty", "")
+    with pytest.raises(ValueError, match="must be a list of runs"):
+        read_profile("empty")
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("a = 1\nb = a * 2", "b is not a literal"), ("a = None", "a must be a bool"),
+        ("import os", "only `name = literal`"), ("a, b = 1, 2", "only `name = literal`"),
+    ],
+)
+def test_parameters_cells_hold_only_literals(house, cell, says):
+    path = house / "notebooks" / "other.ipynb"
+    write_notebook(path, cell, "pass")
+    with pytest.raises(ValueError, match=says):
+        notebook_parameters(path)
+
+
+def test_fingerprints_follow_code_parameters_and_needs(house):
+    before = fingerprints(read_profile("laptop"))
+    assert before == fingerprints(read_profile("laptop"))
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    nbformat.write(notebook, path)
+    assert before == fingerprints(read_profile("laptop"))  # outputs are not code
+
+    text = (house / "params" / "laptop.yaml").read_text()
+    write_profile(house, "laptop", text.replace("steps: 4", "steps: 6"))
+    after = fingerprints(read_profile("laptop"))
+    assert after["one"] == before["one"] and after["two"] != before["two"]
+
+    notebook.cells[2].source += "\n# changed"
+    nbformat.write(notebook, path)
+    changed = fingerprints(read_profile("laptop"))
+    assert changed["one"] != after["one"] and changed["two"] != after["two"]
+
+
+def test_fingerprints_follow_the_users_files(house):
+    write_notebook(house / "notebooks" / "sports" / "own.ipynb", 'data_path = ""', "pass")
+    write_profile(house, "mine", "- {run: one, notebook: sports/own, parameters: {data_path: my}}")
+    marks = [fingerprints(read_profile("mine"))["one"]]
+    for name, text in (
+        ("annotations.json", "[1]"), ("annotations.json", "[2]"), ("images/a/1.png", "x"),
+        ("videos/1.mp4", "x"), ("videos/1.mp4", "xy"),
+    ):  # fmt: skip
+        path = house / "my" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        marks.append(fingerprints(read_profile("mine"))["one"])
+    assert len(set(marks)) == len(marks)
+    (house / "my" / "poses").mkdir()
+    (house / "my" / "poses" / "1_poses.csv").write_text("what predict wrote")
+    assert fingerprints(read_profile("mine"))["one"] == marks[-1]
+
+
+def test_fingerprints_follow_the_users_weights_but_not_those_another_run_makes(house):
+    write_notebook(house / "notebooks" / "sports" / "own.ipynb", 'weights = ""', "pass")
+    for place, kinds in (("my/w.pth", 3), ("outputs/mine/w.pth", 1)):
+        (house / place).parent.mkdir(parents=True)
+        entry = f"{{run: one, notebook: sports/own, parameters: {{weights: {place}}}}}"
+        write_profile(house, "mine", f"- {entry}")
+        marks = [fingerprints(read_profile("mine"))["one"]]
+        for content in (b"ab", b"ba"):
+            (house / place).write_bytes(content)
+            marks.append(fingerprints(read_profile("mine"))["one"])
+        assert len(set(marks)) == kinds
+
+
+def test_a_run_to_begin_with_must_be_needed(house):
+    write_notebook(house / "notebooks" / "sports" / "next.ipynb", 'supervised_run = ""', "pass")
+    begins = "{run: two, notebook: sports/next, parameters: {supervised_run: one}"
+    text = f"- {{run: one, notebook: sports/tiny}}\n- {begins}}}\n"
+    write_profile(house, "mine", text)
+    with pytest.raises(ValueError, match="run two: supervised_run is 'one', name it in `needs`"):
+        read_profile("mine")
+    write_profile(house, "mine", text.replace("one}}", "one}, needs: [one]}"))
+    assert read_profile("mine")[1].needs == ("one",)
+
+
+def test_any_profile_can_be_scaled_and_one_of_another_encoding_is_named(house):
+    text = (house / "params" / "laptop.yaml").read_text()
+    write_profile(house, "my-sport", text)
+    assert [p.run for p in read_profile("my-sport_x0.5")] == ["one", "two"]
+    (house / "params" / "my-sport.yaml").write_bytes(b"# Gel\xe4nde\n" + text.encode())
+    with pytest.raises(ValueError, match=r"my-sport\.yaml is not valid YAML"):
+        read_profile("my-sport")
+
+
+def test_a_scaled_profile_is_the_same_file_made_smaller(house):
+    write_notebook(house / "notebooks" / "sports" / "big.ipynb", """\
+steps = 3
+evaluate_every = 1
+size = 32
+frames = 9
+stages = [[8, 1]]
+crop = [8, 8]
+batch_size = 2
+labels = 5
+learning_rate = 0.1
+weights = ""
+""", OPEN.replace("tiny", "big"), END)
+    write_profile(house, "paper", """\
+        - run: one
+          notebook: sports/big
+          parameters: {steps: 10000, evaluate_every: 250, size: 512, frames: 4650, labels: 250,
+            crop: [384, 288], batch_size: 32, stages: [[256, 40000], [512, 20]],
+            weights: outputs/paper/sports/x/net.safetensors}
+        - {run: two, notebook: sports/big, needs: [one]}
+        """)
+    one, two = read_profile("paper_x0.1")
+    assert one.parameters == {
+        "steps": 1000, "evaluate_every": 25, "size": 64, "frames": 480, "labels": 250,
+        "stages": [[64, 4000], [64, 10]], "crop": [64, 64], "batch_size": 3,
+        "weights": "outputs/paper_x0.1/sports/x/net.safetensors",
+    }  # fmt: skip
+    assert two.parameters == {} and two.needs == ("one",)
+    assert one.folder == house / "outputs" / "paper_x0.1" / "sports" / "one"
+    half = read_profile("paper_x0.5")[0].parameters
+    assert (half["crop"], half["batch_size"]) == ([192, 128], 16)
+    assert (half["size"], half["stages"]) == (256, [[128, 20000], [256, 10]])
+    cut = scaled({"size": 256, "width": 192, "steps": 600}, 0.1, ("", ""))
+    assert cut == {"size": 256, "width": 192, "steps": 60}
+    room = scaled({"frames": 12000, "days": 60}, 0.001, ("", ""))
+    assert room == {"frames": 27, "days": 9}
+    whole = read_profile("paper")[0]
+    assert whole.parameters["steps"] == 10000
+    marks = [fingerprints(read_profile(name))["one"] for name in ("paper", "paper_x0.1")]
+    assert marks[0] != marks[1]
+    for name in ("paper_x2", "paper_x", "papr_x0.1"):
+        with pytest.raises(ValueError, match="no profile"):
+            read_profile(name)
+
+
+# ---- the notebook's side -------------------------------------------------------------------------
+
+
+def values(**changes):
+    return {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a", "fast": True,
+            "seed": 5, "In": [], **changes}  # fmt: skip
+
+
+def test_what_the_readers_leave_out_is_in_the_manifest(house, tmp_path):
+    from fewpose.data.video import read_videos
+    from fewpose.skeleton import JUMP
+
+    run = start_run("sports/tiny", values())
+    good, cut = tmp_path / "good.mp4", tmp_path / "cut.mp4"
+    film = cv2.VideoWriter(str(good), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
+    for n in range(20):
+        film.write(np.full((48, 64, 3), 10 * n, np.uint8))
+    film.release()
+    cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    read_videos([good, cut], JUMP, every=10, size=(64, 64))
+    warnings.warn("of something else", UserWarning, stacklevel=1)
+    run.finish()
+    assert manifest(house, "tiny", "smoke")["left_out"] == [
+        "videos: 1 broken or truncated, skipped: cut.mp4"
+    ]
+
+
+def test_a_notebook_alone_is_the_smoke_profile(house):
+    run = start_run("sports/tiny", values())
+    assert run.folder == house / "outputs" / "smoke" / "sports" / "tiny"
+    assert run.parameters["steps"] == 3 and "In" not in run.parameters and run.seed == 5
+    with pytest.raises(ValueError, match=r"did not finish: run notebooks/sports/tiny\.ipynb first"):
+        find_run("smoke", "sports", "tiny")
+    row = {"method": "supervised", "dataset": "jump", "metric": "pck", "value": 50.0}
+    run.record(row)
+    run.record(pd.DataFrame([row | {"at": 0.2}, row | {"seconds": 1.5}]))
+    run.finish()
+    table = pd.read_csv(find_run("smoke", "sports", "tiny") / "metrics.csv")
+    assert tuple(table.columns) == COLUMNS and len(table) == 3
+    assert (table.paper == "sports").all() and (table.seed == 5).all() and table.seconds[2] == 1.5
+    found = manifest(house, "tiny", "smoke")
+    assert found["status"] == "finished" and found["packages"]["torch"] == "2.11.0"
+    assert found["parameters"]["widths"] == [1, 2] and found["peak_memory_mb"] > 0
+
+
+def test_seeds_are_fixed(house):
+    import random
+
+    import numpy as np
+    import torch
+
+    def draw():
+        start_run("sports/tiny", values())
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    assert draw() == draw()
+
+
+def test_figures_are_saved_twice(house):
+    import matplotlib.pyplot as plt
+
+    run = start_run("sports/tiny", values())
+    figure, _ = plt.subplots()
+    run.figure(figure, "curve")
+    plt.close(figure)
+    assert {p.name for p in (run.folder / "figures").iterdir()} == {"curve.png", "curve.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"methd": "supervised"}, "no column 'methd'"),
+        ({"method": "supervised"}, "has no dataset"),
+        ({"method": "best", "dataset": "jump", "metric": "pck", "value": 1}, "'best' is no method"),
+        ({"method": "teacher", "dataset": "jump", "metric": "ap", "value": 1}, "'ap' is no metric"),
+    ],
+)
+def test_rows_are_checked(house, row, says):
+    with pytest.raises(ValueError, match=says):
+        start_run("sports/tiny", values()).record(row)
+
+
+def test_parameters_of_a_notebook_are_checked(house):
+    with pytest.raises(ValueError, match=r"tiny\.ipynb: steps must be an int"):
+        start_run("sports/tiny", values(steps="many"))
+    with pytest.raises(ValueError, match="steps is not set, run the parameters cell"):
+        start_run("sports/tiny", {})
+
+
+def test_checkpoints_stay_only_with_the_same_fingerprint(house):
+    start_run("sports/tiny", values()).checkpoint("state").write_text("half")
+    again = start_run("sports/tiny", values())
+    assert again.resumed and again.checkpoint("state").read_text() == "half"
+    other = start_run("sports/tiny", values(steps=9))
+    assert not other.resumed and not other.checkpoint("state").exists()
+    other.checkpoint("state").write_text("done")
+    other.finish()
+    fresh = start_run("sports/tiny", values(steps=9))  # finished: run again, from the start
+    assert not fresh.resumed and not fresh.checkpoint("state").exists()
+
+
+def test_find_run_says_what_to_run_first(house):
+    with pytest.raises(ValueError, match="has not been run: run `make reproduce PROFILE=laptop`"):
+        find_run("laptop", "sports", "one")
+
+
+# ---- batches -------------------------------------------------------------------------------------
+
+
+def test_a_batch_runs_once_and_then_only_what_changed(house, monkeypatch):
+    copy_library(house, monkeypatch)
+    said = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
+    assert "run 2 of 2" in said and "step 3" in said
+    assert manifest(house, "two")["parameters"]["steps"] == 4
+    assert manifest(house, "one")["parameters"]["steps"] == 3
+    folder = house / "outputs" / "laptop" / "sports" / "two"
+    assert {p.name for p in folder.iterdir()} >= {"notebook.ipynb", "metrics.csv", "run.json"}
+    assert [f.name for f in finished_runs("laptop")] == ["one", "two"]
+    assert find_run("laptop", "sports", "two") == folder
+
+    # A call with nothing to do is quick, for it imports nothing heavy; and cwd does not matter.
+    code = "import sys; from fewpose_runs.batch import reproduce; reproduce('laptop'); "
+    code += "assert not {'torch', 'papermill', 'pandas'} & set(sys.modules)"
+    second = [sys.executable, "-c", code]
+    said = subprocess.run(second, cwd="/", capture_output=True, text=True, check=True).stdout
+    assert "all 2 runs are up to date" in said
+
+    (folder / "metrics.csv").unlink()
+    said = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
+    assert "sports/one: up to date" in said and "sports/two done" in said
+    assert (folder / "metrics.csv").exists()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
+def test_what_a_step_frees_is_kept_for_the_next(house, monkeypatch):
+    steps = """\
+import resource, torch
+taken = []
+for _ in range(20):
+    torch.empty(1 << 24).fill_(1)  # 64 MB, more than glibc keeps by itself
+    taken.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print("pages", taken[-1] - taken[9])
+"""
+    copy_library(house, monkeypatch)
+    write_notebook(house / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, steps, END)
+    said = subprocess.run([*COMMAND, "--only", "one"], capture_output=True, text=True, check=True)
+    assert int(re.search(r"pages (\d+)", said.stdout)[1]) < 100
+
+
+def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(house):
+    failing = 'if title == "bad":\n    raise ValueError("images/im0001.jpg is broken")\n'
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    write_notebook(path, PARAMETERS, OPEN, WORK, failing, END)
+    write_profile(house, "laptop", """\
+        - {run: good, notebook: sports/tiny}
+        - {run: bad, notebook: sports/tiny, parameters: {title: bad}}
+        - {run: later, notebook: sports/tiny}
+        """)
+    done = subprocess.run(COMMAND, capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "notebooks/sports/tiny.ipynb (run bad)" in last
+    assert "im0001.jpg is broken" in last and "Traceback" not in done.stderr
+    assert [f.name for f in finished_runs("laptop")] == ["good"]
+
+
+def test_a_notebook_without_finish_leaves_no_result(house):
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    write_notebook(path, PARAMETERS, OPEN)
+    with pytest.raises(RunFailed, match=r"without run.finish\(\)"):
+        reproduce("laptop", only=["one"])
+    write_notebook(path, PARAMETERS, OPEN, END, "1 / 0")  # an error after finish counts too
+    with pytest.raises(RunFailed, match="ZeroDivisionError"):
+        reproduce("laptop", only=["one"])
+    assert finished_runs("laptop") == []
+
+
+def test_a_dead_kernel_is_told(house):
+    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    write_notebook(path, PARAMETERS, OPEN, "import os\nos.kill(os.getpid(), 9)")
+    with pytest.raises(RunFailed, match="process died"):
+        reproduce("laptop", only=["one"])
+
+
+def test_killed_and_called_again_it_goes_on(house, monkeypatch):
+    write_profile(house, "laptop", """\
+        - {run: one, notebook: sports/tiny}
+        - {run: slow, notebook: sports/tiny, parameters: {title: slow, steps: 10}, needs: [one]}
+        """)
+    copy_library(house, monkeypatch)
+    count = house / "outputs" / "laptop" / "sports" / "slow" / "checkpoints" / "count"
+    batch = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, start_new_session=True, text=True)
+    deadline = time.monotonic() + 240
+    while not (count.exists() and count.read_text() == "4") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(batch.pid, signal.SIGKILL)
+    batch.wait()
+    assert not (house / "outputs" / "laptop" / "sports" / "slow" / "run.json").exists()
+    first = manifest(house, "one")
+
+    second = subprocess.run(COMMAND, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    assert "sports/one: up to date" in second.stdout and "resuming" in second.stdout
+    assert "step 1\n" not in second.stdout and "step 9" in second.stdout
+    assert manifest(house, "one") == first and manifest(house, "slow")["resumed"]
+
+
+def test_two_batches_of_one_profile_do_not_mix(house):
+    import fcntl
+
+    path = house / "outputs" / "laptop" / ".lock"
+    path.parent.mkdir(parents=True)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeError, match="another `reproduce`"):
+            reproduce("laptop")
+
+
+def test_only_takes_along_what_is_needed(house):
+    with pytest.raises(ValueError, match="has no run 'three': one, two"):
+        reproduce("laptop", only=["three"])
+    reproduce("laptop", only=["one"])
+    assert [f.name for f in finished_runs("laptop")] == ["one"]

@@ -1,0 +1,251 @@
+import json
+import shutil
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import fewpose_worlds as worlds
+from fewpose import LeftOut
+from fewpose.data import concatenate, draw_labels
+from fewpose.data.own import deal_videos, film_named, read_own, training_films
+from fewpose.training import Schedule
+from fewpose_runs.sports_data import first_training, read_athletes, read_raw, read_test_film
+from toy_film import write_film
+from toy_teacher import Rectangles
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A jump world as `python -m fewpose world jump` writes it, with short films."""
+    folder = tmp_path_factory.mktemp("own")
+    worlds.export("jump", 12, 64, 3, folder, films=0)
+    films = worlds.jump_films(12, 64, 3, folder, 6, "train", rate=4)
+    films += worlds.jump_films(12, 64, 3, folder, 6, "test", rate=4)
+    (folder / "videos").mkdir()
+    for path in films:
+        shutil.move(path, folder / "videos" / path.name)
+    return folder
+
+
+def test_an_exported_world_is_read_as_own_data(exported):
+    rendered = worlds.jump(12, 64, 3, videos=6)
+    own = read_athletes("own", exported, 0, 0, 64, 0, exported)
+    assert own.skeleton == rendered.skeleton
+    assert np.array_equal(own.video, rendered.video) and np.array_equal(own.split, rendered.split)
+    labelled = rendered.poses[..., 2] > 0
+    assert torch.equal(own.poses[..., 2] > 0, labelled)
+    assert (own.poses - rendered.poses)[..., :2][labelled].abs().max() < 0.01
+    assert (own.frames.float() - rendered.frames.float()).abs().mean() < 4  # JPEG
+
+
+def test_own_videos_of_held_out_athletes_stay_out(exported):
+    own = read_own(exported, (64, 64))
+    raw = read_raw("own", exported, own, 0, 0, 0, 3, exported)
+    assert set(raw.video) == set(own.video[own.split == "train"])
+    assert (raw.poses == 0).all() and set(raw.split) == {"train"}
+    assert raw.size == own.size
+
+
+@pytest.mark.parametrize("dataset", ["jump", "own"])
+def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, tmp_path):
+    """The pool as the notebooks make it: the rest of the training frames and raw video."""
+    athletes = read_athletes(dataset, exported, 12, 6, 64, 0, tmp_path)
+    train, test = athletes.subset("train"), athletes.subset("test")
+    few, rest = draw_labels(train, 3, 0)
+    raw = read_raw(dataset, exported, athletes, 12, 6, 0, 3, tmp_path, rate=4)
+    pool = concatenate(train.subset(few), train.subset(rest), raw)
+    held_out = set(athletes.video[athletes.split != "train"])
+    assert len(raw) and not set(pool.video) & held_out
+    apart = (pool.frames[:, None].float() - test.frames[None].float()).abs().mean((2, 3, 4))
+    assert apart.min() > 10  # neighbouring frames of one film differ by less
+
+
+def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    own = read_own(folder, (64, 64))
+    film = sorted((folder / "videos").glob("*.mp4"))
+    cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with pytest.warns(LeftOut, match=f"1 broken or truncated, skipped: {cut.name}"):
+        raw = read_raw("own", folder, own, 0, 0, 0, 3, folder)
+    assert set(raw.video) == set(own.video[own.split == "train"]) - {cut.stem}
+
+
+def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    own = read_own(folder, (64, 64))
+    test = set(own.video[own.split == "test"])
+    film = read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path)
+    assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
+    films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
+    for f in films:
+        f.write_bytes(b"no film")
+    with pytest.warns(LeftOut, match=films[0].name):
+        assert read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path) is None
+    assert read_test_film("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
+
+
+@pytest.mark.parametrize("width", [0, 64])
+def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch):
+    (tmp_path / "videos").mkdir()
+    write_film(tmp_path / "videos" / "walk.mp4")
+    monkeypatch.setattr("fewpose_runs.sports_data.yolox_tiny", lambda: Rectangles(97))
+    whole = read_test_film("own", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    assert len(whole) == 6
+    read, convert = [], cv2.cvtColor
+    monkeypatch.setattr(cv2, "cvtColor", lambda *given: read.append(1) or convert(*given))
+    monkeypatch.setattr("fewpose_runs.sports_data.SHOWN", 3)
+    film = read_test_film("own", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    assert torch.equal(film, whole[:3]) and len(read) == 3
+    assert film.untyped_storage().nbytes() == film.numel()
+
+
+def test_one_film_of_the_test_split_can_be_asked_for(tmp_path):
+    (path,) = worlds.jump_films(12, 64, 3, tmp_path, 6, "test", rate=4, most=1)
+    data = worlds.jump(12, 64, 3, videos=6)
+    assert path.exists() and path.stem in set(data.video[data.split == "test"])
+
+
+def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    for image in content["images"]:
+        del image["split"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    shutil.copytree(exported / "images", tmp_path / "images")
+    own = read_own(tmp_path, (64, 64))
+    assert {s: len(set(own.video[own.split == s])) for s in ("train", "val", "test")} == {
+        "train": 3, "val": 1, "test": 2}  # fmt: skip
+    assert np.array_equal(own.split, read_own(tmp_path, (64, 64)).split)
+    content["images"][0]["split"] = "train"
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="only some images name"):
+        read_own(tmp_path, (64, 64))
+
+
+def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    for number, image in enumerate(content["images"]):
+        old, film = folder / "images" / image["file_name"], image.pop("video_id")
+        image["file_name"] = f"5f3a-{film}_{number:06d}.jpg"
+        old.rename(folder / "images" / image["file_name"])
+    (folder / "annotations.json").write_text(json.dumps(content))
+    own = read_own(folder, (64, 64))
+    films = {path.stem for path in (folder / "videos").glob("*.mp4")}
+    known = read_own(exported, (64, 64)).video
+    assert [v for v in own.video if v in films] == [v for v in known if v in films]
+    raw = read_raw("own", folder, own, 0, 0, 0, 3, folder)
+    assert set(raw.video) == set(own.video[own.split == "train"])
+    shutil.rmtree(folder / "videos")
+    with pytest.warns(UserWarning, match="no image names its film"):
+        read_own(folder, (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("image", "film"),
+    [
+        ("run1_0120.jpg", "run1"), ("run1/0120.jpg", "run1"), ("5f3a-run1_0120.jpg", "run1"),
+        ("run10_0120.jpg", None), ("run1.b_3.jpg", "run1.b"), ("brun1.jpg", None),
+    ],
+)  # fmt: skip
+def test_the_film_in_a_name(image, film):
+    assert film_named(image, {"run1", "run1.b"}) == film
+
+
+def test_held_out_films_that_cannot_be_known_and_other_files_are_named(exported, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(exported, folder)
+    own = read_own(folder, (64, 64))
+    (folder / "videos" / "notes.txt").write_text("no film")
+    with pytest.warns(LeftOut, match=r"1 files that are no films, skipped: notes\.txt"):
+        training_films(folder, own)
+    for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
+        path.rename(path.with_name(f"film {number}.mp4"))
+    with pytest.warns(UserWarning, match="no film in videos/ is named as a video of validation"):
+        training_films(folder, own)
+
+
+def test_every_split_needs_a_person(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    for image in content["images"]:
+        image["split"] = "train" if image["split"] == "val" else image["split"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    shutil.copytree(exported / "images", tmp_path / "images")
+    with pytest.raises(ValueError, match="nobody is labelled in images of the split 'val'"):
+        read_own(tmp_path, (64, 64))
+
+
+def test_two_videos_cannot_be_split(tmp_path):
+    with pytest.raises(ValueError, match=r"2 video\(s\) cannot be dealt"):
+        deal_videos(np.array(["a", "b", "a"]), tmp_path / "annotations.json")
+
+
+def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
+    (tmp_path / "images").mkdir()
+    names = [f"{i}.png" for i in range(3)]
+    for name in names:
+        image = np.zeros((100, 200, 3), np.uint8)
+        image[40:61, 140:161] = 255
+        cv2.imwrite(str(tmp_path / "images" / name), image)
+    content = {
+        "images": [{"id": i, "file_name": n} for i, n in enumerate(names)],
+        "annotations": [{"id": i, "image_id": i, "bbox": [140, 40, 21, 21], "num_keypoints": 1,
+                         "keypoints": [150, 50, 2]} for i in range(3)],
+        "categories": [{"id": 1, "name": "ball", "keypoints": ["centre"]}],
+    }  # fmt: skip
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="mirrored views swap no sides"):
+        own = read_own(tmp_path, (100, 100))
+    assert torch.allclose(own.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
+    y, x = (own.frames[0, 0] > 128).nonzero().float().mean(0)
+    assert abs(x - 74.75) < 0.5 and abs(y - 49.75) < 0.5
+
+
+def test_a_pool_needs_a_video(exported, tmp_path):
+    own = read_own(exported, (64, 64))
+    with pytest.raises(ValueError, match=r"videos holds no film: \.mp4"):
+        read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
+    (tmp_path / "videos").mkdir()
+    held_out = own.video[own.split == "test"][0]
+    (tmp_path / "videos" / f"{held_out}.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="holds no film outside of validation and test"):
+        read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
+
+
+def test_an_unknown_data_set_is_named(tmp_path):
+    with pytest.raises(ValueError, match='"own", not "mpii"'):
+        read_athletes("mpii", tmp_path, 10, 5, 64, 0, tmp_path)
+
+
+def test_films_of_the_training_videos_are_the_pool(tmp_path):
+    athletes = read_athletes("jump", "", 12, 6, 64, 0, tmp_path)
+    raw = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
+    assert set(raw.video) == set(athletes.video[athletes.split == "train"])
+    films = sorted((tmp_path).rglob("*.mp4"))
+    written = [f.stat().st_mtime_ns for f in films]
+    again = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
+    assert torch.equal(raw.frames, again.frames)
+    assert written == [f.stat().st_mtime_ns for f in films]  # kept, not made again
+
+
+def test_a_first_network_is_trained_as_the_run_it_comes_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("fewpose_runs.sports_data.find_run", tmp_path.joinpath)
+    told = {"steps": 7, "batch_size": 3, "labels": 50}
+    read = "fewpose_runs.sports_data.read_manifest"
+    monkeypatch.setattr(read, lambda folder: {"parameters": told})
+    run = SimpleNamespace(profile="mine", checkpoint=lambda name: tmp_path / name,
+                          parameters={"labels": 50, "steps": 1})  # fmt: skip
+    own = Schedule(99)
+    assert first_training(run, "", own, "warm_up.pt") == (own, tmp_path / "warm_up.pt")
+    schedule, checkpoint = first_training(run, "few", own)
+    assert schedule == Schedule(7, batch_size=3)
+    assert checkpoint == tmp_path / "mine" / "sports" / "few" / "checkpoints" / "supervised.pt"
+    run.parameters["labels"] = 100
+    with pytest.raises(ValueError, match="labels is 100 here and 50 in the run few"):
+        first_training(run, "few", own)

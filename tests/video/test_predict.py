@@ -1,0 +1,264 @@
+"""Films in, coordinates in the films' own pixels out."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from fewpose import models
+from fewpose.augment import MEAN, STD
+from fewpose.data.video import read_video
+from fewpose.models.student import light_student
+from fewpose.skeleton import JUMP, Skeleton
+from fewpose_runs import cli as command
+from fewpose_video import predict as films
+from fewpose_video.networks import PoseNetwork, describe, find_weights, open_network
+from fewpose_video.people import find_person
+from fewpose_video.predict import ask, ask_whole, predict
+from odd_films import drop
+from published import YOLOX, needs_yolox
+from tiny import DOTS, dots
+from toy_film import write_film
+from toy_teacher import SPOTS, Rectangles, Spots, person
+
+BLOBS = Skeleton("blobs", ("left_hand", "right_hand"), (("left_hand", "right_hand"),), (0.1, 0.1))
+
+
+class Red(nn.Module):
+    """Heat maps that are the red and the green of the picture: exact for Gaussian blobs."""
+
+    strides = (1,)
+    keypoints = 2
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        return [images[:, :2] * torch.tensor(STD[:2]).view(2, 1, 1)
+                + torch.tensor(MEAN[:2]).view(2, 1, 1)]  # fmt: skip
+
+
+def blobs(points, size):
+    """A picture [H, W, 3] with a red and a green Gaussian at points [2, 2] (x, y)."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    picture = np.zeros((*size, 3))
+    for colour, (px, py) in enumerate(points):
+        picture[..., colour] = 255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 6**2))
+    return picture.round().astype(np.uint8)
+
+
+def test_coordinates_come_home_exactly():
+    truth = torch.tensor([[[61.3, 40.7], [75.2, 66.1]], [[90.0, 31.5], [70.25, 52.0]]])
+    pictures = [blobs(points, (120, 161)) for points in truth.tolist()]
+    network = PoseNetwork(Red(), BLOBS, (96, 72), 0.5)
+    boxes = torch.tensor([[40.0, 20, 100, 90], [50.5, 10, 120, 80]])
+    home = torch.cat(ask(network, pictures, boxes))
+    assert (home[..., :2] - truth).abs().max() < 0.1
+    whole = torch.cat(ask_whole(network, pictures))
+    assert (whole[..., :2] - truth).abs().max() < 0.25  # at less than half the resolution
+    nobody = ask(network, pictures, torch.full((2, 4), torch.nan))
+    assert [len(people) for people in nobody] == [0, 0]
+
+
+class Seen(Spots):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+
+def toy(monkeypatch, network=None):
+    """Let `predict` open networks that need no training."""
+    network = network or PoseNetwork(Seen(), SPOTS, (64, 64), 0.6)
+    monkeypatch.setattr(films, "open_network", lambda place: network)
+    monkeypatch.setattr(films, "yolox_tiny", lambda path: Rectangles(96))
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_film_becomes_a_table_and_a_film(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    truth = write_film(tmp_path / "walk.mp4")
+    (written,), broken = predict("run", tmp_path / "walk.mp4")
+    assert not broken and (written.frames, written.found) == (12, 12)
+    table = rows(tmp_path / "poses" / "walk_poses.csv")
+    assert list(table[0]) == ["film", "frame", "seconds", "keypoint", "x", "y", "score"]
+    assert len(table) == 12 * 4 and table[-1]["seconds"] == "0.5500"
+    assert {row["film"] for row in table} == {"walk.mp4"}
+    assert [row["keypoint"] for row in table[:4]] == list(SPOTS.keypoints)
+    found = torch.tensor([[float(row["x"]), float(row["y"])] for row in table]).view(12, 4, 2)
+    assert (found - truth).norm(dim=-1).max() < 1.5  # of a codec, and cells of 4 pixels
+    shown, _ = read_video(tmp_path / "poses" / "walk_poses.mp4")
+    plain, _ = read_video(tmp_path / "walk.mp4")
+    assert len(shown) == 12 and shown.shape[2:] == (96, 160)
+    assert (shown.float() - plain[..., :96, :160].float()).abs().amax((1, 2, 3)).min() > 60
+    assert {p.name for p in (tmp_path / "poses").iterdir()} == {"walk_poses.csv", "walk_poses.mp4"}
+
+
+def test_a_film_without_people_has_empty_rows(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_film(tmp_path / "empty.mp4", frames=3, people=False)
+    (written,), _ = predict("run", tmp_path, tmp_path / "out")
+    assert (written.frames, written.found) == (3, 0)
+    table = rows(tmp_path / "out" / "empty_poses.csv")
+    assert len(table) == 12 and all(r["x"] == r["y"] == "" and r["score"] == "0" for r in table)
+
+
+def test_broken_films_are_named_and_left_out(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_film(tmp_path / "good.mp4")
+    content = (tmp_path / "good.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.avi").write_text("no film")
+    frame = torch.full((3, 80, 90), 10, dtype=torch.uint8)
+    truth = person(frame, 30, 20, 40)
+    cv2.imwrite(str(tmp_path / "still.png"), frame.permute(1, 2, 0).numpy()[..., ::-1])
+    (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff")
+    written, broken = predict("run", tmp_path, tmp_path / "out")
+    assert [w.source.name for w in written] == ["good.mp4", "still.png"]
+    assert len(broken) == 3
+    assert all(any(n in why for why in broken) for n in ("cut.mp4", "text.avi", "half.jpg"))
+    names = {"good_poses.csv", "good_poses.mp4", "still_poses.csv", "still_poses.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
+    table = rows(tmp_path / "out" / "still_poses.csv")
+    found = torch.tensor([[float(row["x"]), float(row["y"])] for row in table])
+    assert (found - truth).norm(dim=-1).max() < 1.5
+    with pytest.raises(ValueError, match=r"nothing could be read: .*text\.avi"):
+        predict("run", tmp_path / "text.avi", tmp_path / "out")
+
+
+def test_damage_that_shows_at_the_end_leaves_no_files(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_film(tmp_path / "good.mp4", 60)
+    content = bytearray((tmp_path / "good.mp4").read_bytes())
+    start, end = content.find(b"mdat") + 4, content.find(b"moov") - 4
+    content[start + (end - start) // 4 : end] = b"\0" * (end - start - (end - start) // 4)
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    written, broken = predict("run", tmp_path, tmp_path / "out", whole=True)
+    assert [w.source.name for w in written] == ["good.mp4"] and "ends after" in broken[0]
+    assert not list((tmp_path / "out").glob("damaged*"))
+
+
+def test_films_that_share_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_film(tmp_path / "a.mp4", 2)
+    write_film(tmp_path / "a.avi", 2)
+    predict("run", tmp_path, tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {
+        "a_avi_poses.csv", "a_mp4_poses.csv"}  # fmt: skip
+
+
+def test_seconds_are_those_of_a_film_whose_rate_varies(tmp_path, monkeypatch):
+    """30 frames a second, and 5 from the 60th frame on: the 75th is seen at 5 seconds."""
+    toy(monkeypatch)
+    film = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 64))
+    for _ in range(151):
+        film.write(np.zeros((64, 64, 3), np.uint8))
+    film.release()
+    drop(tmp_path / "a.avi", set(range(60, 151)) - set(range(60, 151, 6)))
+    (written,), _ = predict("run", tmp_path / "a.avi", whole=True)
+    seconds = [float(row["seconds"]) for row in rows(written.files[0])[::4]]
+    truth = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
+    np.testing.assert_allclose(seconds, truth, atol=0.001)
+    shown = cv2.VideoCapture(str(written.files[1]))
+    assert shown.get(cv2.CAP_PROP_FRAME_COUNT) == 76
+    assert shown.get(cv2.CAP_PROP_FPS) == pytest.approx(75 / 5, abs=0.01)
+
+
+def test_a_colon_in_a_bare_name_is_no_protocol(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_film(tmp_path / "walk.mp4", 2)
+    (tmp_path / "walk.mp4").rename(tmp_path / "10:30 sprint.mp4")
+    monkeypatch.chdir(tmp_path)
+    (written,), _ = predict("run", "10:30 sprint.mp4", ".", whole=True)
+    assert written.frames == 2 and (tmp_path / "10:30 sprint_poses.mp4").is_file()
+
+
+def test_a_stopped_command_says_where_it_goes_on(monkeypatch, capsys):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(films, "predict", stop)
+    assert command.main(["predict", "run", "films"]) == 130
+    assert "starts from the first film again" in capsys.readouterr().err
+    monkeypatch.setattr("fewpose_runs.batch.reproduce", stop)
+    assert command.main(["reproduce"]) == 130
+    assert "the same command continues from here" in capsys.readouterr().err
+
+
+def test_no_film_at_all(tmp_path):
+    with pytest.raises(ValueError, match="there is no film, image or folder"):
+        predict("run", tmp_path / "absent")
+    with pytest.raises(ValueError, match="holds no film or image"):
+        predict("run", tmp_path)
+
+
+# ---- the networks --------------------------------------------------------------------------------
+
+
+def test_a_saved_network_says_all_that_it_needs(tmp_path):
+    data = dots()
+    model = models.build("narrow", 4, seed=3).eval()
+    place = tmp_path / "run" / "checkpoints" / "network.safetensors"
+    models.save_weights(model, place, describe("narrow", data))
+    opened = open_network(tmp_path / "run")
+    assert opened.skeleton.keypoints == DOTS.keypoints and opened.skeleton.limbs == DOTS.limbs
+    assert opened.size == (32, 32) and 0.3 < opened.share < 0.6
+    # the person's box, a tenth larger than the keypoints, fills that share of the crop
+    assert opened.margin == pytest.approx(1 / (1.1 * opened.share))
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        for a, b in zip(model(images), opened.model(images), strict=True):
+            assert torch.equal(a, b)
+    assert find_weights(place) == find_weights(tmp_path / "run" / "checkpoints") == place
+
+
+def test_unknown_weights_are_named(tmp_path):
+    with pytest.raises(ValueError, match="there is no run or weights file"):
+        open_network(tmp_path / "absent")
+    with pytest.raises(ValueError, match=r"holds no network\.safetensors"):
+        open_network(tmp_path)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(ValueError, match=r"foreign\.safetensors was not written by fewpose"):
+        open_network(foreign)
+    with pytest.raises(ValueError, match="does not say its network"):
+        open_network(models.shipped("everyday_narrow"))
+    old = models.save_weights(models.build("narrow", 20), tmp_path / "old.safetensors",
+                              {"dataset": "jump"})  # fmt: skip
+    with pytest.raises(ValueError, match="run that again"):
+        open_network(old)
+
+
+@needs_yolox
+def test_a_student_numbers_the_people_of_a_frame(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWPOSE_YOLOX_TINY", str(YOLOX))
+    student = light_student(YOLOX, side=96, lifter=16, reading="oks").eval()
+    place = tmp_path / "student.safetensors"
+    models.save_weights(student, place, {"network": "light", "soft": "weighted"})
+    assert open_network(place).roi_heads.reading == "oks"
+    monkeypatch.setattr(films, "LEAST", 0.0)
+    write_film(tmp_path / "two.mp4", 2)
+    (written,), _ = predict(place, tmp_path / "two.mp4")
+    table = rows(written.files[0])
+    assert list(table[0]) == ["film", "frame", "seconds", "person", "keypoint", "x", "y", "score"]
+    people = {(row["frame"], row["person"]) for row in table}
+    assert ("0", "0") in people and len(table) == 17 * len(people)
+
+
+@needs_yolox
+def test_yolox_finds_the_athlete_of_a_rendered_film(tmp_path):
+    import fewpose_worlds as worlds
+
+    still = worlds.jump(3, 128, 5, videos=3)
+    boxes = find_person(films.yolox_tiny(YOLOX), [still.frames[0].permute(1, 2, 0).numpy()])
+    seen = still.poses[0][still.poses[0, :, 2] > 0][:, :2]
+    inside = ((seen > boxes[0, :2] - 8) & (seen < boxes[0, 2:] + 8)).all(1)
+    assert inside.float().mean() > 0.8 and still.skeleton == JUMP
