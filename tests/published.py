@@ -12,7 +12,7 @@ BESIDE = Path(__file__).parents[2] / "shared" / "weights"
 
 
 def published(name: str) -> Path | None:
-    """The ONNX file of `name` where its variable says, in the cache, or beside the house."""
+    """The ONNX file of `name` where its variable says, in the cache, or beside the repository."""
     wanted = ONNX[name]
     given = Path(os.environ.get(wanted.variable, "absent"))
     places = (given, CACHE / wanted.file, BESIDE / wanted.file)

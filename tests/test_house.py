@@ -1,4 +1,4 @@
-"""The rules of the house: lint, notebooks, file sizes, the direction of imports, pins."""
+"""The rules of the repository: lint, notebooks, file sizes, the direction of imports, pins."""
 
 import ast
 import json

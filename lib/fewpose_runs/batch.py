@@ -139,16 +139,16 @@ def _chosen(plan: list[PlannedRun], only: list[str] | None) -> list[PlannedRun]:
 @contextlib.contextmanager
 def _locked(profile: str) -> Iterator[None]:
     """Hold the profile's lock file; the system lets go of it even when we are killed."""
-    import fcntl
+    from filelock import FileLock, Timeout
 
     path = repo_root() / "outputs" / profile / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            message = f"another `reproduce` works on outputs/{profile}/: wait for it to end"
-            raise RuntimeError(message) from None
+    try:
+        lock = FileLock(path).acquire(blocking=False)
+    except Timeout:
+        message = f"another `reproduce` works on outputs/{profile}/: wait for it to end"
+        raise RuntimeError(message) from None
+    with lock:
         yield
 
 

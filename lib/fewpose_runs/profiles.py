@@ -1,6 +1,6 @@
 """Profiles: what each run of `params/<profile>.yaml` changes, all checked before any work.
 
-This module and `runs.py` alone read YAML and notebooks and know where the house stands. It imports
+This module and `runs.py` alone read YAML and notebooks and know the project root. It imports
 neither torch nor papermill, so that a call with nothing to do ends at once.
 """
 
@@ -39,7 +39,7 @@ LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cam
 
 
 def repo_root() -> Path:
-    """Folder of the house (with `notebooks/` and `params/`), found from the installed package.
+    """Project root (the folder with `notebooks/` and `params/`), found from the installed package.
 
     The working directory never counts: papermill, JupyterLab and nbval each choose another.
     FEWPOSE_ROOT overrides it. Raises RuntimeError where the package was installed as a copy.
@@ -55,7 +55,7 @@ def repo_root() -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as messages show it: relative to the house where it lies inside."""
+    """A path as messages show it: relative to the project root where it lies inside."""
     root = repo_root()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 

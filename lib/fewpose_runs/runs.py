@@ -98,7 +98,7 @@ class Run:
         return repo_root() / "outputs" / "worlds"
 
     def path(self, text: str) -> str:
-        """A path given as a parameter: relative ones start at the house; "" (not given) stays."""
+        """A path given as a parameter: relative to the project root; "" (not given) stays."""
         return str(repo_root() / text) if text else ""
 
     def checkpoint(self, name: str) -> Path:
@@ -159,7 +159,7 @@ class Run:
         print(f"{len(rows)} rows in {shown(self.folder)}/metrics.csv after {seconds:.0f} s")
 
     def _files(self) -> list[str]:
-        """What this run wrote, relative to the house; if any goes missing it is run again."""
+        """What this run wrote, relative to the root; if any goes missing it is run again."""
         own = [p for p in self.folder.rglob("*") if p.name not in ("notebook.ipynb", "run.json")]
         report = repo_root() / "outputs" / self.profile / "report"
         drawn = [p for p in report.rglob("*") if p.stat().st_mtime >= self.started]
@@ -201,7 +201,7 @@ def start_run(notebook: str, variables: dict) -> Run:
 
 
 def outputs() -> Path:
-    """The folder that all runs write to, `outputs` in the house."""
+    """The folder that all runs write to, `outputs` in the project root."""
     return repo_root() / "outputs"
 
 
@@ -327,7 +327,11 @@ def _device_name(device: torch.device) -> str:
 
 def _peak_memory_mb() -> int:
     """Largest resident memory of this process or one of its children, in MB."""
-    import resource
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource  # counts children, too; Windows has none
 
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
     users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
