@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fewpose.models import HigherHRNet, narrow_higher_hrnet, new_head, set_dropout
+from fewpose.models import HigherHRNet, narrow_higher_hrnet
 
 
 def count(model):
@@ -37,7 +37,7 @@ def test_untrained_heat_maps_are_near_zero_and_every_parameter_learns():
 def test_dropout_stands_behind_every_fusion_of_its_stages(stages):
     model = narrow_higher_hrnet(3)
     names = list(model.state_dict())
-    set_dropout(model, 0.2, stages)
+    model.set_dropout(0.2, stages)
     assert list(model.state_dict()) == names  # dropout changes no checkpoint
     for stage in (2, 3, 4):
         modules = len(getattr(model, f"stage{stage}"))
@@ -46,7 +46,7 @@ def test_dropout_stands_behind_every_fusion_of_its_stages(stages):
     assert not torch.equal(model(x)[0], model(x)[0])
     model.eval()
     assert torch.equal(model(x)[0], model(x)[0])
-    set_dropout(model, 0.0)
+    model.set_dropout(0.0)
     assert not any(dropouts(model, stage) for stage in (2, 3, 4))
 
 
@@ -61,7 +61,8 @@ def test_new_head_keeps_everything_else():
     torch.manual_seed(0)
     model = narrow_higher_hrnet(17)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert new_head(model, 20) is model and model.keypoints == 20
+    model.new_head(20)
+    assert model.keypoints == 20
     for name, value in model.state_dict().items():
         if name.startswith("final_layers."):
             assert value.shape[0] == 20
@@ -76,8 +77,8 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="at least one keypoint"):
         HigherHRNet(0)
     with pytest.raises(ValueError, match="at least one keypoint"):
-        new_head(narrow_higher_hrnet(3), 0)
+        narrow_higher_hrnet(3).new_head(0)
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         narrow_higher_hrnet(3, dropout=1.0)
     with pytest.raises(ValueError, match="stages 2, 3 and 4"):
-        set_dropout(narrow_higher_hrnet(3), 0.2, (1, 2))
+        narrow_higher_hrnet(3).set_dropout(0.2, (1, 2))

@@ -10,11 +10,9 @@ from fewpose.methods.mean_teacher import MeanTeacher
 from fewpose.models import (
     find_onnx,
     load_weights,
-    new_head,
     pretrained,
     rtmpose_s,
     save_weights,
-    set_dropout,
 )
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
 from fewpose.models.rtmpose import SIGMAS, backbone_cuts, partners
@@ -133,14 +131,16 @@ def test_half_precision_teaches_the_same_and_answers_nothing(monkeypatch):
 
 @needs_rtmpose
 def test_dropout_new_head_and_weights(tmp_path):
-    model = set_dropout(rtmpose_s(26, RTMPOSE), 0.3)
+    model = rtmpose_s(26, RTMPOSE)
+    model.set_dropout(0.3)
     x = torch.randn(1, 3, 256, 192)
     assert not torch.equal(model(x)[0], model(x)[0])
     file = save_weights(model, tmp_path / "r.safetensors")
     other = rtmpose_s(14, RTMPOSE)
     report = load_weights(other, file, backbone_only=True)
     assert set(report.missing) == {k for k in other.state_dict() if not k.startswith("backbone.")}
-    assert new_head(other, 20)(x)[0].shape == (1, 20, 384)
+    other.new_head(20)
+    assert other(x)[0].shape == (1, 20, 384)
 
 
 @needs_rtmpose

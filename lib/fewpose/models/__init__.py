@@ -8,8 +8,6 @@ A model that answers something else (RTMPose: bins of x and of y) brings its own
 to ``read`` poses and to draw ``heat_maps``: `training.pose_loss` and `heatmaps` ask for them.
 """
 
-from torch import nn
-
 from fewpose.models.fetching import fetch_onnx, find_onnx
 from fewpose.models.higher_hrnet import NARROW, HigherHRNet, narrow_higher_hrnet
 from fewpose.models.official import load_official
@@ -36,24 +34,10 @@ __all__ = [
     "load_official",
     "load_weights",
     "narrow_higher_hrnet",
-    "new_head",
     "pretrained",
     "read_meta",
     "rtmpose_predict",
     "rtmpose_s",
     "save_weights",
-    "set_dropout",
     "shipped",
 ]
-
-
-def set_dropout(model: nn.Module, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> nn.Module:
-    """Set the model's channel dropout, in place; HigherHRNet's stands in these ``stages``."""
-    model.set_dropout(p, stages)
-    return model
-
-
-def new_head(model: nn.Module, keypoints: int) -> nn.Module:
-    """Give the model an untrained head for other keypoints, in place; all else stays as it is."""
-    model.new_head(keypoints)
-    return model
