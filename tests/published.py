@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fewpose.models.fetching import ONNX
+from fewpose.models.download import ONNX
 
 CACHE = Path(os.environ.get("FEWPOSE_CACHE") or Path.home() / ".cache" / "fewpose")
 BESIDE = Path(__file__).parents[2] / "shared" / "weights"

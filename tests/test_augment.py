@@ -2,14 +2,7 @@ import pytest
 import torch
 
 from fewpose import geometry
-from fewpose.augment import (
-    Augmentation,
-    base_view,
-    flipped_view,
-    jitter_colour,
-    normalise,
-    random_view,
-)
+from fewpose.augment import Augmentation, base_view, flipped_view, jitter_colour, normalise, random_view
 from fewpose.heatmaps import decode, gaussian_targets
 from fewpose.skeleton import JUMP
 

@@ -174,14 +174,14 @@ def test_packages_import_one_way():
 
 
 def test_the_papers_methods_load_no_sibling():
-    code = "import sys, fewpose.methods.pseudo_labels, fewpose.methods.mean_teacher; "
+    code = "import sys, fewpose.pseudo_labels, fewpose.mean_teacher; "
     code += "print(*sorted(n for n in sys.modules if n.startswith('fewpose_')))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0 and not found.stdout.strip(), found.stdout + found.stderr
 
 
 def test_only_runs_and_profiles_know_the_place():
-    allowed = {"profiles.py", "runs.py", "batch.py", "cli.py"}
+    allowed = {"profiles.py", "runs.py", "engine.py", "cli.py"}
     for path in MODULES:
         if path.name not in allowed:
             text = path.read_text()

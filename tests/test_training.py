@@ -6,17 +6,9 @@ import pytest
 import torch
 
 from fewpose.augment import Augmentation
-from fewpose.data import PoseData
-from fewpose.methods.mean_teacher import MeanTeacher
-from fewpose.training import (
-    Schedule,
-    batch_index,
-    evaluate,
-    fit,
-    learning_rate,
-    schedule_in,
-    signature,
-)
+from fewpose.data.pose_data import PoseData
+from fewpose.mean_teacher import MeanTeacher
+from fewpose.training import Schedule, batch_index, evaluate, fit, learning_rate, schedule_in, signature
 from tiny import DOTS, TinyNet, dots
 
 # Dots keep their colour when mirrored, so these views neither mirror nor recolour.
@@ -47,7 +39,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
     whole = TinyNet()
     told = fit(whole, dots(), dots(seed=1, split="val"), SHORT, augmentation=STILL, seed=3)
 
-    import fewpose.training as training
+    from fewpose import training
     step = training.train_step
     def mortal(*args):
         if args[7] == 10 and not (tmp_path / "killed").exists():
@@ -89,7 +81,7 @@ def test_corrupt_checkpoint_is_named(tmp_path, content):
 
 
 def test_early_stopping_keeps_the_best(monkeypatch):
-    import fewpose.training as training
+    from fewpose import training
     scores = iter([10.0, 50.0, 70.0, 60.0, 60.0, 60.0, 90.0])
     monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
     schedule = Schedule(100, 8, evaluate_every=1, patience=2)
@@ -99,7 +91,7 @@ def test_early_stopping_keeps_the_best(monkeypatch):
 
 
 def test_weights_that_training_spoils_are_kept(monkeypatch):
-    import fewpose.training as training
+    from fewpose import training
     scores = iter([80.0, 70.0])
     monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
     model = TinyNet()

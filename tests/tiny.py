@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fewpose.data import PoseData
+from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import Skeleton
 
 DOTS = Skeleton(

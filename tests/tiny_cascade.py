@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from fewpose.models.cascade_rcnn import CascadeRCNN
+from fewpose.models.teacher.paper.cascade_rcnn import CascadeRCNN
 
 ANCHORS = (8, 16, 32, 64, 128)
 

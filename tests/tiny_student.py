@@ -2,7 +2,7 @@
 
 import torch
 
-from fewpose.models.keypoint_rcnn import Student
+from fewpose.models.student.keypoint_rcnn import Student
 from tiny_cascade import ANCHORS, TinyBackbone
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import nn
 
 from fewpose.models.lifting import Lifter
-from fewpose.models.teacher import Teacher
+from fewpose.models.teacher.three_stages import Teacher
 from fewpose.skeleton import Skeleton
 
 SPOTS = Skeleton(

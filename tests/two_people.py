@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from fewpose.data.people import PeopleData
-from fewpose.models.teacher import People
+from fewpose.data.multi_person import PeopleData
+from fewpose.models.teacher.three_stages import People
 from fewpose.skeleton import COCO
 
 BOX = torch.tensor([[10.0, 5, 40, 65], [50, 10, 90, 70]])

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import geometry
-from .skeleton import Skeleton
-from .threads import in_threads
+from fewpose import geometry
+from fewpose.skeleton import Skeleton
+from fewpose.speed.threads import in_threads
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB in [0, 1]
 

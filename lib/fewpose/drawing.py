@@ -13,7 +13,7 @@ import torch
 from matplotlib.colors import to_rgb
 from torch import Tensor
 
-from .skeleton import Skeleton
+from fewpose.skeleton import Skeleton
 
 CODES = ("vp09", "mp4v")  # browsers play the first; the second is written wherever OpenCV is
 LEFT, RIGHT, MIDDLE, TRUTH = "#ff9f1c", "#2ec4f3", "#b8f35c", "#ffffff"

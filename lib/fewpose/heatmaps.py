@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .augment import normalise
+from fewpose.augment import normalise
 
 SIGMA = 2.0  # of the targets, in cells
 SMOOTHING = 1.5  # of the answers before they are read, in cells: chosen on validation videos

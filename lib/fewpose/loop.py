@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .training import History, Schedule, hash_of, parameter_groups, run_steps
+from fewpose.training import History, Schedule, hash_of, parameter_groups, run_steps
 
 Losses = Callable[[int, torch.Generator], dict[str, Tensor]]
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import metrics
-from .augment import Augmentation
-from .data import PoseData
-from .heatmaps import gaussian_targets, predict_all
-from .losses import heatmap_mse
-from .views import answer, random_look
+from fewpose.augment import Augmentation
+from fewpose.data.pose_data import PoseData
+from fewpose.feature_cache import answer, random_look
+from fewpose.heatmaps import gaussian_targets, predict_all
+from fewpose.losses import heatmap_mse
+from fewpose.metrics.pck import normalised_distances, pck
 
 
 class Consistency(Protocol):
@@ -125,7 +125,7 @@ def fit(
             )
         return loss
 
-    score = None if validation is None else lambda: metrics.pck(evaluate(model, validation))
+    score = None if validation is None else lambda: pck(evaluate(model, validation))
     return run_steps(model, optimizer, schedule, step_loss, score, identity, checkpoint, title)
 
 
@@ -267,12 +267,12 @@ def learning_rate(step: int, schedule: Schedule) -> float:
 
 def evaluate(model: nn.Module, data: PoseData) -> Tensor:
     """Normalised distances [N, K] of the model's predictions on `data` (see `metrics`)."""
-    return metrics.normalised_distances(predict_all(model, data.frames), data.poses, data.skeleton)
+    return normalised_distances(predict_all(model, data.frames), data.poses, data.skeleton)
 
 
 def can_be_scored(data: PoseData) -> bool:
     """Whether a keypoint counts in PCK: it is labelled in a pose that has a reference length."""
-    own = metrics.normalised_distances(data.poses, data.poses, data.skeleton)
+    own = normalised_distances(data.poses, data.poses, data.skeleton)
     return not bool(own.isnan().all())
 
 

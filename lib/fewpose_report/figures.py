@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fewpose import metrics
 from fewpose.drawing import TRUTH, side_colour
+from fewpose.metrics.pck import pck
 from fewpose.skeleton import Skeleton
 from fewpose.training import History
 
@@ -169,7 +169,7 @@ def pck_curve_table(
 
     named: for each method the normalised distances [N, K] of each draw on the same test frames.
     """
-    from .results import interval, mean_pck
+    from fewpose_report.sports.pck_results import interval, mean_pck
 
     thresholds = np.linspace(0, 0.5, 26) if thresholds is None else thresholds
     rows = []
@@ -205,7 +205,7 @@ def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float 
         for name in names:
             columns = [i for i, k in enumerate(skeleton.keypoints) if k.split("_", 1)[-1] == name
                        or k == name]  # fmt: skip
-            value = np.mean([metrics.pck(d[:, columns], at) for d in sets])
+            value = np.mean([pck(d[:, columns], at) for d in sets])
             rows.append({"keypoint": name, "method": method, "PCK": value})
     fig, ax = plt.subplots(figsize=(10, 3.2))
     table = pd.DataFrame(rows)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fewpose import geometry, metrics
+from fewpose import geometry
 from fewpose.augment import normalise
-from fewpose.data import PoseData
-from fewpose.data.people import PeopleData
-from fewpose.models.crops import crop_maps, person_boxes
-from fewpose.models.simcc import CROP, rtmpose_predict
+from fewpose.data.multi_person import PeopleData
+from fewpose.data.pose_data import PoseData
+from fewpose.metrics.pck import normalised_distances
+from fewpose.models.teacher.crops import crop_maps, person_boxes
+from fewpose.models.teacher.simcc import CROP, rtmpose_predict
 from fewpose.skeleton import HALPE
 
 
@@ -27,7 +28,7 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
     names = world.skeleton.keypoints
     shared = torch.tensor([name in HALPE.keypoints for name in names])
     index = [HALPE.keypoints.index(n) if n in HALPE.keypoints else 0 for n in names]
-    distances = metrics.normalised_distances(home[:, index], world.poses, world.skeleton)
+    distances = normalised_distances(home[:, index], world.poses, world.skeleton)
     return torch.where(shared, distances, torch.nan)
 
 
@@ -45,5 +46,5 @@ def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
         found.append(geometry.transform_points(geometry.invert(matrix), seen))
     truth = torch.cat(people.keypoints)
     index = [HALPE.keypoints.index(name) for name in people.skeleton.keypoints]
-    distances = metrics.normalised_distances(torch.cat(found)[:, index], truth, people.skeleton)
+    distances = normalised_distances(torch.cat(found)[:, index], truth, people.skeleton)
     return torch.where(truth[..., 2] == 2, distances, torch.nan)

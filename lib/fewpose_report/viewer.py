@@ -10,12 +10,11 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fewpose.data.people import PeopleData
-from fewpose.models.teacher import People
+from fewpose.data.multi_person import PeopleData
+from fewpose.models.teacher.three_stages import People
 from fewpose.skeleton import Skeleton
-
-from .figures import draw_pose
-from .people_figures import AZIMUTH, SCORE, found_scene, people_figure, true_scene
+from fewpose_report.figures import draw_pose
+from fewpose_report.operating_room.people_figures import AZIMUTH, SCORE, found_scene, people_figure, true_scene
 
 
 def pose_picture(frame: Tensor, pose: Tensor, skeleton: Skeleton, threshold: float) -> bytes:

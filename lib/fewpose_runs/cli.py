@@ -9,21 +9,20 @@ import sys
 from pathlib import Path
 
 from fewpose import __version__
-
-from .profiles import profiles, repo_root
+from fewpose_runs.profiles import profiles, repo_root
 
 # Every command imports what it needs when it runs: `--help` must not wait for torch.
 
 
 def reproduce(args: argparse.Namespace) -> int:
-    from .batch import reproduce
+    from fewpose_runs.engine import reproduce
 
     reproduce(args.profile, args.only)
     return 0
 
 
 def world(args: argparse.Namespace) -> int:
-    import fewpose_worlds as worlds
+    from fewpose_worlds import worlds
 
     size = args.size or (480 if args.world == "operating_room" else 256)
     folder = worlds.export(args.world, args.frames, size, args.seed, args.out)
@@ -32,7 +31,7 @@ def world(args: argparse.Namespace) -> int:
 
 
 def weights(args: argparse.Namespace) -> int:
-    from fewpose.models.fetching import fetch_onnx
+    from fewpose.models.download import fetch_onnx
 
     for name in args.weights:
         print(fetch_onnx(name))
@@ -52,7 +51,7 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from fewpose.evaluation import mvor
+    from fewpose.metrics import mvor
 
     if args.metric == "mvor-pck":
         table = mvor.pck(args.truth, args.detections)
@@ -63,7 +62,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def keep(args: argparse.Namespace) -> int:
-    from .reference import keep_reference
+    from fewpose_runs.reference import keep_reference
 
     print(keep_reference(args.profile, args.name or args.profile))
     return 0

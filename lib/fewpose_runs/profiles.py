@@ -365,7 +365,7 @@ def _library(report: bool) -> str:
         name = path.relative_to(folder).as_posix()
         package, _, module = name.partition("/")
         skipped = package not in PACKAGES or "__pycache__" in name
-        skipped |= module in ("__main__.py", "cli.py", "batch.py")
+        skipped |= module in ("__main__.py", "cli.py", "engine.py")
         skipped |= package == "fewpose_report" and not report
         if path.is_file() and not skipped:
             digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

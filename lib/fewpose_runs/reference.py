@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .runs import finished_runs, outputs
+from fewpose_runs.runs import finished_runs, outputs
 
 KEPT = ("run.json", "*.csv", "test/*", "figures/*.png")
 

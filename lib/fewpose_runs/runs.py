@@ -2,7 +2,7 @@
 
 The first code cell after the parameters says `run = start_run("sports/supervised", globals())`, the
 last says `run.finish()`. Run alone (JupyterLab, nbval) a notebook writes into
-`outputs/smoke/<paper>/<notebook>/`; in a batch (`batch.py`) into `outputs/<profile>/…/<run>/`.
+`outputs/smoke/<paper>/<notebook>/`; in a batch (`engine.py`) into `outputs/<profile>/…/<run>/`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewpose import LeftOut
-
-from .profiles import (
+from fewpose_runs.profiles import (
     check_parameters,
     fingerprint,
     notebook_parameters,
@@ -265,7 +264,7 @@ def _prepare_torch(seed: int) -> torch.device:
     import numpy as np
     import torch
 
-    from fewpose.threads import cores
+    from fewpose.speed.threads import cores
 
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  for libraries that still draw from the global generator

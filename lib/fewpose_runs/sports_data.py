@@ -8,22 +8,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import fewpose_worlds as worlds
-from fewpose.data import PoseData, concatenate, split_validation
 from fewpose.data.coco import MARGIN
+from fewpose.data.custom import films_of, read_own, training_films
 from fewpose.data.images import warn_skipped
 from fewpose.data.lsp import read_lsp, read_lspet
-from fewpose.data.neighbours import without_neighbours
-from fewpose.data.own import films_of, read_own, training_films
+from fewpose.data.near_duplicates import without_neighbours
+from fewpose.data.pose_data import PoseData, concatenate, split_validation
 from fewpose.data.video import read_video, read_videos
 from fewpose.geometry import transform_points, warp
-from fewpose.models.crops import crop_maps, person_boxes
-from fewpose.models.yolox import yolox_tiny
+from fewpose.models.teacher.crops import crop_maps, person_boxes
+from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.training import Schedule, schedule_in
-from fewpose_video.own import crop_film, read_cropped
-
-from .profiles import read_manifest
-from .runs import Run, find_run
+from fewpose_runs.profiles import read_manifest
+from fewpose_runs.runs import Run, find_run
+from fewpose_video.cropped import crop_film, read_cropped
+from fewpose_worlds import worlds
 
 WORLD = 7  # the jump world of all sports notebooks
 # What two runs must agree in that share a network.

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fewpose import models
-from fewpose.data import PoseData
-from fewpose.models.keypoint_rcnn import Student
-from fewpose.models.student import light_student, resnet50_student
+from fewpose.data.pose_data import PoseData
+from fewpose.models.factory import build
+from fewpose.models.student.keypoint_rcnn import Student
+from fewpose.models.student.networks import light_student, resnet50_student
+from fewpose.models.weights import load_weights, read_meta
 from fewpose.skeleton import Skeleton
 
 FILES = ("network.safetensors", "student.safetensors")
@@ -82,7 +83,7 @@ def open_network(place: str | Path) -> PoseNetwork | Student:
     ValueError naming the file if it is none, does not fit, or does not say what it predicts.
     """
     path = find_weights(place)
-    about = models.read_meta(path)
+    about = read_meta(path)
     if about.get("model") == "Student":
         return open_student(path, about)
     if missing := [key for key in ("network", "skeleton", "size", "share") if key not in about]:
@@ -93,8 +94,8 @@ def open_network(place: str | Path) -> PoseNetwork | Student:
     said = about["skeleton"]
     names, limbs = tuple(said["keypoints"]), tuple(map(tuple, said["limbs"]))
     skeleton = Skeleton(said["name"], names, limbs, (0.08,) * len(names))
-    model = models.build(about["network"], len(skeleton))
-    models.load_weights(model, path)
+    model = build(about["network"], len(skeleton))
+    load_weights(model, path)
     return PoseNetwork(model.eval(), skeleton, tuple(about["size"]), about["share"])
 
 
@@ -108,5 +109,5 @@ def open_student(path: Path, about: dict) -> Student:
         branches=config["branches"], soft=about["soft"], reading=config.get("reading", "peak"),
         side=config["side"], lifter=config["lifter"],
     )
-    models.load_weights(student, path)
+    load_weights(student, path)
     return student.eval()

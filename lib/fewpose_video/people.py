@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewpose.models.box_fusion import Detector, detect
-from fewpose.models.crops import crop_maps, look
-
-from .follow import follow
+from fewpose.models.teacher.box_fusion import Detector, detect
+from fewpose.models.teacher.crops import crop_maps, look
+from fewpose_video.follow import follow
 
 BATCH = 8
 SURE = 0.2  # least score of a box that may be a person

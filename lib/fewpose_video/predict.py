@@ -19,13 +19,12 @@ from fewpose import geometry, heatmaps
 from fewpose.data.images import IMAGES, letterbox, letterbox_map, read_image
 from fewpose.data.video import VIDEOS, frame_rate, frames_of
 from fewpose.drawing import drawn, film_writer
-from fewpose.models.box_fusion import Detector
-from fewpose.models.keypoint_rcnn import Student, find_people
-from fewpose.models.yolox import yolox_tiny
+from fewpose.models.student.keypoint_rcnn import Student, find_people
+from fewpose.models.teacher.box_fusion import Detector
+from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
-
-from .networks import PoseNetwork, open_network
-from .people import batches, cut, find_person, to_tensor
+from fewpose_video.networks import PoseNetwork, open_network
+from fewpose_video.people import batches, cut, find_person, to_tensor
 
 COLUMNS = ("film", "frame", "seconds", "person", "keypoint", "x", "y", "score")
 LEAST = 0.3  # score of a person that a student is believed to have found

@@ -16,8 +16,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from . import people, poses
-from .body import JOINTS, KEYPOINTS, pose_keypoints
+from fewpose_worlds import people
+from fewpose_worlds.body import JOINTS, KEYPOINTS, pose_keypoints
+from fewpose_worlds.everyday import poses
 
 BATCH = 128
 STATURE = 1.72, 0.09  # metres: mean and deviation of adults

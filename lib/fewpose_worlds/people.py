@@ -8,8 +8,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .body import JOINTS, KEYPOINTS, Bodies, rig
-from .render import Mesh, normals_of
+from fewpose_worlds.body import JOINTS, KEYPOINTS, Bodies, rig
+from fewpose_worlds.render import Mesh, normals_of
 
 TORSO, ARM, HAND, LEG, FOOT, HEAD, NECK = range(7)
 _SKINS = np.array([

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from fewpose.data import PoseData
-from fewpose.data.people import PeopleData
+from fewpose.data.multi_person import PeopleData
+from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import Skeleton
-from fewpose.threads import cores
+from fewpose.speed.threads import cores
 
 # A task's result: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the
 # list of its people as dicts from `person`.

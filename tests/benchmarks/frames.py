@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from fewpose.data.video import read_video
-from fewpose_worlds import everyday_frames, store
+from fewpose_worlds import store
+from fewpose_worlds.everyday import stills
 
 from .harness import Line
 
@@ -56,22 +57,22 @@ def write_film(path: Path, frames: int, size: int) -> None:
 
 def world(size: int, scenes: int = 4) -> Line:
     """Frames of the everyday world drawn by all cores against one; processes stay for the line."""
-    everyday_frames.prepare()
+    stills.prepare()
     pool, count = store.processes(), store.workers()
     for _ in range(count):
-        pool.submit(everyday_frames.prepare)  # loading the body model is counted to neither
-    tasks = [(0, i, everyday_frames.SCENE, size) for i in range(scenes)]
+        pool.submit(stills.prepare)  # loading the body model is counted to neither
+    tasks = [(0, i, stills.SCENE, size) for i in range(scenes)]
 
     def one_core() -> list:
         # a process too: this one has other work, and threads, behind it
         return pool.submit(_in_turn, tasks).result()
 
     return Line(
-        lambda: list(pool.map(everyday_frames.make_scene, *zip(*tasks, strict=True))), one_core,
-        scenes * everyday_frames.SCENE, "frames/s", f"the same in one process, everyday world "
+        lambda: list(pool.map(stills.make_scene, *zip(*tasks, strict=True))), one_core,
+        scenes * stills.SCENE, "frames/s", f"the same in one process, everyday world "
         f"{size}x{size}, {scenes} scenes, {count} processes", close=pool.shutdown,
     )  # fmt: skip
 
 
 def _in_turn(tasks: list[tuple]) -> list:
-    return [everyday_frames.make_scene(*task) for task in tasks]
+    return [stills.make_scene(*task) for task in tasks]

@@ -9,10 +9,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewpose.augment import Augmentation, normalise, random_view
-from fewpose.data import PoseData
+from fewpose.data.pose_data import PoseData
 from fewpose.heatmaps import gaussian_targets
 from fewpose.losses import heatmap_mse
-from fewpose.models import HigherHRNet
+from fewpose.models.higher_hrnet import HigherHRNet
 from fewpose.skeleton import COCO
 
 from .harness import Line, seconds, threads

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fewpose.models import HigherHRNet
+from fewpose.models.higher_hrnet import HigherHRNet
 
 from . import augmentation, frames, gpu, harness, heatmaps, people, scores, steps
 from .harness import Line

@@ -9,12 +9,12 @@ from torch import nn
 
 from fewpose import geometry
 from fewpose.models import cost
-from fewpose.models.heavy import new_detector, new_pose_network
-from fewpose.models.keypoint_rcnn import Student
 from fewpose.models.lifting import Lifter
-from fewpose.models.student import light_student, resnet50_student
-from fewpose.models.teacher import Teacher, onnx_teacher
-from fewpose.precision import half_in_training
+from fewpose.models.student.keypoint_rcnn import Student
+from fewpose.models.student.networks import light_student, resnet50_student
+from fewpose.models.teacher.paper.paper_teacher import new_detector, new_pose_network
+from fewpose.models.teacher.three_stages import Teacher, onnx_teacher
+from fewpose.speed.precision import half_in_training
 
 from .augmentation import smooth_frames
 from .harness import Line, needed, threads
@@ -24,7 +24,7 @@ KEYPOINTS = 17
 
 def reading(people: int = 32, device: str = "cpu") -> Line:
     """Keypoints of many people from their heat maps, against resizing one after another."""
-    decoding = needed("fewpose.models.decoding")
+    decoding = needed("fewpose.models.student.decoding")
     from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 
     torch.manual_seed(0)

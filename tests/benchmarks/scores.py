@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fewpose.evaluation.coco_ap import KEYPOINTS, keypoint_ap
-from fewpose.evaluation.oks import oks
-from fewpose.metrics import REFERENCE, normalised_distances, pck
+from fewpose.metrics.coco_ap import KEYPOINTS, keypoint_ap
+from fewpose.metrics.oks import oks
+from fewpose.metrics.pck import REFERENCE, normalised_distances, pck
 from fewpose.skeleton import COCO, JUMP, Skeleton
 
 from .harness import Line, needed, threads

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from fewpose.augment import MEAN, Augmentation, labelling_views
-from fewpose.data import PoseData
+from fewpose.beyond.joint_masking import HALF, JITTER, joint_cutmix, joint_cutout
+from fewpose.data.pose_data import PoseData
 from fewpose.heatmaps import predict
-from fewpose.methods.mean_teacher import Consistency, MeanTeacher
-from fewpose.methods.pseudo_labels import VIEWS, generate
-from fewpose.methods.strong_views import HALF, JITTER, joint_cutmix, joint_cutout
-from fewpose.models import HigherHRNet, narrow_higher_hrnet
+from fewpose.mean_teacher import Consistency, MeanTeacher
+from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
+from fewpose.pseudo_labels import VIEWS, generate
 from fewpose.skeleton import COCO
 from fewpose.training import Schedule, parameter_groups, train_step
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import augmentation, frames, gpu, harness, heatmaps, people, steps
-from fewpose.models import narrow_higher_hrnet
+from fewpose.models.higher_hrnet import narrow_higher_hrnet
 
 SMALL = {
     "targets": partial(heatmaps.targets, (64, 48), 2),

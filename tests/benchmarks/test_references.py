@@ -9,11 +9,11 @@ import torch
 from benchmarks import augmentation, gpu, heatmaps, scores, steps
 from fewpose import geometry
 from fewpose.augment import Augmentation, network_input, normalise, random_view, seen
-from fewpose.evaluation.oks import oks
 from fewpose.heatmaps import decode, gaussian_targets, peaks, smooth
-from fewpose.methods.mean_teacher import MeanTeacher
-from fewpose.metrics import normalised_distances, pck
-from fewpose.models import narrow_higher_hrnet
+from fewpose.mean_teacher import MeanTeacher
+from fewpose.metrics.oks import oks
+from fewpose.metrics.pck import normalised_distances, pck
+from fewpose.models.higher_hrnet import narrow_higher_hrnet
 from fewpose.skeleton import COCO, JUMP
 
 SIZE = (64, 48)

@@ -6,14 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fewpose.data.images import (
-    drop_outside,
-    letterbox,
-    letterbox_map,
-    read_folder,
-    read_image,
-    to_frames,
-)
+from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_folder, read_image, to_frames
 from fewpose.geometry import invert, transform_points
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fewpose.data.images import read_folder
 from fewpose.data.mvor import project, read_mvor, scene, sigmas
-from fewpose.evaluation.mpjpe import UPPER_BODY, mpjpe
+from fewpose.metrics.mpjpe import UPPER_BODY, mpjpe
 from fewpose.skeleton import COCO, MVOR
 
 REAL = Path(__file__).parents[3] / "shared" / "data"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose.data import concatenate, draw_labels, split_validation
+from fewpose.data.pose_data import concatenate, draw_labels, split_validation
 from tiny import dots
 
 

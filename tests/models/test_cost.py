@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from fewpose.models.cost import cost, student_cost, teacher_cost
-from fewpose.models.keypoint_rcnn import find_people
-from fewpose.models.student import light_student
-from fewpose.models.teacher import onnx_teacher
+from fewpose.models.student.keypoint_rcnn import find_people
+from fewpose.models.student.networks import light_student
+from fewpose.models.teacher.three_stages import onnx_teacher
 from tiny_student import tiny_student
 from toy_teacher import toy_teacher
 

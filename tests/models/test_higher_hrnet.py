@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fewpose.models import HigherHRNet, narrow_higher_hrnet
+from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
 
 
 def count(model):

@@ -6,17 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from fewpose import geometry
-from fewpose.models.hrnet import narrow_hrnet
-from fewpose.models.lifting import (
-    Lifter,
-    Occlusion,
-    fit_lifter,
-    layer,
-    load_lifter,
-    middle_ray,
-    occlude,
-    own_frame,
-)
+from fewpose.models.lifting import Lifter, Occlusion, fit_lifter, layer, load_lifter, middle_ray, occlude, own_frame
+from fewpose.models.teacher.paper.hrnet import narrow_hrnet
 from fewpose.models.weights import load_weights, save_weights
 from fewpose.skeleton import COCO
 from fewpose.training import Schedule

@@ -4,19 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import precision
 from fewpose.heatmaps import decode, read_poses
-from fewpose.methods.mean_teacher import MeanTeacher
-from fewpose.models import (
-    find_onnx,
-    load_weights,
-    pretrained,
-    rtmpose_s,
-    save_weights,
-)
+from fewpose.mean_teacher import MeanTeacher
+from fewpose.models.download import find_onnx
+from fewpose.models.factory import pretrained
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
-from fewpose.models.rtmpose import SIGMAS, backbone_cuts, partners
+from fewpose.models.rtmpose import SIGMAS, backbone_cuts, partners, rtmpose_s
+from fewpose.models.weights import load_weights, save_weights
 from fewpose.skeleton import HALPE, JUMP, Skeleton
+from fewpose.speed import precision
 from fewpose.training import Schedule, parameter_groups
 from published import RTMPOSE, needs_rtmpose, onnxruntime_outputs
 

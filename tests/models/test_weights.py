@@ -5,8 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fewpose.models import load_weights, narrow_higher_hrnet, read_meta, save_weights, shipped
 from fewpose.models import weights as weights_module
+from fewpose.models.higher_hrnet import narrow_higher_hrnet
+from fewpose.models.weights import load_weights, read_meta, save_weights, shipped
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_damaged_files_are_named(model, file, tmp_path):
 
 
 def test_other_structure_and_non_finite_numbers_are_named(model, file, tmp_path):
-    from fewpose.models import NARROW, HigherHRNet
+    from fewpose.models.higher_hrnet import NARROW, HigherHRNet
 
     deeper = HigherHRNet(17, **{**NARROW, "blocks": 3})
     with pytest.raises(ValueError, match=r"a\.safetensors does not fit .*it is not there"):

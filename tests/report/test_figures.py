@@ -6,13 +6,20 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-import fewpose_report as report
-from fewpose import metrics
 from fewpose.drawing import LEFT, MIDDLE, RIGHT, side_colour
-from fewpose.methods.pseudo_labels import Candidates
+from fewpose.metrics.pck import normalised_distances
+from fewpose.pseudo_labels import Candidates
 from fewpose.skeleton import COCO
 from fewpose.training import History
-from fewpose_report.poses import frame_scores
+from fewpose_report.figures import heatmap_grid, keypoint_bars, pose_grid, training_curves
+from fewpose_report.sports.comparison import before_and_after, best_to_worst, frame_scores
+from fewpose_report.sports.label_audit import (
+    kept_labels,
+    risk_coverage,
+    risk_rows,
+    scatter_of_views,
+    spread_against_error,
+)
 from tiny import DOTS, TinyNet, dots
 
 
@@ -34,13 +41,13 @@ def test_grid_has_a_picture_a_frame_and_draws_only_what_is_labelled():
     data = dots(5)
     poses = data.poses.clone()
     poses[0, :3, 2] = 0
-    fig = report.pose_grid(data.frames, poses, DOTS, titles=list("abcde"), columns=3)
+    fig = pose_grid(data.frames, poses, DOTS, titles=list("abcde"), columns=3)
     assert [len(ax.images) for ax in fig.axes] == [1, 1, 1, 1, 1, 0]
     assert len(fig.axes[0].lines) == 1 and len(fig.axes[1].lines) == 6
 
 
 def test_empty_grid_is_no_error():
-    report.pose_grid(dots(2).frames[:0])
+    pose_grid(dots(2).frames[:0])
 
 
 def test_frame_scores_by_hand():
@@ -51,24 +58,24 @@ def test_frame_scores_by_hand():
 
 def test_every_picture_of_the_method_can_be_drawn():
     data, model = dots(10), TinyNet()
-    distances = metrics.normalised_distances(data.poses + 1, data.poses, DOTS)
+    distances = normalised_distances(data.poses + 1, data.poses, DOTS)
     candidates = Candidates(data.poses, torch.rand(10, 4), data.poses.repeat(3, 1, 1, 1))
     keep = torch.rand(10, 4) < 0.5
-    report.best_to_worst(model, data, distances, n=4)
-    report.before_and_after(model, model, data, distances, distances.flip(0), n=4)
-    report.scatter_of_views(data, candidates, n=3)
-    report.kept_labels(data, candidates, keep, data.poses, n=3)
-    report.risk_coverage(report.risk_rows(candidates, data, 1), [60, 90])
-    report.spread_against_error(candidates, data, keep)
-    report.training_curves({"a": History([1.0, 0.5], [(1, 10.0), (2, 20.0)], 2, 20.0)})
-    report.keypoint_bars({"a": [distances]}, DOTS)
-    report.heatmap_grid(data.frames[0], torch.rand(4, 8, 8), list(DOTS.keypoints))
+    best_to_worst(model, data, distances, n=4)
+    before_and_after(model, model, data, distances, distances.flip(0), n=4)
+    scatter_of_views(data, candidates, n=3)
+    kept_labels(data, candidates, keep, data.poses, n=3)
+    risk_coverage(risk_rows(candidates, data, 1), [60, 90])
+    spread_against_error(candidates, data, keep)
+    training_curves({"a": History([1.0, 0.5], [(1, 10.0), (2, 20.0)], 2, 20.0)})
+    keypoint_bars({"a": [distances]}, DOTS)
+    heatmap_grid(data.frames[0], torch.rand(4, 8, 8), list(DOTS.keypoints))
 
 
 def test_a_training_without_scores_shows_its_loss_alone():
-    (axis,) = report.training_curves({"a": History([1.0, 0.5])}).axes
+    (axis,) = training_curves({"a": History([1.0, 0.5])}).axes
     assert axis.get_ylabel() == "training loss"
-    _, right = report.training_curves({"a": History([1.0], [(1, 10.0)]), "b": History([2.0])}).axes
+    _, right = training_curves({"a": History([1.0], [(1, 10.0)]), "b": History([2.0])}).axes
     assert "PCK" in right.get_ylabel()
 
 
@@ -76,7 +83,7 @@ def test_frames_without_truth_are_not_audited_and_no_error():
     data = dots(10).unlabelled()
     candidates = Candidates(dots(10).poses, torch.rand(10, 4), dots(10).poses.repeat(3, 1, 1, 1))
     keep = torch.rand(10, 4) < 0.5
-    fig = report.spread_against_error(candidates, data, keep)
+    fig = spread_against_error(candidates, data, keep)
     assert "nobody labelled" in fig.axes[0].texts[0].get_text()
     fig.canvas.draw()
-    report.kept_labels(data, candidates, keep, data.poses, n=3)
+    kept_labels(data, candidates, keep, data.poses, n=3)

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from fewpose_runs import runs
-from fewpose_runs.batch import RunFailed, reproduce
+from fewpose_runs.engine import RunFailed, reproduce
 from fewpose_runs.profiles import fingerprints, notebook_parameters, read_profile, scaled
 from fewpose_runs.runs import COLUMNS, find_run, finished_runs, start_run
 
@@ -77,12 +77,13 @@ def copy_library(house, monkeypatch):
     """Let subprocesses use a copy: work on the real one would make their results out of date."""
     library = house / "lib"
     for package, names in (
-        ("fewpose", ("__init__", "__main__", "threads")),
-        ("fewpose_runs", ("__init__", "cli", "profiles", "runs", "batch")),
+        ("fewpose", ("__init__", "__main__", "speed/__init__", "speed/threads")),
+        ("fewpose_runs", ("__init__", "cli", "profiles", "runs", "engine")),
     ):
-        (library / package).mkdir(parents=True)
         for name in names:
-            shutil.copy(LIB / package / f"{name}.py", library / package)
+            copy = library / package / f"{name}.py"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(LIB / package / f"{name}.py", copy)
     monkeypatch.setenv("PYTHONPATH", str(library))
 
 
@@ -403,7 +404,7 @@ def test_a_batch_runs_once_and_then_only_what_changed(house, monkeypatch):
     assert find_run("laptop", "sports", "two") == folder
 
     # A call with nothing to do is quick, for it imports nothing heavy; and cwd does not matter.
-    code = "import sys; from fewpose_runs.batch import reproduce; reproduce('laptop'); "
+    code = "import sys; from fewpose_runs.engine import reproduce; reproduce('laptop'); "
     code += "assert not {'torch', 'papermill', 'pandas'} & set(sys.modules)"
     second = [sys.executable, "-c", code]
     said = subprocess.run(second, cwd="/", capture_output=True, text=True, check=True).stdout

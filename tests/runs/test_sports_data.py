@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-import fewpose_worlds as worlds
 from fewpose import LeftOut
-from fewpose.data import concatenate, draw_labels
-from fewpose.data.own import deal_videos, film_named, read_own, training_films
+from fewpose.data.custom import deal_videos, film_named, read_own, training_films
+from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
 from fewpose_runs.sports_data import first_training, read_athletes, read_raw, read_test_film
+from fewpose_worlds import worlds
 from toy_film import write_film
 from toy_teacher import Rectangles
 

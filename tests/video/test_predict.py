@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fewpose import models
 from fewpose.augment import MEAN, STD
 from fewpose.data.video import read_video
-from fewpose.models.student import light_student
+from fewpose.models.factory import build
+from fewpose.models.student.networks import light_student
+from fewpose.models.weights import save_weights, shipped
 from fewpose.skeleton import JUMP, Skeleton
 from fewpose_runs import cli as command
 from fewpose_video import predict as films
@@ -188,7 +189,7 @@ def test_a_stopped_command_says_where_it_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(films, "predict", stop)
     assert command.main(["predict", "run", "films"]) == 130
     assert "starts from the first film again" in capsys.readouterr().err
-    monkeypatch.setattr("fewpose_runs.batch.reproduce", stop)
+    monkeypatch.setattr("fewpose_runs.engine.reproduce", stop)
     assert command.main(["reproduce"]) == 130
     assert "the same command continues from here" in capsys.readouterr().err
 
@@ -205,9 +206,9 @@ def test_no_film_at_all(tmp_path):
 
 def test_a_saved_network_says_all_that_it_needs(tmp_path):
     data = dots()
-    model = models.build("narrow", 4, seed=3).eval()
+    model = build("narrow", 4, seed=3).eval()
     place = tmp_path / "run" / "checkpoints" / "network.safetensors"
-    models.save_weights(model, place, describe("narrow", data))
+    save_weights(model, place, describe("narrow", data))
     opened = open_network(tmp_path / "run")
     assert opened.skeleton.keypoints == DOTS.keypoints and opened.skeleton.limbs == DOTS.limbs
     assert opened.size == (32, 32) and 0.3 < opened.share < 0.6
@@ -230,8 +231,8 @@ def test_unknown_weights_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"foreign\.safetensors was not written by fewpose"):
         open_network(foreign)
     with pytest.raises(ValueError, match="does not say its network"):
-        open_network(models.shipped("everyday_narrow"))
-    old = models.save_weights(models.build("narrow", 20), tmp_path / "old.safetensors",
+        open_network(shipped("everyday_narrow"))
+    old = save_weights(build("narrow", 20), tmp_path / "old.safetensors",
                               {"dataset": "jump"})  # fmt: skip
     with pytest.raises(ValueError, match="run that again"):
         open_network(old)
@@ -242,7 +243,7 @@ def test_a_student_numbers_the_people_of_a_frame(tmp_path, monkeypatch):
     monkeypatch.setenv("FEWPOSE_YOLOX_TINY", str(YOLOX))
     student = light_student(YOLOX, side=96, lifter=16, reading="oks").eval()
     place = tmp_path / "student.safetensors"
-    models.save_weights(student, place, {"network": "light", "soft": "weighted"})
+    save_weights(student, place, {"network": "light", "soft": "weighted"})
     assert open_network(place).roi_heads.reading == "oks"
     monkeypatch.setattr(films, "LEAST", 0.0)
     write_film(tmp_path / "two.mp4", 2)
@@ -255,7 +256,7 @@ def test_a_student_numbers_the_people_of_a_frame(tmp_path, monkeypatch):
 
 @needs_yolox
 def test_yolox_finds_the_athlete_of_a_rendered_film(tmp_path):
-    import fewpose_worlds as worlds
+    from fewpose_worlds import worlds
 
     still = worlds.jump(3, 128, 5, videos=3)
     boxes = find_person(films.yolox_tiny(YOLOX), [still.frames[0].permute(1, 2, 0).numpy()])

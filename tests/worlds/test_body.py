@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fewpose_worlds.body import (
+from fewpose_worlds.body import (  # fmt: skip
     JOINTS,
     KEYPOINTS,
     PARENTS,
@@ -10,7 +10,7 @@ from fewpose_worlds.body import (
     pose_bodies,
     rig,
     standing_height,
-)  # fmt: skip
+)
 
 AVERAGE = np.array([[0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5]])
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-import fewpose_worlds as worlds
-from fewpose_worlds import people, poses, scenes
+from fewpose_worlds import people, worlds
 from fewpose_worlds.body import JOINTS
+from fewpose_worlds.everyday import poses, scenes
 from fewpose_worlds.render import look_at
 
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-import fewpose_worlds as worlds
 from fewpose.skeleton import JUMP
-from fewpose_worlds import jump_frames
-from fewpose_worlds.jump_film import draw_video, pick_frames, shoot
+from fewpose_worlds import worlds
+from fewpose_worlds.jump import stills
+from fewpose_worlds.jump.video import draw_video, pick_frames, shoot
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,10 @@ def test_annotations_agree_with_each_other(made):
 
 def test_same_seed_same_frames_whatever_else_is_made(made):
     data, _ = made
-    alone, about, persons = jump_frames.make_video(4, 2, 4, 64, "train")
+    alone, about, persons = stills.make_video(4, 2, 4, 64, "train")
     mine = data.video == about[0]["video_id"]
     assert np.array_equal(alone, data.frames.numpy()[mine])
-    assert not np.array_equal(jump_frames.make_video(5, 2, 4, 64, "train")[0], alone)
+    assert not np.array_equal(stills.make_video(5, 2, 4, 64, "train")[0], alone)
 
 
 def test_poses_do_not_depend_on_the_size():
@@ -78,11 +78,11 @@ def test_every_phase_is_among_the_stills():
 
 
 def test_splits_follow_the_paper():
-    names = np.array(jump_frames.splits(186, 0))
+    names = np.array(stills.splits(186, 0))
     assert [(names == s).sum() for s in ("train", "val", "test")] == [122, 18, 46]
-    assert sorted(jump_frames.splits(3, 1)) == ["test", "train", "val"]
-    assert jump_frames.splits(20, 0) != jump_frames.splits(20, 1)
-    shares = [task[2] for task in jump_frames.tasks(25, 64, 0, 4)]
+    assert sorted(stills.splits(3, 1)) == ["test", "train", "val"]
+    assert stills.splits(20, 0) != stills.splits(20, 1)
+    shares = [task[2] for task in stills.tasks(25, 64, 0, 4)]
     assert sum(shares) == 25 and max(shares) - min(shares) <= 1
 
 
@@ -96,9 +96,9 @@ def test_worlds_that_cannot_be(frames, size, videos):
 
 def test_video_file_shows_the_same_athlete(tmp_path, monkeypatch):
     video = draw_video(4, 0, 64)
-    monkeypatch.setattr(jump_frames, "draw_video", lambda *_: _cut(video, 90))
+    monkeypatch.setattr(stills, "draw_video", lambda *_: _cut(video, 90))
     path = tmp_path / "sub" / "jump.mp4"
-    assert jump_frames.write_video(4, 0, 64, path) == 90
+    assert stills.write_video(4, 0, 64, path) == 90
     film = cv2.VideoCapture(str(path))
     assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(200)
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 90

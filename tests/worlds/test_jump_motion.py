@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 
 from fewpose_worlds.body import JOINTS
-from fewpose_worlds.jump_attempt import STYLES, draw_attempt
-from fewpose_worlds.jump_motion import RATE, jump_motion
-from fewpose_worlds.kinematics import (
-    centre_of_mass,
-    joint_positions,
-    leg_angles,
-    rest_joints,
-    rotation,
-)
+from fewpose_worlds.jump.attempt import STYLES, draw_attempt
+from fewpose_worlds.jump.kinematics import centre_of_mass, joint_positions, leg_angles, rest_joints, rotation
+from fewpose_worlds.jump.motion import RATE, jump_motion
 
 MOCAP = Path(__file__).parents[3] / "shared/data/mocap"
 SEEDS = range(14)

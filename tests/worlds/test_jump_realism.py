@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import fewpose_worlds as worlds
 from fewpose.skeleton import HALPE, JUMP
+from fewpose_worlds import worlds
 from worlds.test_realism import WEIGHTS, rtmpose
 
 SAME = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-import fewpose_worlds as worlds
 from fewpose_worlds import lifting_poses as world
+from fewpose_worlds import worlds
 
 
 def test_bodies_are_adults_about_their_hips_and_kept(tmp_path, monkeypatch):

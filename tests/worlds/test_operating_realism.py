@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-import fewpose_worlds as worlds
-from fewpose import metrics
+from fewpose.metrics.pck import pck
 from fewpose_report.realism import realism_of_people
+from fewpose_worlds import worlds
 from worlds.test_realism import WEIGHTS
 
 YOLOX = WEIGHTS.with_name("yolox_tiny_humanart_416.onnx")
@@ -64,4 +64,4 @@ def box_scores(people, found: list[np.ndarray]) -> np.ndarray:
 def test_real_networks_find_clinicians_and_their_poses():
     people = worlds.operating_room(36, seed=5, days=6)
     assert box_scores(people, detect(people.frames.numpy()))[1] >= 0.6  # AP50
-    assert metrics.pck(realism_of_people(people, str(WEIGHTS)), at=0.2) >= 75
+    assert pck(realism_of_people(people, str(WEIGHTS)), at=0.2) >= 75

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-import fewpose_worlds as worlds
-from fewpose.data.people import PeopleData
+from fewpose.data.multi_person import PeopleData
 from fewpose.skeleton import COCO
-from fewpose_worlds import operating_frames, operating_rig, operating_stage
+from fewpose_worlds import worlds
 from fewpose_worlds.body import KEYPOINTS, pose_bodies
-from fewpose_worlds.operating_staff import clinician, dress, pose, rotations, wardrobe
-from fewpose_worlds.operating_table import TABLE
+from fewpose_worlds.everyday.scenes import box
+from fewpose_worlds.operating_room import rig, staging, views
+from fewpose_worlds.operating_room.staff import clinician, dress, pose, rotations, wardrobe
+from fewpose_worlds.operating_room.table import TABLE
 from fewpose_worlds.render import look_at, render
-from fewpose_worlds.scenes import box
 
 SIZE = (120, 160)
 
@@ -87,24 +87,24 @@ def test_boxes_hold_what_is_seen(people):
 
 
 def test_a_frame_depends_on_its_seed_alone(people):
-    last = operating_frames.tasks(13, SIZE, 2, 3)[-1]  # made alone, as by another process
-    frames, about, _ = operating_frames.make_stage(*last)
+    last = views.tasks(13, SIZE, 2, 3)[-1]  # made alone, as by another process
+    frames, about, _ = views.make_stage(*last)
     assert torch.equal(torch.from_numpy(frames), people.frames[-len(frames):])
     assert [one["moment"] for one in about] == people.moment[-len(frames):].tolist()
-    other = operating_frames.make_stage(3, *last[1:4], 1, *last[5:])[0]
+    other = views.make_stage(3, *last[1:4], 1, *last[5:])[0]
     assert (other[0] != frames[0]).any()
 
 
 def test_nobody_stands_in_the_table_or_in_another():
     for day in range(6):
-        today = operating_frames.open_day(1, day, SIZE)
+        today = views.open_day(1, day, SIZE)
         rng = np.random.default_rng(day)
-        stage = operating_stage.set_stage(rng, today.room, today.cameras, today.clothes,
+        stage = staging.set_stage(rng, today.room, today.cameras, today.clothes,
                                           today.staff)  # fmt: skip
         for _ in range(5):
-            spots = operating_stage.act(rng, stage).places[:, :2]
+            spots = staging.act(rng, stage).places[:, :2]
             assert (np.abs(spots) > np.array(TABLE) / 2).any(1).all()
-            assert (operating_stage.gap(stage.gear.blocks, spots) > 0.15).all()
+            assert (staging.gap(stage.gear.blocks, spots) > 0.15).all()
             apart = np.linalg.norm(spots[:, None] - spots, axis=-1) + 9 * np.eye(len(spots))
             assert apart.min() > 0.5
             assert (np.abs(today.room.local(spots)) < today.room.half).all()
@@ -120,14 +120,14 @@ def test_what_a_board_covers_is_occluded_and_the_rest_is_not():
     camera = look_at((0, -4, 1.2), (0, 0, 0.9), 140, 160, 120)
     lifted = bodies.keypoints[0]
     lifted[:, 2] -= lifted[[KEYPOINTS.index("left_heel"), KEYPOINTS.index("right_heel")], 2].min()
-    lights = operating_frames.open_day(1, 0, SIZE).room.light
+    lights = views.open_day(1, 0, SIZE).room.light
     open_ = render(camera, dress(bodies, 0, who, 0), lights)
     board = render(camera, [box((0, -1, shift / 2), (2, 0.05, shift), 0, np.ones(3))], lights)
     hidden = render(camera, dress(bodies, 0, who, 0), lights, among=board)
     names = ("left_shoulder", "right_shoulder", "left_knee", "right_knee", "right_ankle")
 
     def flags(picture):
-        made = operating_frames.annotate(picture, camera, bodies, 0, who)
+        made = views.annotate(picture, camera, bodies, 0, who)
         pose_ = np.reshape(made["keypoints"], (17, 3))
         return [int(pose_[COCO.index(name), 2]) for name in names], made["bbox"][3]
 
@@ -140,28 +140,28 @@ def test_what_a_board_covers_is_occluded_and_the_rest_is_not():
 def test_what_cannot_be_inferred_is_not_annotated():
     index = COCO.index
     seen = np.ones(17)
-    assert (operating_frames.annotated(seen) == 0).all()  # all hidden: only a box
+    assert (views.annotated(seen) == 0).all()  # all hidden: only a box
     seen[[index("left_shoulder"), index("left_elbow")]] = 2
-    assert (operating_frames.annotated(seen) == 0).all()  # two joints are not enough
+    assert (views.annotated(seen) == 0).all()  # two joints are not enough
     seen[index("left_wrist")] = 2
-    marks = operating_frames.annotated(seen)
+    marks = views.annotated(seen)
     assert (marks[seen == 2] == 2).all()
     guessed = {COCO.keypoints[i] for i in np.flatnonzero(marks == 1)}
     assert guessed == {"right_shoulder", "left_hip", "left_ear"}
     seen[index("left_hip")] = 0
-    assert operating_frames.annotated(seen)[index("left_hip")] == 0  # outside stays outside
+    assert views.annotated(seen)[index("left_hip")] == 0  # outside stays outside
 
 
 def test_the_rig_looks_down_at_the_table_from_the_ceiling():
     for day in range(8):
-        for camera in operating_rig.hang(np.random.default_rng(day), (480, 640)):
+        for camera in rig.hang(np.random.default_rng(day), (480, 640)):
             assert 2.2 < camera.position[2] < 3.1
             below = np.degrees(np.arcsin(-camera.rotation[2, 2]))
             assert 25 < below < 50
             pixel, depth = camera.project(np.array([0, 0, 1.0]))
             assert depth > 1 and (np.abs(pixel - (319.5, 239.5)) < (220, 200)).all()
-            matrix = operating_rig.matrix(camera)
-            space = operating_rig.to_room(camera)
+            matrix = rig.matrix(camera)
+            space = rig.to_room(camera)
             point = np.array([300.0, -200, 2500])
             home = (space @ [*point, 1])[:3] / 1000
             flat = matrix @ point

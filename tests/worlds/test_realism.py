@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-import fewpose_worlds as worlds
+from fewpose_worlds import worlds
 
 WEIGHTS = Path(__file__).parents[3] / "shared/weights/rtmpose-s_halpe26_256x192.onnx"
 _MEAN, _STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])

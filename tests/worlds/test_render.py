@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fewpose_worlds.everyday.scenes import box
 from fewpose_worlds.people import sphere
 from fewpose_worlds.render import Light, Mesh, look_at, normals_of, render, shadow, visibility
-from fewpose_worlds.scenes import box
 
 NOON = Light(np.array([0, 0, 1.0]), np.ones(3), np.zeros(3), np.zeros(3))
 EVEN = Light(np.array([0, 0, 1.0]), np.zeros(3), np.ones(3), np.ones(3))

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import chosen
-from .coco import load_coco
-from .images import letterbox, letterbox_map, read_image, to_frames, warn_skipped
+from fewpose.data.coco import load_coco
+from fewpose.data.images import letterbox, letterbox_map, read_image, to_frames, warn_skipped
+from fewpose.data.pose_data import chosen
 
 
 @dataclass

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import skeleton as skeletons
-from ..models.crops import look
-from ..skeleton import Skeleton
-from . import PoseData
-from .images import drop_outside, read_image, warn, warn_skipped
-from .video import VIDEOS
+from fewpose import skeleton as skeletons
+from fewpose.data.images import drop_outside, read_image, warn, warn_skipped
+from fewpose.data.pose_data import PoseData
+from fewpose.data.video import VIDEOS
+from fewpose.models.teacher.crops import look
+from fewpose.skeleton import Skeleton
 
 MARGIN = 1.25  # the crop is this much larger than the person's box, as usual for COCO
 

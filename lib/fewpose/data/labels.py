@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..skeleton import COCO, Skeleton
-from .people import PeopleData
+from fewpose.data.multi_person import PeopleData
+from fewpose.skeleton import COCO, Skeleton
 
 _PARTS = ("hard", "soft", "hard3d", "soft3d")
 _KEYS = ("keypoints", "keypoints_soft", "keypoints3d", "keypoints3d_soft")

@@ -13,10 +13,10 @@ import numpy as np
 import scipy.io
 import torch
 
-from ..geometry import transform_points
-from ..skeleton import LSP
-from . import PoseData
-from .images import drop_outside, letterbox, letterbox_map, read_image, to_frames, warn_skipped
+from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_image, to_frames, warn_skipped
+from fewpose.data.pose_data import PoseData
+from fewpose.geometry import transform_points
+from fewpose.skeleton import LSP
 
 SIZE = (256, 192)  # height, width: the input of RTMPose-s
 

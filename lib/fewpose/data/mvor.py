@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.coco_rows import Truth, numbers, read_truth
-from ..evaluation.mpjpe import UPPER_BODY, Scene3D
-from ..skeleton import MVOR, Skeleton
+from fewpose.metrics.coco_files import Truth, numbers, read_truth
+from fewpose.metrics.mpjpe import UPPER_BODY, Scene3D
+from fewpose.skeleton import MVOR, Skeleton
 
 JOINTS = len(MVOR)
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..skeleton import Skeleton
-from . import PoseData
-from .edit_list import fragmented, shown_share
-from .images import letterbox, to_frames, warn_skipped
+from fewpose.data.edit_list import fragmented, shown_share
+from fewpose.data.images import letterbox, to_frames, warn_skipped
+from fewpose.data.pose_data import PoseData
+from fewpose.skeleton import Skeleton
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts",
           ".mts", ".m2ts")  # fmt: skip

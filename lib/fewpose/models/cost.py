@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .box_fusion import detect
-from .crops import estimate
-from .keypoint_rcnn import Student, find_people
-from .teacher import People, Teacher, lift
+from fewpose.models.student.keypoint_rcnn import Student, find_people
+from fewpose.models.teacher.box_fusion import detect
+from fewpose.models.teacher.crops import estimate
+from fewpose.models.teacher.three_stages import People, Teacher, lift
 
 
 @dataclass(frozen=True)

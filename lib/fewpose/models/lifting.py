@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import geometry
-from ..loop import minimise, start_of
-from ..skeleton import COCO, Skeleton
-from ..training import History, Schedule
-from .weights import load_weights, read_meta
+from fewpose import geometry
+from fewpose.loop import minimise, start_of
+from fewpose.models.weights import load_weights, read_meta
+from fewpose.skeleton import COCO, Skeleton
+from fewpose.training import History, Schedule
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 

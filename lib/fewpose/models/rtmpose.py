@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from fewpose.heatmaps import band
 from fewpose.losses import SHARPNESS, simcc_divergence
-from fewpose.models.fetching import find_onnx
+from fewpose.models.download import find_onnx
 from fewpose.models.higher_hrnet import check_dropout, check_keypoints
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
-from fewpose.models.simcc import BINS, CROP
-from fewpose.precision import half_in_training
+from fewpose.models.teacher.simcc import BINS, CROP
 from fewpose.skeleton import HALPE, Skeleton
+from fewpose.speed.precision import half_in_training
 
 FROZEN = 4  # of the backbone's five parts: the last stage learns with the head
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before

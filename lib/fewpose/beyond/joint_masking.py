@@ -1,0 +1,79 @@
+"""Views that hide joints: joint cutout and joint cut-mix.
+
+After Xie et al. (ICCV 2021, section 3.3) and Huang et al. (CVPR 2023, section 3.4). The public code
+of both hides other places than it means to (it swaps width and height, or x and y); here a patch
+lies where its joint is, which the tests hold against single pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fewpose.augment import MEAN
+
+JITTER = 10 / 256  # deviation of a patch's centre from its joint, in parts of the image's height
+HALF = (10 / 256, 20 / 256)  # from and to: half the side of a patch, likewise
+
+
+def joint_cutout(
+    images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 5
+) -> Tensor:
+    """Images [N, 3, H, W] (0..255) with grey patches over `holes` random joints each.
+
+    poses [N, K, 3] in pixels of these images; joints of visibility (or score) 0 are left alone.
+    """
+    out = images.clone()
+    grey = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    for i, box in patches(images, poses, generator, holes):
+        out[i][box] = grey
+    return out
+
+
+def joint_cutmix(
+    images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 3
+) -> Tensor:
+    """Images [N, 3, H, W] with patches over random joints, cut around joints of another image.
+
+    A patch shows a joint that is not this person's, so only the rest of the body tells where the
+    hidden one is. poses as for `joint_cutout`; the other image is the next one of the batch.
+    """
+    out, (height, width) = images.clone(), images.shape[-2:]
+    known = [[(x, y) for x, y, score in pose if score > 0] for pose in poses.tolist()]
+    for i, (_, rows, columns) in patches(images, poses, generator, holes):
+        other = (i + 1) % len(images)
+        seen = known[other]
+        h, w = rows.stop - rows.start, columns.stop - columns.start
+        if not len(seen) or not h or not w:
+            continue
+        x, y = seen[torch.randint(len(seen), (), generator=generator).item()]
+        left = min(max(round(x) - w // 2, 0), width - w)
+        top = min(max(round(y) - h // 2, 0), height - h)
+        out[i, :, rows, columns] = images[other, :, top : top + h, left : left + w]
+    return out
+
+
+def patches(
+    images: Tensor, poses: Tensor, generator: torch.Generator, holes: int
+) -> list[tuple[int, tuple[slice, slice, slice]]]:
+    """(image, box) of `holes` patches an image, each over one of its joints, clipped to it."""
+    height, width = images.shape[-2:]
+    found = []
+    for i, pose in enumerate(poses.cpu()):
+        seen = pose[pose[:, 2] > 0, :2]
+        if not len(seen):
+            continue
+        joints = seen[torch.randint(len(seen), (holes,), generator=generator)]
+        centres = joints + height * JITTER * torch.randn(holes, 2, generator=generator)
+        low, high = HALF
+        halves = height * (low + (high - low) * torch.rand(holes, generator=generator))
+        for (x, y), half in zip(centres.tolist(), halves.tolist(), strict=True):
+            rows = slice(clip(y - half, height), clip(y + half + 1, height))
+            columns = slice(clip(x - half, width), clip(x + half + 1, width))
+            found.append((i, (slice(None), rows, columns)))
+    return found
+
+
+def clip(value: float, limit: int) -> int:
+    """A coordinate rounded and kept within 0 … limit."""
+    return min(max(round(value), 0), limit)

@@ -1,0 +1,51 @@
+"""Crops of people, one a frame, for networks that work top-down."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from fewpose import geometry
+from fewpose.data.labels import LabelledPeople
+from fewpose.data.pose_data import PoseData
+from fewpose.models.teacher.crops import crop_maps, look
+
+
+def person_crops(
+    people: LabelledPeople, frames: PoseData, size: tuple[int, int], folder: Path
+) -> PoseData:
+    """A frame of `size` (H, W) around each person that has a keypoint, as `models.crops` cuts it.
+
+    `frames` are those of `people` with their splits and videos. The crops lie in one file in
+    `folder`, named by frames and sizes, and are read if they are there.
+    """
+    owner = [i for i, poses in enumerate(people.hard) for _ in range(len(poses))]
+    boxes, poses = torch.cat(people.boxes), torch.cat(people.hard)
+    kept = (poses[..., 2] > 0).any(1)
+    index, boxes, poses = torch.tensor(owner)[kept], boxes[kept], poses[kept]
+    maps = crop_maps(boxes, size)
+    mark = zlib.crc32(boxes.numpy(), zlib.crc32(index.numpy()))
+    height, width = frames.size
+    name = f"crops_{people.name}_{height}x{width}_to_{size[0]}x{size[1]}_{mark:08x}"
+    path = Path(folder) / f"{name}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        store = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
+        for rows in tqdm(torch.arange(len(index)).split(16), desc="crops", leave=False):
+            owners, local = index[rows].unique(return_inverse=True)
+            made = look(people.frames[owners], local, maps[rows], size)
+            store[rows.numpy()] = made.round().clamp(0, 255).byte().numpy()
+        store.flush()
+        os.replace(part, path)
+    crops = torch.from_numpy(np.load(path, mmap_mode="c"))
+    poses = geometry.transform_points(maps, poses) * (poses[..., 2:] > 0)
+    return PoseData(
+        crops, poses, people.skeleton, frames.video[index.numpy()],
+        frames.split[index.numpy()], f"{people.name} crops",
+    )

@@ -1,0 +1,166 @@
+"""The one in-memory form of a pose data set; a reader a format stands beside this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fewpose.feature_cache import Views, join
+from fewpose.skeleton import Skeleton
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class PoseData:
+    """Frames with one labelled person each.
+
+    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped
+    poses   [N, K, 3] float32: x, y in pixels of the frame (the centre of the top-left pixel is
+            (0, 0)) and visibility: 0 unlabelled, 1 labelled but occluded, 2 visible
+    video   [N] names of the videos (or scenes) the frames come from: the unit that splits and
+            bootstraps never divide
+    split   [N] 'train', 'val' or 'test'
+    views   fixed views of the frames through a frozen backbone, where `views.look` made them
+
+    ValueError if the parts disagree, a pose is not finite or a video lies in two splits.
+    """
+
+    frames: Tensor
+    poses: Tensor
+    skeleton: Skeleton
+    video: np.ndarray
+    split: np.ndarray
+    name: str = "data"
+    views: Views | None = None
+
+    def __post_init__(self) -> None:
+        n, k = len(self.frames), len(self.skeleton)
+        if self.frames.dtype != torch.uint8 or self.frames.ndim != 4 or self.frames.shape[1] != 3:
+            raise ValueError(f"{self.name}: frames must be uint8 [N, 3, H, W]")
+        if tuple(self.poses.shape) != (n, k, 3):
+            raise ValueError(
+                f"{self.name}: poses are {tuple(self.poses.shape)}, "
+                f"expected {(n, k, 3)} for {n} frames and skeleton {self.skeleton.name}"
+            )
+        if len(self.video) != n or len(self.split) != n:
+            raise ValueError(f"{self.name}: video and split must name each of the {n} frames")
+        bad = ~torch.isfinite(self.poses).all(-1).all(-1)
+        if bad.any():
+            first = int(bad.nonzero()[0])
+            raise ValueError(f"{self.name}: frame {first} has a pose that is not finite")
+        check_disjoint(self.name, "video", self.video, self.split)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels."""
+        return self.frames.shape[2], self.frames.shape[3]
+
+    def subset(self, which: np.ndarray | Tensor | str) -> PoseData:
+        """The frames at the given indices, of a boolean mask, or of the named split."""
+        index = chosen(which, self.split)
+        t = torch.as_tensor(index, dtype=torch.long)
+        return replace(
+            self, frames=self.frames[t], poses=self.poses[t],
+            video=self.video[index], split=self.split[index],
+            views=None if self.views is None else self.views[t],
+        )
+
+    def resized(self, side: int) -> PoseData:
+        """The same data with frames scaled down so that their longer side has `side` pixels."""
+        height, width = self.size
+        factor = side / max(height, width)
+        if factor == 1:
+            return self
+        size = round(height * factor), round(width * factor)
+        small = [
+            F.interpolate(part.float(), size, mode="bilinear", antialias=True).round().byte()
+            for part in self.frames.split(256)
+        ]
+        frames = torch.cat(small)
+        poses = self.poses.clone()
+        poses[..., :2] = (poses[..., :2] + 0.5) * factor - 0.5
+        return replace(self, frames=frames, poses=poses, views=None)
+
+    def unlabelled(self) -> PoseData:
+        """The same frames with every label taken away (visibility 0)."""
+        return replace(self, poses=torch.zeros_like(self.poses))
+
+
+def chosen(which: np.ndarray | Tensor | str, split: np.ndarray) -> np.ndarray:
+    """Indices of the frames that `which` names: indices, a boolean mask, or one of the splits."""
+    index = np.asarray(split == which if isinstance(which, str) else which)
+    return np.flatnonzero(index) if index.dtype == bool else index
+
+
+def check_disjoint(name: str, unit: str, group: np.ndarray, split: np.ndarray) -> None:
+    """ValueError if one video (or day: the `unit`) lies in two splits: neighbours would leak."""
+    if unknown := set(np.unique(split)) - set(SPLITS):
+        raise ValueError(f"{name}: unknown splits {sorted(unknown)}; use {SPLITS}")
+    owner: dict[str, str] = {}
+    for one, part in zip(group, split, strict=True):
+        if owner.setdefault(one, part) != part:
+            raise ValueError(
+                f"{name}: {unit} {one} lies in both {owner[one]} and {part}; split by {unit}"
+            )
+
+
+def concatenate(*parts: PoseData) -> PoseData:
+    """One data set of several with the same frame size and skeleton."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.size != first.size or part.skeleton != first.skeleton:
+            raise ValueError(f"{part.name} and {first.name} differ in frame size or skeleton")
+    return replace(
+        first,
+        frames=torch.cat([p.frames for p in parts]),
+        poses=torch.cat([p.poses for p in parts]),
+        video=np.concatenate([p.video for p in parts]),
+        split=np.concatenate([p.split for p in parts]),
+        views=join([p.views for p in parts]) if all(p.views for p in parts) else None,
+    )
+
+
+def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose which frames are labelled: indices of the `labels` few and of the unlabelled rest.
+
+    0 labels take every frame that has one. Frames without a label are never among the few. Draws
+    are nested: for one `draw` the first 50 of 100 labels are the 50 labels. Frames are taken over
+    the videos in turn, so that few labels still show many athletes.
+    """
+    labelled = np.flatnonzero((data.poses[..., 2] > 0).any(1).numpy())
+    if not 0 <= labels <= len(labelled) or not len(labelled):
+        raise ValueError(
+            f"{data.name}: {labels} labels asked of {len(labelled)} labelled frames ({len(data)} "
+            "frames in all)"
+        )
+    rng = np.random.default_rng([20210, draw])
+    shuffled = rng.permutation(labelled)
+    _, group = np.unique(data.video, return_inverse=True)
+    turn = np.zeros(len(data), dtype=int)  # how many of the frame's video come before it
+    seen = np.zeros(group.max() + 1, dtype=int)
+    for i in shuffled:
+        turn[i] = seen[group[i]]
+        seen[group[i]] += 1
+    order = shuffled[np.argsort(turn[shuffled], kind="stable")]
+    few = np.sort(order[: labels or None])
+    return few, np.setdiff1d(np.arange(len(data)), few)
+
+
+def split_validation(data: PoseData, frames: int, seed: int = 0) -> PoseData:
+    """The same data with `frames` frames (whole videos) of `train` made `val`, always the same."""
+    videos = np.unique(data.video[data.split == "train"])
+    split, chosen = data.split.astype("<U5"), 0
+    for video in np.random.default_rng([20211, seed]).permutation(videos):
+        if chosen >= frames:
+            break
+        split[data.video == video] = "val"
+        chosen += int((data.video == video).sum())
+    return replace(data, split=split)

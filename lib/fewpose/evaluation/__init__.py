@@ -1,1 +1,0 @@
-"""How well several people were found: COCO's AP, MPJPE in 3D, and MVOR's own numbers."""

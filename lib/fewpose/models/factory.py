@@ -1,0 +1,69 @@
+"""Networks by name, as the notebooks' parameter `network` asks for them."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fewpose.models.checkpoints import load_official
+from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
+from fewpose.models.weights import load_weights, shipped
+from fewpose.skeleton import Skeleton
+
+NETWORKS = ("narrow", "w32", "rtmpose_s")
+
+
+def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
+    """The network of a name: "narrow" or "w32" HigherHRNet, untrained, or "rtmpose_s".
+
+    That is as published but for the layer that knows the keypoints. What is untrained is drawn
+    from `seed`.
+    """
+    torch.manual_seed(seed)
+    if network == "rtmpose_s":
+        from fewpose.models.rtmpose import rtmpose_s
+
+        return rtmpose_s(keypoints)
+    if network == "narrow":
+        return narrow_higher_hrnet(keypoints)
+    if network == "w32":
+        return HigherHRNet(keypoints)
+    raise ValueError(f"network is one of {NETWORKS}, not {network!r}")
+
+
+def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 0) -> nn.Module:
+    """A pretrained backbone under an untrained head for a skeleton (Ludwig et al. section 4.2).
+
+    weights: a file; empty takes the shipped ones ("narrow") or fetches them once ("rtmpose_s").
+    "w32" reads an official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`.
+    The head is drawn from `seed`; that of "rtmpose_s" is the published one, carried over to the
+    keypoints of `skeleton`. ValueError if the weights are absent or do not fit.
+    """
+    keypoints = len(skeleton)
+    if network == "rtmpose_s":
+        from fewpose.models.rtmpose import rtmpose_s
+
+        torch.manual_seed(seed)
+        # Dropout keeps the head from learning the mistakes of pseudo labels by heart.
+        model = rtmpose_s(keypoints, weights or None, dropout=0.2)
+        model.carry_over(skeleton)
+        return model
+    model = build(network, keypoints, seed)
+    if network == "w32" and not weights:
+        raise ValueError(
+            "network 'w32' needs the parameter weights: the path of an official HigherHRNet-W32 or "
+            "HRNet-W32 checkpoint (see README), or of weights made by 02_pretraining"
+        )
+    if Path(weights).suffix in (".pth", ".pt"):
+        print(load_official(model, read_checkpoint(weights), backbone_only=True))
+    else:
+        load_weights(model, weights or shipped("everyday_narrow"), backbone_only=True)
+    return model
+
+
+def read_checkpoint(path: str) -> dict:
+    """The state dict of a PyTorch checkpoint; ValueError naming the file if it cannot be read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds, all of which mean the same to a user
+        raise ValueError(f"{path} cannot be read as a PyTorch checkpoint: {error}") from error

@@ -1,0 +1,61 @@
+"""What a step learns from, made ahead of it by other processes where a GPU would wait for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from fewpose.speed.threads import cores
+
+WORKERS = 8  # processes that make steps for one GPU, at most
+
+
+class _Steps(Dataset):
+    def __init__(self, make: Callable[[int], object]):
+        self.make = make
+
+    def __getitem__(self, step: int) -> object:
+        return self.make(step)
+
+
+def _as_made(made: object) -> object:
+    return made
+
+
+class Ahead:
+    """`make(step)` for steps asked for one after the other; on a GPU's side made before.
+
+    make must depend on the step alone and stay on the CPU: it then gives the same everywhere, and
+    a training goes on after a kill at any step. On a CPU, which has nothing to wait for, it is
+    simply called.
+    """
+
+    def __init__(self, make: Callable[[int], object], steps: int, device: torch.device):
+        self.make, self.steps = make, steps
+        self.workers = workers() if device.type == "cuda" else 0
+        self.next, self.made = -1, iter(())
+
+    def __call__(self, step: int) -> object:
+        """What `make` makes of this step."""
+        if not self.workers:
+            return self.make(step)
+        if step != self.next:
+            self.made = self._from(step)
+        self.next = step + 1
+        return next(self.made)
+
+    def _from(self, step: int) -> Iterator:
+        return iter(DataLoader(
+            _Steps(self.make), None, sampler=range(step, self.steps), num_workers=self.workers,
+            collate_fn=_as_made,
+            # Forked: the frames are shared and `make` may be any function. They never touch CUDA.
+            multiprocessing_context=multiprocessing.get_context("fork"), prefetch_factor=4,
+        ))  # fmt: skip
+
+
+def workers() -> int:
+    """Processes that make steps: one a core but one, `WORKERS` at most."""
+    return min((cores() or 1) - 1, WORKERS)

@@ -1,0 +1,146 @@
+"""Training of the student on soft and hard labels, at many resolutions: Srivastav et al., 3.3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewpose import geometry
+from fewpose.data.labels import LabelledPeople
+from fewpose.loop import Sgd, minimise, start_of
+from fewpose.low_resolution import low_resolution, sample_scales
+from fewpose.models.student.keypoint_rcnn import Student
+from fewpose.models.teacher.paper.detector_training import Collage, Place, draw, move_boxes
+from fewpose.speed.precision import half_in_training
+from fewpose.speed.prefetch import Ahead
+from fewpose.training import History, Schedule, batch_index, hash_of
+
+MIRROR = torch.tensor([-1.0, 1, 1])  # x of the camera's axes
+
+
+def training_image(
+    data: LabelledPeople, index: Tensor, scale: float, how: Collage, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """An image [3, h, w] in 0..255 and its target as `Student` reads them.
+
+    It is a collage of frames `index` [4] (or their first) after each was lowered `scale` times at
+    its own size. A person cut by the border of its place is kept as `collage` keeps boxes;
+    keypoints outside of the place are missing. ValueError without a frame: nobody is labelled.
+    """
+    if not len(index):
+        raise ValueError(f"{data.name}: nobody is labelled in any of {len(data.frames)} frames")
+
+    def read(i: int) -> Tensor:
+        return low_resolution(data.frames[i][None], scale)
+
+    image, places = draw(read, index, how, generator)
+    moved = [move_people(data, place) for place in places]
+    target = {name: torch.cat([part[name] for part in moved]) for name in moved[0]}
+    return image, target
+
+
+def move_people(data: LabelledPeople, place: Place) -> dict[str, Tensor]:
+    """The target of a frame's people where `place` of a collage shows them, mirrored with it."""
+    boxes, kept = move_boxes(data.boxes[place.frame], place.matrix, place.size)
+    offset, swap = torch.tensor(place.corner), data.skeleton.flip_index
+    target = {"boxes": (boxes + offset.repeat(2))[kept]}
+    target["labels"] = torch.ones(int(kept.sum()), dtype=torch.long)
+    height, width = place.size
+    for name, poses in (("keypoints", data.hard), ("keypoints_soft", data.soft)):
+        old = poses[place.frame][kept]
+        # From a pixel's centre to the frame's edge, from which torchvision counts.
+        xy = geometry.transform_points(place.matrix, old[..., :2].reshape(1, -1, 2)) + 0.5
+        xy = xy.view(*old.shape[:2], 2)
+        inside = (xy >= 0).all(-1) & (xy[..., 0] < width) & (xy[..., 1] < height)
+        shown = (inside & (old[..., 2] > 0)).unsqueeze(-1)
+        pose = torch.cat([xy + offset, old[..., 2:]], -1) * shown
+        target[name] = pose[:, swap] if place.flipped else pose
+        # The lifters learn from what the frame's own camera saw, wherever the collage has it.
+        seen = geometry.rays(old, data.frames[place.frame].shape[-2:])
+        rays = name.replace("keypoints", "rays")
+        target[rays] = (seen * MIRROR)[:, swap] if place.flipped else seen
+    for name, points in (("keypoints3d", data.hard3d), ("keypoints3d_soft", data.soft3d)):
+        own = points[place.frame][kept]
+        target[name] = (own * MIRROR)[:, swap] if place.flipped else own
+    return target
+
+
+def fit_student(
+    model: Student, data: LabelledPeople, schedule: Schedule, *, scales: str | float = 1,
+    how: Collage = Collage(), weights: Mapping[str, float] | None = None,
+    score: Callable[[], float] | None = None, sgd: Sgd | None = None, seed: int = 0,
+    checkpoint: Path | None = None,
+) -> History:
+    """Train all losses of the student, summed as in the paper, on collages of labelled frames.
+
+    `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights`
+    multiplies losses by their names (1). Lifters without mean and deviation of their own take
+    those of the labels. The best weights by `score()`, higher is better, are kept if it is given.
+    The backbone learns at `schedule.backbone_rate`; the optimiser is AdamW, or `sgd`. Resumes as
+    `loop.minimise`. ValueError if nobody is labelled or a weight names no loss.
+    """
+    if not any(len(data.boxes[i]) for i in data.use.tolist()):
+        raise ValueError(f"{data.name}: not one person has a box")
+    device = next(model.parameters()).device
+    weights = dict(weights or {})
+    measure(model, data)
+
+    def make(step: int) -> tuple[Tensor, list[dict[str, np.ndarray]]]:
+        generator = torch.Generator().manual_seed(hash_of(seed, step))
+        index = data.use[batch_index(len(data), 4 * schedule.batch_size, seed, step)].view(-1, 4)
+        lowered = sample_scales(scales, len(index), generator).tolist()
+        made = [
+            training_image(data, four, s, how, generator)
+            for four, s in zip(index, lowered, strict=True)
+        ]
+        # Arrays go from process to process by value, tensors each by an open file.
+        targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
+        return torch.stack([image for image, _ in made]), targets
+
+    batches = Ahead(make, schedule.steps, device)
+
+    def losses(step: int, _: torch.Generator) -> dict[str, Tensor]:
+        images, people = batches(step)
+        targets = [
+            {name: torch.from_numpy(x).to(device) for name, x in target.items()}
+            for target in people
+        ]
+        with half_in_training(device):
+            parts = model(list(images.to(device) / 255), targets)
+        if unknown := set(weights) - set(parts):
+            raise ValueError(f"no loss is named {', '.join(unknown)}; there are {', '.join(parts)}")
+        return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}
+
+    identity = repr((asdict(schedule), asdict(how), scales, sorted(weights.items()), seed,
+                     data.name, len(data), round(checksum(data), 3), start_of(model),
+                     model.roi_heads.branches, model.roi_heads.soft))  # fmt: skip
+    return minimise(
+        model, losses, schedule, identity=identity, score=score, seed=seed, checkpoint=checkpoint,
+        title="student", sgd=sgd,
+    )
+
+
+def measure(model: Student, data: LabelledPeople) -> None:
+    """Give lifters that know no mean and deviation yet those of the soft labels."""
+    new = [lifter for lifter in model.lifters if (lifter.std3d == 1).all()]
+    if not new:
+        return
+    used = data.use.tolist()
+    poses = torch.cat([
+        geometry.rays(data.soft[i], data.frames[i].shape[-2:]) for i in used
+    ])
+    points = torch.cat([data.soft3d[i] for i in used])
+    known = (points != 0).flatten(1).any(1)
+    for lifter in new if known.any() else ():
+        lifter.measure(poses[known].to(lifter.mean2d), points[known].to(lifter.mean3d))
+
+
+def checksum(data: LabelledPeople) -> float:
+    """A number that tells apart the labels of two trainings."""
+    parts = (data.boxes, data.hard, data.soft, data.hard3d, data.soft3d)
+    return sum(float(part[i].double().sum()) for part in parts for i in data.use.tolist())

@@ -1,0 +1,182 @@
+"""Results on people of the operating room: rows of the report, files behind them, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewpose.data.multi_person import PeopleData
+from fewpose.metrics.mpjpe import Mpjpe
+from fewpose.metrics.people import METRICS, Evidence
+from fewpose.metrics.resampled_ap import Matches
+from fewpose.models.teacher.three_stages import People
+from fewpose.skeleton import Skeleton
+from fewpose_report.sports.pck_results import finished_folders, interval, over_draws
+
+EXAMPLES = 4
+_FOUND = ("boxes", "scores", "keypoints", "keypoints3d")
+_TRUE = ("boxes", "keypoints", "keypoints3d", "areas", "person")
+_OF_FRAMES = ("day", "moment", "view", "split", "image_id")
+# What a table can show of a network: name → metric of the evidence and its protocol.
+SHOWN = {**{name: (name, "one_to_one") for name in METRICS}, "mpjpe_paper": ("mpjpe", "paper")}
+
+
+@dataclass(frozen=True)
+class PeopleTest:
+    """One network tested at one scale: its evidence, and EXAMPLES frames as it saw them.
+
+    `examples` are these frames with the truth, `found` the people it found in them.
+    """
+
+    method: str
+    dataset: str
+    scale: int
+    seed: int
+    evidence: Evidence
+    examples: PeopleData
+    found: list[People]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number over all seeds of a method, with its bootstrap [R] over seeds and days."""
+
+    value: float
+    samples: np.ndarray
+    seeds: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval; NaN where nothing was counted."""
+        return interval(self.samples)
+
+
+Summary = dict[tuple[str, int, str], Measured]  # method, scale, one of SHOWN → the number
+
+
+def people_rows(
+    evidence: Evidence, *, method: str, dataset: str, scale: int, seed: int
+) -> list[dict]:
+    """Rows of box AP, keypoint AP (percent) and MPJPE (mm, one to one) at a scale of the frames.
+
+    Intervals by bootstrap over days; `n` is the number of people the metric is about.
+    """
+    rows = []
+    for metric in METRICS:
+        low, high = interval(evidence.samples(metric))
+        rows.append({
+            "method": method, "dataset": dataset, "scale": scale, "seed": seed, "metric": metric,
+            "value": evidence.value(metric), "ci_low": low, "ci_high": high,
+            "n": evidence.count(metric),
+        })  # fmt: skip
+    return rows
+
+
+def save_people_test(
+    folder: Path, found: Sequence[People], evidence: Evidence, test: PeopleData, *,
+    method: str, dataset: str, scale: int, seed: int,
+) -> None:
+    """Write what the report needs of a network into `<folder>/test/<method>_<scale>_<seed>.npz`.
+
+    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them spread over the
+    test go into the strip `<folder>/test/examples_<scale>.jpg`, what was found there beside them.
+    """
+    (folder / "test").mkdir(exist_ok=True)
+    chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
+    some = test.subset(chosen)
+    strip = torch.cat(list(some.frames), dim=2).permute(1, 2, 0).numpy()
+    cv2.imwrite(str(folder / "test" / f"examples_{scale}.jpg"), strip[..., ::-1])
+    here = [found[int(i)] for i in chosen]
+    np.savez_compressed(
+        folder / "test" / f"{method}_{scale}_{seed}.npz",
+        method=method, dataset=dataset, scale=scale, seed=seed, day=evidence.day,
+        **_flat("box", asdict(evidence.boxes)), **_flat("pose", asdict(evidence.keypoints)),
+        **{f"{protocol}_{k}": v for protocol, result in evidence.joints.items()
+           for k, v in asdict(result).items()},
+        found_count=[len(people) for people in here],
+        **{f"found_{part}": torch.cat([getattr(p, part) for p in here]) for part in _FOUND},
+        true_count=[len(boxes) for boxes in some.boxes],
+        **{f"true_{part}": torch.cat(getattr(some, part)) for part in _TRUE},
+        **{f"frame_{part}": getattr(some, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
+        **{f"skeleton_{k}": v for k, v in asdict(some.skeleton).items()},
+    )  # fmt: skip
+
+
+def load_people_tests(root: Path) -> list[PeopleTest]:
+    """What `save_people_test` wrote in all finished runs below `root`, in order of their paths.
+
+    ValueError if there is none or two were tested on different days.
+    """
+    tests: list[PeopleTest] = []
+    for path in sorted(p for f in finished_folders(root) for p in f.glob("test/*.npz")):
+        with np.load(path) as file:
+            entry = {k: file[k] for k in file.files}
+        test = _read_test(entry, path)
+        if tests and not np.array_equal(test.evidence.day, tests[0].evidence.day):
+            raise ValueError(f"{path} was tested on other frames than {tests[0].method}")
+        tests.append(test)
+    if not tests:
+        raise ValueError(f"{root} holds no finished run with people found: run some first")
+    return tests
+
+
+def summarise(tests: Sequence[PeopleTest]) -> Summary:
+    """Each method at each scale it was tested at: the mean over seeds, bootstrapped.
+
+    The same seeds and days are drawn for all, so that samples of two methods are paired.
+    """
+    groups: dict[tuple[str, int], list[PeopleTest]] = {}
+    for test in sorted(tests, key=lambda t: t.seed):
+        groups.setdefault((test.method, test.scale), []).append(test)
+    summary: Summary = {}
+    for (method, scale), group in groups.items():
+        for name, of in SHOWN.items():
+            value = float(np.mean([test.evidence.value(*of) for test in group]))
+            samples = over_draws(np.stack([test.evidence.samples(*of) for test in group]))
+            summary[method, scale, name] = Measured(value, samples, len(group))
+    return summary
+
+
+def _flat(name: str, parts: dict) -> dict:
+    return {f"{name}_{k}": v for k, v in parts.items()}
+
+
+def _read_test(entry: dict[str, np.ndarray], path: Path) -> PeopleTest:
+    def part(prefix: str) -> dict[str, np.ndarray]:
+        return {k.removeprefix(prefix): v for k, v in entry.items() if k.startswith(prefix)}
+
+    joints = {
+        protocol: Mpjpe(entry[f"{protocol}_errors"], entry[f"{protocol}_scene"],
+                        int(entry[f"{protocol}_missed"]))
+        for protocol in ("one_to_one", "paper")
+    }  # fmt: skip
+    evidence = Evidence(Matches(**part("box_")), Matches(**part("pose_")), joints, entry["day"])
+    skeleton = Skeleton(
+        str(entry["skeleton_name"]), tuple(entry["skeleton_keypoints"].tolist()),
+        tuple(map(tuple, entry["skeleton_limbs"].tolist())),
+        tuple(entry["skeleton_sigmas"].tolist()),
+    )
+    strip = cv2.imread(str(path.parent / f"examples_{entry['scale']}.jpg"))[..., ::-1]
+    strip = torch.from_numpy(strip.copy()).permute(2, 0, 1)
+    frame = part("frame_")
+    cameras = {name: torch.from_numpy(frame.pop(name)) for name in ("cameras", "to_room")}
+    examples = PeopleData(
+        torch.stack(strip.chunk(len(frame["day"]), dim=2)),
+        **_split(part("true_"), _TRUE), **frame, **cameras, skeleton=skeleton,
+        name=str(entry["dataset"]),
+    )
+    found = _split(part("found_"), _FOUND)
+    people = [People(*parts) for parts in zip(*(found[name] for name in _FOUND), strict=True)]
+    return PeopleTest(str(entry["method"]), str(entry["dataset"]), int(entry["scale"]),
+                      int(entry["seed"]), evidence, examples, people)  # fmt: skip
+
+
+def _split(parts: dict[str, np.ndarray], names: Sequence[str]) -> dict[str, list[Tensor]]:
+    counts = parts["count"].tolist()
+    return {name: list(torch.from_numpy(parts[name]).split(counts)) for name in names}

@@ -1,0 +1,123 @@
+"""Tables 1, 2 and 3 of Srivastav et al. beside ours.
+
+Published numbers are on MVOR+: real frames that cannot be had here, so cells of ours stand beside
+them in shape, not in size. A cell is empty where the published number is not known to us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from fewpose_report.operating_room.people_results import Measured, Summary
+from fewpose_report.sports.pck_results import interval
+
+SCALES = (1, 8, 10, 12)
+METRIC_NAMES = {
+    "box_ap": "box AP in %",
+    "keypoint_ap": "keypoint AP in %",
+    "mpjpe": "MPJPE in mm, one to one",
+    "mpjpe_paper": "MPJPE in mm, as in the paper",
+}
+# (method, scale) → what is published of it. MPJPE is by the paper's own protocol.
+PUBLISHED: dict[tuple[str, int], dict[str, float]] = {
+    ("teacher", 1): {"keypoint_ap": 57.8, "mpjpe_paper": 135},
+    ("student_all", 1): {"box_ap": 50.6, "keypoint_ap": 55.8, "mpjpe_paper": 134},
+    ("student_all", 8): {"box_ap": 49.6, "keypoint_ap": 53.3, "mpjpe_paper": 136},
+    ("student_all", 10): {"box_ap": 49.3, "keypoint_ap": 52.1, "mpjpe_paper": 137},
+    ("student_all", 12): {"box_ap": 47.5, "keypoint_ap": 49.5, "mpjpe_paper": 138},
+}
+PUBLISHED_COSTS = {"teacher": (250.1, 1048.8), "student": (67.9, 215.0)}  # millions, GFLOPs
+
+
+class Cost(Protocol):
+    """What a network costs, as `models.cost.Cost`."""
+
+    parameters: int
+    gflops: float
+
+
+def operating_room_table1(summary: Summary, costs: Mapping[str, Cost]) -> pd.DataFrame:
+    """Table 1: teacher and untrained student at each scale, parameters and GFLOPs.
+
+    summary: see `people_results.summarise`. Ours is the mean over seeds with its interval over
+    seeds and test days. costs: of "teacher" and "student".
+    """
+    rows = _rows(summary, [(m, s) for m in ("teacher", "student_untrained") for s in SCALES])
+    for name, cost in costs.items():
+        ours = cost.parameters / 1e6, cost.gflops
+        for metric, paper, value in zip(
+            ("parameters in millions", "GFLOPs"), PUBLISHED_COSTS[name], ours, strict=True
+        ):
+            rows.append(_row(name, "", metric, paper, value))
+    return pd.DataFrame(rows)
+
+
+def operating_room_table2(summary: Summary) -> pd.DataFrame:
+    """Table 2: at each scale the teacher, the student of that scale alone and that of all."""
+    methods = ("teacher", "student_fixed", "student_all")
+    return pd.DataFrame(_rows(summary, [(m, s) for s in SCALES for m in methods]))
+
+
+def operating_room_table3(summary: Summary, scale: int = 1) -> pd.DataFrame:
+    """Table 3, the ablation: one branch on hard labels, on soft ones, on both, and two branches.
+
+    Two branches on both kinds of labels are the student of this one scale where no run is named
+    "double".
+    """
+    methods = ["single_hard", "single_soft", "single_both", "double"]
+    if not any(method == "double" for method, _, _ in summary):
+        methods[-1] = "student_fixed"
+    return pd.DataFrame(_rows(summary, [(method, scale) for method in methods]))
+
+
+def difference_table(
+    summary: Summary, pairs: Sequence[tuple[tuple[str, int], tuple[str, int]]]
+) -> pd.DataFrame:
+    """How much more the first (method, scale) of each pair has than the second, with intervals.
+
+    Paired: both are resampled with the same days and, if equally many, the same seeds. Pairs that
+    were not run are left out.
+    """
+    rows = []
+    for (one, at), (other, there) in pairs:
+        for metric, name in METRIC_NAMES.items():
+            if (one, at, metric) not in summary or (other, there, metric) not in summary:
+                continue
+            a, b = summary[one, at, metric], summary[other, there, metric]
+            low, high = interval(a.samples - b.samples)
+            rows.append({"method": _name(one, at), "over": _name(other, there), "metric": name,
+                         "difference": a.value - b.value, "low": low, "high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _rows(summary: Summary, wanted: Iterable[tuple[str, int]]) -> list[dict]:
+    """A row a metric of each (method, scale) that was run."""
+    rows = []
+    for method, scale in wanted:
+        for metric, name in METRIC_NAMES.items():
+            ours = summary.get((method, scale, metric))
+            if ours is not None:
+                paper = PUBLISHED.get((method, scale), {}).get(metric)
+                rows.append(_row(method, f"{scale}x", name, paper, ours.value, ours))
+    return rows
+
+
+def _row(
+    method: str, scale: str, metric: str, paper: float | None, value: float,
+    measured: Measured | None = None,
+) -> dict:
+    low, high = measured.interval if measured else (None, None)
+    return {
+        "method": method.replace("_", " "), "scale": scale, "metric": metric, "paper": paper,
+        "ours": round(value, 1),
+        "95 % interval": f"{low:.1f} to {high:.1f}" if measured else "",
+        "difference": None if paper is None else round(value - paper, 1),
+        "seeds": measured.seeds if measured else "",
+    }  # fmt: skip
+
+
+def _name(method: str, scale: int) -> str:
+    return f"{method.replace('_', ' ')} at {scale}x"

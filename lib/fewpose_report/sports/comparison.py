@@ -1,0 +1,69 @@
+"""Predicted poses on test frames."""
+
+from __future__ import annotations
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from fewpose.data.pose_data import PoseData
+from fewpose.drawing import SHOWN
+from fewpose.heatmaps import predict_all
+from fewpose.skeleton import Skeleton
+from fewpose_report.figures import pose_grid
+
+
+def frame_scores(distances: Tensor, at: float = 0.1) -> Tensor:
+    """PCK in % of each frame [N] of normalised distances [N, K]; NaN where nothing is labelled."""
+    return 100 * (distances <= at).sum(1) / (~distances.isnan()).sum(1)
+
+
+def best_to_worst(model: nn.Module, data: PoseData, distances: Tensor, n: int = 12) -> Figure:
+    """Predictions on n frames spread evenly from the best to the worst PCK."""
+    scores = frame_scores(distances).nan_to_num(0)
+    order = scores.argsort(descending=True)
+    chosen = order[torch.linspace(0, len(order) - 1, n).long()]
+    poses = predict_all(model, data.frames[chosen])
+    titles = [f"PCK {scores[i]:.0f} %" for i in chosen]
+    return pose_grid(
+        data.frames[chosen], poses, data.skeleton, titles, data.poses[chosen], threshold=SHOWN
+    )
+
+
+def before_and_after(
+    before: nn.Module, after: nn.Module, data: PoseData, d_before: Tensor, d_after: Tensor,
+    n: int = 6,
+) -> Figure:
+    """The n frames whose PCK changed most for the better, but every third for the worse.
+
+    Top row the network before, bottom row after; d_before and d_after [N, K] are their normalised
+    distances on `data`.
+    """
+    change = (frame_scores(d_after) - frame_scores(d_before)).nan_to_num(0)
+    order = change.argsort(descending=True)
+    worse = n // 3
+    chosen = torch.cat([order[: n - worse], order[len(order) - worse :]])
+    frames, truth = data.frames[chosen], data.poses[chosen]
+    poses = torch.cat([predict_all(before, frames), predict_all(after, frames)])
+    titles = [""] * len(chosen) + [f"{change[i]:+.0f} points" for i in chosen]
+    return pose_grid(
+        torch.cat([frames, frames]), poses, data.skeleton, titles, torch.cat([truth, truth]),
+        columns=len(chosen), threshold=SHOWN,
+    )
+
+
+def overview(named: dict[str, dict], skeleton: Skeleton) -> Figure:
+    """The same test frames under each method's predictions, a row a method, truth in white.
+
+    named: for each method one of `results.load_tests`.
+    """
+    entries = list(named.values())
+    frames = torch.cat([e["frames"] for e in entries])
+    fig = pose_grid(
+        frames, torch.cat([e["poses"] for e in entries]), skeleton, [""] * len(frames),
+        torch.cat([e["truth"] for e in entries]), columns=len(entries[0]["frames"]),
+        threshold=SHOWN,
+    )
+    for row, name in enumerate(named):
+        fig.axes[row * len(entries[0]["frames"])].set_title(name, loc="left", fontsize=9)
+    return fig

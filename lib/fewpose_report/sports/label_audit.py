@@ -1,0 +1,260 @@
+"""Pseudo labels held against the truth that was taken away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from fewpose.data.pose_data import PoseData
+from fewpose.drawing import TRUTH
+from fewpose.metrics.pck import normalised_distances, pck, risk_coverage_curve
+from fewpose.pseudo_labels import Candidates, select
+from fewpose_report.figures import draw_pose, pose_grid
+from fewpose_report.sports.pck_results import finished_folders
+
+RULES = {  # how to choose which labels to believe: name → doubt of each label, keypoints apart?
+    "agreement, best p % of each keypoint": (lambda c: c.spread, True),
+    "confidence, best p % of each keypoint": (lambda c: -c.base[..., 2], True),
+    "confidence above one limit": (lambda c: -c.base[..., 2], False),
+}
+KEPT, DROPPED = "#1f77b4", "#d1495b"
+
+
+def audit_rows(
+    candidates: Candidates, keep: Tensor, held_back: PoseData, iteration: int
+) -> list[dict]:
+    """How right the kept and the dropped pseudo labels [N, K] of one iteration are, by keypoint.
+
+    number counts the labels; PCK (@0.1) and error, the median distance in % of the reference
+    length, are of those whose truth is known, NaN where it is of none.
+    """
+    distances = normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
+    rows = []
+    for name, mask in (("kept", keep), ("dropped", ~keep)):
+        chosen = torch.where(mask, distances, torch.nan)
+        columns = {k: [i] for i, k in enumerate(held_back.skeleton.keypoints)}
+        columns["all"] = list(range(keep.shape[1]))
+        for keypoint, index in columns.items():
+            rows.append({
+                "iteration": iteration, "labels": name, "keypoint": keypoint,
+                "number": int(mask[:, index].sum()), "PCK": pck(chosen[:, index]),
+                "error": 100 * float(chosen[:, index].nanmedian()),
+            })  # fmt: skip
+    return rows
+
+
+def audit_table(rows: list[dict], value: str = "PCK") -> pd.DataFrame:
+    """A column a keypoint (left and right averaged), a row for kept and dropped an iteration.
+
+    value is "PCK", "error" or "number"; the last column is always the number of labels. Rows of
+    several label draws are averaged.
+    """
+    table = pd.DataFrame(rows)
+    whole = table[table["keypoint"] == "all"]
+    total = whole.groupby(["iteration", "labels"])["number"].mean().round(1)
+    table["keypoint"] = table["keypoint"].str.replace("^(left|right)_", "", regex=True)
+    order = list(dict.fromkeys(table["keypoint"]))
+    pivot = table.pivot_table(value, ["iteration", "labels"], "keypoint", sort=False,
+                              dropna=False)  # fmt: skip
+    pivot = pivot[order].round(1).assign(number=total)
+    return pivot.sort_index(ascending=[True, False])
+
+
+def audit_by_keypoint(rows: list[dict]) -> Figure:
+    """Error of kept and dropped labels (top) and share that is kept (bottom), by keypoint.
+
+    A column an iteration; of labels whose truth nobody knows there is the share alone.
+    """
+    table = pd.DataFrame(rows)
+    iterations = sorted(table["iteration"].unique())
+    fig, axes = plt.subplots(2, len(iterations), figsize=(10, 4.6), sharex=True, sharey="row",
+                             squeeze=False)  # fmt: skip
+    error, number = (audit_table(rows, v).drop(columns="number") for v in ("error", "number"))
+    for (top, bottom), t in zip(axes.T, iterations, strict=True):
+        x = np.arange(error.shape[1])
+        for name, colour, shift in (("kept", KEPT, -0.2), ("dropped", DROPPED, 0.2)):
+            top.bar(x + shift, error.loc[(t, name)], 0.4, color=colour, label=name)
+        share = 100 * number.loc[(t, "kept")] / number.loc[t].sum()
+        bottom.bar(x, share, 0.7, color=KEPT)
+        bottom.set_xticks(x, error.columns, rotation=90)
+        top.set_title(f"iteration {t}")
+    axes[0, 0].set_ylabel("median error in %\nof the reference length")
+    axes[1, 0].set(ylabel="kept in %", ylim=(0, 100))
+    if (error > 0).any(axis=None):
+        axes[0, 0].set_yscale("log")
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return fig
+
+
+def risk_rows(candidates: Candidates, held_back: PoseData, iteration: int) -> list[dict]:
+    """How many of the believed labels are wrong (beyond PCK@0.1), by rule and by how many are.
+
+    A row for each rule of RULES and each percent of coverage; none where nobody knows the truth.
+    """
+    distances = normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
+    known = ~distances.isnan().all(1)
+    rows = []
+    for rule, (doubt, apart) in RULES.items():
+        d, u = distances[known], doubt(candidates)[known]
+        risk = risk_coverage_curve(d, u) if apart else risk_coverage_curve(
+            d.reshape(-1, 1), u.reshape(-1, 1))  # fmt: skip
+        for percent in range(1, 101) if len(risk) else ():
+            entry = max(0, round(len(risk) * percent / 100) - 1)
+            rows.append({"iteration": iteration, "rule": rule, "coverage": percent,
+                         "risk": float(risk[entry])})  # fmt: skip
+    return rows
+
+
+def risk_coverage(rows: list[dict] | pd.DataFrame, percents: list[float]) -> Figure:
+    """The curves of `risk_rows`, a panel an iteration; dotted at the p of the iterations.
+
+    The mean over label draws where there are several, their range as a band. The number is the
+    area under the curve: the mean risk over all coverages.
+    """
+    table = pd.DataFrame(rows)
+    if not len(table):
+        return no_truth()
+    iterations = sorted(table["iteration"].unique())
+    width = 5.5 if len(iterations) == 1 else 10
+    fig, axes = plt.subplots(1, len(iterations), figsize=(width, 3.6), sharey=True, squeeze=False)
+    for ax, t in zip(axes[0], iterations, strict=True):
+        for rule, colour in zip(RULES, (KEPT, DROPPED, "0.5"), strict=True):
+            some = table[(table["iteration"] == t) & (table["rule"] == rule)]
+            curve = some.groupby("coverage")["risk"].agg(["mean", "min", "max"])
+            ax.plot(curve["mean"], color=colour, label=f"{rule}: {curve['mean'].mean():.1f} %")
+            ax.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.15, lw=0)
+        for p in percents:
+            ax.axvline(p, color="0.6", lw=0.8, ls=":")
+        ax.set(title=f"iteration {t}", xlabel="believed labels in %", xlim=(0, 100), ylim=(0, None))
+        ax.legend(fontsize=6, loc="upper left")
+    axes[0, 0].set_ylabel("of these wrong in %")
+    return fig
+
+
+def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+    """Area under each risk-coverage curve in %, a row a rule, a column an iteration.
+
+    Mean over label draws, with their range where there are several (column `run`).
+    """
+    table = pd.DataFrame(rows)
+    if not len(table):
+        return pd.DataFrame()
+    if "run" not in table:
+        table["run"] = ""
+    areas = table.groupby(["rule", "iteration", "run"], sort=False)["risk"].mean()
+    areas = areas.groupby(level=[0, 1], sort=False).agg(["mean", "min", "max", "size"])
+    areas["text"] = [
+        f"{a.mean:.1f}" + (f" ({a.min:.1f} to {a.max:.1f})" if a.size > 1 else "")
+        for a in areas.itertuples(index=False)
+    ]
+    wide = areas["text"].unstack()
+    wide.columns = [f"iteration {t}" for t in wide.columns]
+    return wide.reindex([r for r in RULES if r in wide.index])
+
+
+def save_audit(folder: Path, audit: list[dict], risk: list[dict]) -> None:
+    """Write `audit.csv` and `risk_coverage.csv` into a run's folder, for the report over draws."""
+    pd.DataFrame(audit).round(3).to_csv(folder / "audit.csv", index=False)
+    columns = ["iteration", "rule", "coverage", "risk"]
+    pd.DataFrame(risk, columns=columns).round(3).to_csv(
+        folder / "risk_coverage.csv", index=False)  # fmt: skip
+
+
+def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame:
+    """The files `<name>.csv` of the finished runs of one method, with a column `run`.
+
+    name is "audit" or "risk_coverage". Empty where no run left one.
+    """
+    tables = []
+    for folder in finished_folders(root):
+        tested = any((folder / "test").glob(f"{method}_{labels}_[0-9]*.npz"))
+        if tested and (folder / f"{name}.csv").exists():
+            tables.append(pd.read_csv(folder / f"{name}.csv").assign(run=folder.name))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def labels_table(
+    labellers: dict[str, Candidates], held_back: PoseData, percents: tuple[float, ...]
+) -> pd.DataFrame:
+    """PCK@0.1 of the least doubted labels of each keypoint, a row a labeller, a column a percent.
+
+    All labels are ranked, whatever their score.
+    """
+    rows = []
+    for name, found in labellers.items():
+        distances = normalised_distances(found.base, held_back.poses, held_back.skeleton)
+        row = {"labels": name}
+        for percent in percents:
+            keep = select(found, percent, threshold=0)
+            row[f"{percent} % believed"] = pck(torch.where(keep, distances, torch.nan))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -> Figure:
+    """Frames with the predictions of all views, from the most to the least agreeing frame.
+
+    A colour a keypoint; crosses are the base prediction.
+    """
+    order = candidates.spread.median(1).values.argsort()
+    chosen = order[torch.linspace(0, len(order) - 1, n).long()]
+    titles = [f"disagreement {candidates.spread[i].median().sqrt():.1f} px" for i in chosen]
+    fig = pose_grid(unlabelled.frames[chosen], titles=titles, columns=n)
+    colours = plt.get_cmap("hsv")(np.linspace(0, 1, len(unlabelled.skeleton), endpoint=False))
+    for ax, i in zip(fig.axes, chosen, strict=False):
+        for k, colour in enumerate(colours):
+            ax.plot(*candidates.views[:, i, k, :2].T, ".", ms=3, color=colour, alpha=0.8)
+            ax.plot(*candidates.base[i, k, :2], "x", ms=4, color="white", mew=0.8)
+    return fig
+
+
+def kept_labels(
+    unlabelled: PoseData, candidates: Candidates, keep: Tensor, truth: Tensor, n: int = 6
+) -> Figure:
+    """Frames with their kept pseudo labels over the truth, from all kept to few kept."""
+    order = keep.sum(1).argsort(descending=True)
+    chosen = order[torch.linspace(0, len(order) - 1, n).long()]
+    poses = candidates.base[chosen].clone()
+    poses[..., 2] = keep[chosen].float()
+    titles = [f"{int(keep[i].sum())} of {keep.shape[1]} believed" for i in chosen]
+    fig = pose_grid(unlabelled.frames[chosen], titles=titles, columns=n)
+    for ax, pose, true in zip(fig.axes, poses, truth[chosen], strict=False):
+        draw_pose(ax, true, unlabelled.skeleton, colour=TRUTH)
+        draw_pose(ax, pose, unlabelled.skeleton)
+    return fig
+
+
+def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tensor) -> Figure:
+    """True error of each pseudo label [N, K] over its disagreement, kept and dropped, in px.
+
+    Where nobody knows the truth (raw video) there is no dot.
+    """
+    error = (candidates.base - held_back.poses)[..., :2].norm(dim=-1)
+    error[held_back.poses[..., 2] == 0] = torch.nan
+    if error.isnan().all():
+        return no_truth()
+    fig, ax = plt.subplots(figsize=(5.5, 4))
+    x = candidates.spread.clamp_min(1e-2).sqrt().flatten()
+    y = error.clamp_min(1e-1).flatten()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:4000]
+    for mask, name, colour in ((keep, "kept", KEPT), (~keep, "dropped", DROPPED)):
+        chosen = order[mask.flatten()[order]]
+        ax.plot(x[chosen], y[chosen], ".", ms=2, alpha=0.5, color=colour, label=name)
+    ax.set(xscale="log", yscale="log", xlabel="disagreement of the views in px",
+           ylabel="error against the held-back truth in px")  # fmt: skip
+    ax.legend(markerscale=5)
+    return fig
+
+
+def no_truth() -> Figure:
+    """In the place of an audit: own frames that nobody labelled cannot be audited."""
+    fig, ax = plt.subplots(figsize=(5.5, 1))
+    ax.text(0.5, 0.5, "nobody labelled these frames: nothing to hold against", ha="center")
+    ax.axis("off")
+    return fig

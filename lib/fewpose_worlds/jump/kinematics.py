@@ -1,0 +1,115 @@
+"""Kinematics of the stick figure behind the jump world: joints, centre of mass, leg solution.
+
+Convention of the worlds: axes x = the person's right, y = forward, z = up (metres); in rest the
+person stands upright with hanging arms and every joint frame is parallel to these axes. A pose is a
+rotation per joint (child relative to parent) and the position of the pelvis.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fewpose_worlds.body import JOINTS, PARENTS
+
+# Rest position over body height: x to the right, y forward, z up (after Winter, Biomechanics).
+_REST = {
+    "pelvis": (0, 0, 0.525), "spine": (0, -0.008, 0.600), "chest": (0, -0.010, 0.690),
+    "neck": (0, -0.010, 0.835), "head": (0, 0.005, 0.880), "right_collar": (0.015, 0, 0.815),
+    "right_shoulder": (0.112, -0.005, 0.815), "right_elbow": (0.120, -0.010, 0.635),
+    "right_wrist": (0.122, 0.0, 0.490), "right_hip": (0.052, 0, 0.525),
+    "right_knee": (0.052, 0.004, 0.283), "right_ankle": (0.052, -0.012, 0.044),
+    "right_toes": (0.052, 0.060, 0.014),
+}  # fmt: skip
+
+# Segment masses (share of the body) and the joints they hang between: proximal, distal, and how far
+# along the mass centre lies (de Leva 1996, rounded).
+_SEGMENTS = [
+    ("pelvis", "spine", 0.140, 0.3), ("spine", "chest", 0.140, 0.5), ("chest", "neck", 0.216, 0.5),
+    ("neck", "head", 0.081, 1.6),
+    *(
+        (f"{side}_{a}", f"{side}_{b}", mass, along)
+        for side in ("left", "right")
+        for a, b, mass, along in (
+            ("shoulder", "elbow", 0.028, 0.44), ("elbow", "wrist", 0.0225, 0.55),
+            ("hip", "knee", 0.100, 0.43), ("knee", "ankle", 0.0465, 0.43),
+            ("ankle", "toes", 0.0145, 0.5),
+        )
+    ),
+]  # fmt: skip
+_PROXIMAL = np.array([JOINTS.index(a) for a, _, _, _ in _SEGMENTS])
+_DISTAL = np.array([JOINTS.index(b) for _, b, _, _ in _SEGMENTS])
+_MASS = np.array([m for _, _, m, _ in _SEGMENTS]) / sum(m for _, _, m, _ in _SEGMENTS)
+_ALONG = np.array([s for _, _, _, s in _SEGMENTS])[:, None]
+
+
+def rest_joints(height: float = 1.8) -> np.ndarray:
+    """Joint positions [21,3] (metres, ground at z = 0) of an average adult at rest."""
+    joints = np.zeros((len(JOINTS), 3))
+    for j, name in enumerate(JOINTS):
+        x, y, z = _REST[name.replace("left_", "right_")]
+        joints[j] = -x if name.startswith("left_") else x, y, z
+    return joints * height
+
+
+def rotation(axis: str, angle: np.ndarray) -> np.ndarray:
+    """Rotation matrices [...,3,3] about one axis ('x', 'y' or 'z') by angles [...] in radians."""
+    i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    angle = np.asarray(angle, dtype=float)
+    matrix = np.zeros((*angle.shape, 3, 3))
+    matrix[...] = np.eye(3)
+    matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
+    matrix[..., i, j] = -np.sin(angle)
+    matrix[..., j, i] = np.sin(angle)
+    return matrix
+
+
+def joint_positions(
+    rest: np.ndarray, rotations: np.ndarray, roots: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Forward kinematics: joint positions [T,21,3] and global rotations [T,21,3,3].
+
+    rest [21,3] joints at rest, rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis.
+    """
+    places, turned = np.empty((*roots.shape[:1], len(JOINTS), 3)), np.empty_like(rotations)
+    for j, parent in enumerate(PARENTS):
+        if parent < 0:
+            places[:, j], turned[:, j] = roots, rotations[:, j]
+            continue
+        turned[:, j] = turned[:, parent] @ rotations[:, j]
+        places[:, j] = places[:, parent] + turned[:, parent] @ (rest[j] - rest[parent])
+    return places, turned
+
+
+def centre_of_mass(joints: np.ndarray) -> np.ndarray:
+    """Centre of mass [...,3] of joint positions [...,21,3], from average segment masses."""
+    proximal, distal = joints[..., _PROXIMAL, :], joints[..., _DISTAL, :]
+    return np.einsum("s,...sc->...c", _MASS, proximal + _ALONG * (distal - proximal))
+
+
+def leg_angles(
+    thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hip flexion, hip turn about y and knee flexion [T] (radians) that bring the ankle to `reach`.
+
+    thigh [3] hip to knee and shank [3] knee to ankle at rest, reach [T,3] hip to ankle, all in the
+    frame of the pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). A reach
+    beyond the leg is answered by the straight leg in that direction.
+    """
+    assert reach.ndim == 2 and reach.shape[1] == 3, reach.shape
+    # |thigh + R_x(-k) shank| = |reach|  <=>  a cos k + b sin k = c
+    a = thigh[1] * shank[1] + thigh[2] * shank[2]
+    b = thigh[1] * shank[2] - thigh[2] * shank[1]
+    square = (reach**2).sum(1)
+    c = (square - thigh @ thigh - shank @ shank) / 2 - thigh[0] * shank[0]
+    knee = np.arctan2(b, a) + np.arccos(np.clip(c / np.hypot(a, b), -1, 1))
+    bent = thigh + rotation("x", -knee) @ shank
+    # R_x(flexion) gives the forward component in two ways, R_y(turn) the rest: the smaller turn.
+    wanted = np.arccos(np.clip(reach[:, 1] / np.hypot(bent[:, 1], bent[:, 2]), -1, 1))
+    flexions = np.stack([wanted, -wanted]) - np.arctan2(bent[:, 2], bent[:, 1])
+    down = np.sin(flexions) * bent[:, 1] + np.cos(flexions) * bent[:, 2]
+    turns = np.arctan2(reach[:, 0], reach[:, 2]) - np.arctan2(bent[:, 0], down)
+    flexions, turns = ((a + np.pi) % (2 * np.pi) - np.pi for a in (flexions, turns))
+    branch = np.abs(turns).argmin(0)[None]
+    flexion = np.take_along_axis(flexions, branch, 0)[0]
+    turn = np.take_along_axis(turns, branch, 0)[0]
+    return flexion, turn, knee

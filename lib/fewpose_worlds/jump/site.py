@@ -1,0 +1,271 @@
+"""Sites of the jump world: runway, board and pit, track and grass or hall, stands full of people.
+
+The ground is painted from metres, pixel by pixel, with edges softened by the pixel's footprint; the
+stands are a tile of wall that repeats around the site. World axes as in `jump_motion`: the athlete
+runs along +y at x = 0, the board ends at y = 0, the ground is z = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fewpose_worlds.jump.stands import banner_tile, stand_tile
+from fewpose_worlds.render import Camera, Light
+
+_TRACKS = np.array([
+    (168, 74, 58), (150, 60, 50), (186, 92, 70), (60, 92, 150), (72, 120, 170), (110, 84, 140),
+    (92, 96, 100), (64, 118, 92), (196, 120, 84),
+]) / 255  # fmt: skip
+_GRASS = np.array([(84, 128, 62), (104, 140, 72), (70, 108, 60), (128, 140, 80)]) / 255
+_FLOORS = np.array([(150, 152, 150), (70, 100, 140), (172, 150, 120), (96, 110, 100)]) / 255
+_SANDS = np.array([(214, 190, 146), (226, 208, 172), (190, 160, 116), (168, 148, 120)]) / 255
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place: colours, measures in metres, the tile of the stands and the light."""
+
+    indoor: bool
+    light: Light
+    runway: np.ndarray
+    apron: np.ndarray
+    field: np.ndarray
+    lane: np.ndarray
+    sand: np.ndarray
+    rim: np.ndarray
+    lines: np.ndarray
+    apron_half: float
+    lanes_from: float  # |x| where the lanes of the track begin, on the far side
+    lanes: int
+    boards: tuple[float, ...]  # y of the take-off boards
+    pit: tuple[float, float]  # y where the sand begins and ends
+    pit_half: float
+    far: int  # sign of x of the side with the stands that the camera sees
+    wall: float  # metres from the runway to the stands
+    ends: tuple[float, float]  # y of the end walls
+    tile: np.ndarray  # [h,w,3] display colours, bottom row at the ground
+    tile_height: float
+    tile_width: float
+    banner: np.ndarray | None  # [h,w,3] tile of advertising boards nearer than the stands
+    banner_at: float
+    banner_height: float
+    sky: np.ndarray  # [2,3] colour at the horizon and high up
+    grain: np.ndarray  # [256,256] noise around 1
+
+
+def draw_site(
+    rng: np.random.Generator,
+    far: int,
+    pit: tuple[float, float],
+    boards: tuple[float, ...],
+    density: float,
+) -> Site:
+    """Draw a site.
+
+    far: sign of x of the side that the camera looks at; pit: y of the sand's begin and end, boards:
+    y of the take-off boards (metres); density: pixels a metre at the stands, which sets the
+    resolution of their tile.
+    """
+    indoor = rng.random() < 0.3
+    light, level = _light(rng, indoor)
+    wall = float(rng.uniform(7, 16) if indoor else rng.uniform(9, 34))
+
+    def tint(colour: np.ndarray, s: float = 0.06) -> np.ndarray:
+        brighter = colour * rng.uniform(1 - 2 * s, 1 + 2 * s)
+        return np.clip(brighter + rng.normal(0, s / 2, 3), 0.03, 1)
+
+    def pick(table: np.ndarray) -> np.ndarray:
+        return tint(table[rng.integers(len(table))])
+
+    runway = pick(_TRACKS)
+    density = float(np.clip(density, 6, 70))
+    width, height = 48.0, float(rng.uniform(5, 14))
+    tile = stand_tile(rng, width, height, density, indoor)
+    blur = rng.uniform(0, 0.10) * density * rng.uniform(0, 1)
+    if blur > 0.3:
+        tile = cv2.GaussianBlur(tile, (0, 0), blur)
+    banner = None
+    if rng.random() < 0.55:
+        banner = banner_tile(rng, 36.0, 0.9, min(density * 1.5, 70))
+    grain = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)).astype(np.float32), (0, 0), 0.8)
+    grain = 1 + 0.05 * grain / grain.std() + 0.04 * _clouds(rng, 256)
+    sky_low = (
+        np.array([0.78, 0.84, 0.9]) if not indoor else tint(np.array([0.55, 0.55, 0.56]), 0.15)
+    )
+    sky_high = (
+        np.array([0.4, 0.58, 0.85]) * rng.uniform(0.8, 1.1) if rng.random() < 0.6
+        else np.array([0.75, 0.77, 0.8])
+    ) if not indoor else sky_low * rng.uniform(0.4, 0.9)  # fmt: skip
+    return Site(
+        indoor=indoor, light=light, runway=runway * level,
+        apron=(runway * 0.97 if rng.random() < 0.5 else pick(_TRACKS)) * level,
+        field=pick(_FLOORS if indoor else _GRASS) * level, lane=pick(_TRACKS) * level,
+        sand=pick(_SANDS) * level,
+        rim=tint(rng.choice([0.9, 0.6, 0.15]) * np.ones(3)) * level,
+        lines=np.full(3, rng.uniform(0.85, 0.98)) * level,
+        apron_half=float(rng.uniform(0.8, 4.0)), lanes_from=float(rng.uniform(3.5, 7)),
+        lanes=int(rng.integers(0, 9)), boards=boards, pit=pit,
+        pit_half=float(rng.uniform(1.4, 1.7)),
+        far=far, wall=wall, ends=(-float(rng.uniform(48, 90)), pit[1] + float(rng.uniform(10, 40))),
+        tile=tile * level, tile_height=height, tile_width=width,
+        banner=None if banner is None else banner * level,
+        banner_at=float(rng.uniform(2.6, min(7, wall - 1))), banner_height=0.9,
+        sky=np.stack([sky_low, np.clip(sky_high, 0, 1)]).astype(np.float32), grain=grain,
+    )  # fmt: skip
+
+
+def _light(rng: np.random.Generator, indoor: bool) -> tuple[Light, float]:
+    """Lamps and the brightness of the surroundings under them."""
+    if indoor:
+        direction = np.array([rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), 1.0])
+        sun, sky, warm = rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.6), rng.uniform(-0.1, 0.1)
+    else:
+        height, turn = rng.uniform(0.4, 1.2), rng.uniform(0, 2 * np.pi)
+        direction = np.array([np.cos(turn), np.sin(turn), np.tan(height)])
+        cloudy = rng.random() < 0.4
+        sun, sky = (
+            (rng.uniform(0.05, 0.35), rng.uniform(0.6, 0.8))
+            if cloudy
+            else (rng.uniform(0.7, 1.1), rng.uniform(0.25, 0.45))
+        )
+        warm = rng.uniform(-0.02, 0.14)
+    direction /= np.linalg.norm(direction)
+    tone = np.array([1 + warm, 1.0, 1 - warm])
+    light = Light(direction, sun * tone, sky * (2 - tone), np.full(3, rng.uniform(0.1, 0.3)))
+    level = float(np.sqrt(np.clip(sun * direction[2] + sky, 0.3, 1.3)))
+    return light, level
+
+
+def _clouds(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Slow noise [n,n] of unit deviation."""
+    coarse = rng.normal(0, 1, (n // 32, n // 32)).astype(np.float32)
+    out = cv2.resize(coarse, (n, n), interpolation=cv2.INTER_CUBIC)
+    return out / out.std()
+
+
+def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """What the camera sees of the site: colours [H,W,3] float32, mask [H,W] of the ground."""
+    h, w = camera.height, camera.width
+    xs, ys = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    rays = camera.rays(np.stack([xs, ys], -1).reshape(-1, 2)).astype(np.float32)
+    origin = camera.position.astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        side = np.where(
+            rays[:, 0] * site.far > 0, site.wall * site.far, -site.far * (abs(origin[0]) + 12)
+        )
+        to_side = (side - origin[0]) / rays[:, 0]
+        end = np.where(rays[:, 1] > 0, site.ends[1], site.ends[0])
+        to_end = (end - origin[1]) / rays[:, 1]
+        to_ground = np.where(rays[:, 2] < 0, -origin[2] / rays[:, 2], np.inf)
+    to_side = np.where(to_side > 0, to_side, np.inf)
+    to_end = np.where(to_end > 0, to_end, np.inf)
+    to_wall = np.minimum(to_side, to_end)
+    out = np.empty((h * w, 3), np.float32)
+
+    ground = to_ground < to_wall
+    if ground.any():
+        reach = to_ground[ground, None]
+        at = origin + rays[ground] * reach
+        out[ground] = paint_ground(site, at, reach[:, 0] / camera.focal, -rays[ground, 2])
+    up = np.flatnonzero(~ground)
+    at = origin + rays[up] * to_wall[up, None]
+    along = np.where(to_side[up] < to_end[up], at[:, 1], at[:, 0] + 17)
+    wall = _sample(site.tile, along / site.tile_width, at[:, 2] / site.tile_height)
+    rise = np.clip((at[:, 2:] - site.tile_height) / np.maximum(to_wall[up, None], 1) * 2, 0, 1)
+    sky = site.sky[0] * (1 - rise) + site.sky[1] * rise
+    edge = np.clip((site.tile_height - at[:, 2:]) / (to_wall[up, None] / camera.focal) + 0.5, 0, 1)
+    out[up] = wall * edge + sky * (1 - edge)
+
+    if site.banner is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = (site.banner_at * site.far - origin[0]) / rays[:, 0]
+        reach = np.where(reach > 0, reach, 0)
+        z = origin[2] + rays[:, 2] * reach
+        hit = np.flatnonzero((reach > 0) & (z > 0) & (z < site.banner_height))
+        y = origin[1] + rays[hit, 1] * reach[hit]
+        on = (y > -40) & (y < site.ends[1])
+        hit, y = hit[on], y[on]
+        out[hit] = _sample(site.banner, y / 36.0, z[hit] / site.banner_height)
+        ground[hit] = False
+    return out.reshape(h, w, 3), ground.reshape(h, w)
+
+
+def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Colours [n,3] of a tile that repeats along u (turns) and is cut off at v in [0,1]."""
+    h, w = tile.shape[:2]
+    col = ((u % 1) * (w - 1)).astype(np.float32)
+    row = ((1 - np.clip(v, 0, 1)) * (h - 1)).astype(np.float32)
+    if len(col) == 0:
+        return np.zeros((0, 3), np.float32)
+    rows = max(1, -(-len(col) // 30000))  # remap takes at most 32767 columns
+    pad = rows * 30000 - len(col) if rows > 1 else 0
+    shape = (rows, -1)
+    col, row = (np.pad(a, (0, pad)).reshape(shape) for a in (col, row))
+    out = cv2.remap(tile.astype(np.float32, copy=False), col, row, cv2.INTER_LINEAR)
+    return out.reshape(-1, 3)[: len(u)]
+
+
+def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Colours [n,3] of the ground at points [n,3]; pixel [n]: metres that a pixel spans."""
+    x, y = at[:, 0], at[:, 1]
+    deep = np.minimum(pixel / np.maximum(slope, 0.02), 3.0)  # along the line of sight, mostly x
+
+    def within(value, low, high, soft):
+        soft = np.maximum(soft, 0.01)
+        return np.clip((value - low) / soft + 0.5, 0, 1) * np.clip(
+            (high - value) / soft + 0.5, 0, 1
+        )
+
+    out = np.tile(site.field.astype(np.float32), (len(x), 1))
+    if not site.indoor:
+        mown = (np.sin(y * 1.2) > 0) * 0.08 - 0.04
+        out *= (1 + mown)[:, None]
+
+    def lay(colour, cover):
+        out[:] += (colour.astype(np.float32) - out) * cover[:, None].astype(np.float32)
+
+    beyond = x * site.far
+    if site.lanes:
+        lay(site.lane, within(beyond, site.lanes_from, site.lanes_from + 1.22 * site.lanes, deep))
+        phase = (beyond - site.lanes_from + 0.61) % 1.22 - 0.61
+        on = within(beyond, site.lanes_from - 0.1, site.lanes_from + 1.22 * site.lanes + 0.1, 0.01)
+        lay(
+            site.lines,
+            np.clip(0.05 / np.maximum(deep, 0.05), 0, 1)
+            * on
+            * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep),
+        )
+    lay(
+        site.apron,
+        within(x, -site.apron_half, site.apron_half, deep)
+        * within(y, -60, site.pit[1] + 1.0, pixel),
+    )
+    runway = within(y, -50, site.pit[0] + 0.02, pixel)
+    lay(site.runway, within(x, -0.61, 0.61, deep) * runway)
+    for edge in (-0.635, 0.635):
+        lay(
+            site.lines,
+            within(x, edge - 0.025, edge + 0.025, deep)
+            * runway
+            * np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1),
+        )
+    for board in site.boards:
+        across = within(x, -0.61, 0.61, deep)
+        lay(np.full(3, 0.93), across * within(y, board - 0.2, board, pixel))
+        lay(np.array([0.35, 0.5, 0.3]), across * within(y, board, board + 0.1, pixel))
+    rim = 0.08
+    begin, end = site.pit
+    lay(
+        site.rim,
+        within(x, -site.pit_half - rim, site.pit_half + rim, deep)
+        * within(y, begin - rim, end + rim, pixel),
+    )
+    sand = within(x, -site.pit_half, site.pit_half, deep) * within(y, begin, end, pixel)
+    fine, slow = ((at[:, :2] * scale).astype(int) % 256 for scale in (40, 6))
+    grain, coarse = site.grain[fine[:, 0], fine[:, 1]], site.grain[slow[:, 0], slow[:, 1]]
+    lay(site.sand * 0.98, sand)
+    out *= (1 + (grain - 1) * (1 + 2 * sand) + (coarse - 1) * (0.5 + sand))[:, None]
+    return np.clip(out, 0, 1)

@@ -1,0 +1,32 @@
+"""Steps made ahead by other processes are the very steps."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from fewpose.speed.prefetch import Ahead, workers
+
+
+def make(step):
+    generator = torch.Generator().manual_seed(step)
+    return torch.rand(4, 5, generator=generator), {"step": torch.tensor(step)}
+
+
+def test_a_cpu_makes_each_step_when_it_is_asked_for():
+    asked = []
+    ahead = Ahead(asked.append, 5, torch.device("cpu"))
+    ahead(3)
+    ahead(1)
+    assert asked == [3, 1]
+
+
+@pytest.mark.skipif(workers() < 1, reason="one core: nothing is made ahead")
+def test_beside_a_gpu_other_processes_make_the_same():
+    ahead = Ahead(lambda step: (*make(step), np.arange(step), os.getpid()), 6, torch.device("cuda"))
+    for step in (0, 1, 2, 4, 5, 1):  # resumed elsewhere, and once more from an earlier step
+        (image, target, array, process), (same, mark) = ahead(step), make(step)
+        assert torch.equal(image, same) and torch.equal(target["step"], mark["step"])
+        assert isinstance(array, np.ndarray) and len(array) == step  # not made a tensor on the way
+        assert process != os.getpid()
