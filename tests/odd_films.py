@@ -48,8 +48,9 @@ def fragment(path, longer=1.0):
     path.write_bytes(
         content[: content.index(b"mdat") - 4]
         + box(b"moov", moov, box(b"mvex", box(b"trex", numbers(0, 1, 1, step, 0, 0))))
-        + moof(len(moof(0)) + 8) + box(b"mdat", content[first:end])
-    )  # fmt: skip
+        + moof(len(moof(0)) + 8)
+        + box(b"mdat", content[first:end])
+    )
 
 
 def box(name, *parts):

@@ -47,8 +47,7 @@ def test_kept_maps_are_those_of_the_views(tmp_path):
         assert kept.shape == exact.shape
         assert (kept - exact).abs().max() <= 0.07 * exact.abs().max()  # four bits of mantissa
     assert torch.equal(view.flipped[:2], torch.tensor([False, True]))
-    assert torch.allclose(view.undo_poses(view.poses(data.poses[index])), data.poses[index],
-                          atol=1e-3)
+    assert torch.allclose(view.undo_poses(view.poses(data.poses[index])), data.poses[index], atol=1e-3)
 
 
 def test_subsets_and_joins_keep_their_views(tmp_path):
@@ -89,10 +88,13 @@ def test_a_second_look_reads_and_another_one_does_not(tmp_path):
     with torch.no_grad():
         model.trunk.weight += 1
     brighter = dataclasses.replace(data, frames=data.frames.clamp_min(60))
-    names = {path, look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path,
-             look(TwoParts(), brighter, 3, tmp_path, augmentation=GREY).views.files[0].path,
-             look(TwoParts(), data, 3, tmp_path, seed=1, augmentation=GREY).views.files[0].path,
-             look(TwoParts(), data, 3, tmp_path).views.files[0].path}
+    names = {
+        path,
+        look(model, data, 3, tmp_path, augmentation=GREY).views.files[0].path,
+        look(TwoParts(), brighter, 3, tmp_path, augmentation=GREY).views.files[0].path,
+        look(TwoParts(), data, 3, tmp_path, seed=1, augmentation=GREY).views.files[0].path,
+        look(TwoParts(), data, 3, tmp_path).views.files[0].path,
+    }
     assert len(names) == 5 == len(list(tmp_path.iterdir()))
 
 

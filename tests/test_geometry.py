@@ -8,9 +8,7 @@ from fewpose.heatmaps import gaussian_targets
 
 def some_maps(size=(48, 64), n=8):
     torch.manual_seed(3)
-    matrix = g.similarity(
-        size, 60 * torch.rand(n) - 30, 0.7 + 0.6 * torch.rand(n), 8 * torch.rand(n, 2) - 4
-    )
+    matrix = g.similarity(size, 60 * torch.rand(n) - 30, 0.7 + 0.6 * torch.rand(n), 8 * torch.rand(n, 2) - 4)
     return g.compose(matrix, g.mirror(size[1], torch.arange(n) % 2 == 0))
 
 

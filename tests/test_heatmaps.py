@@ -25,8 +25,7 @@ def test_unlabelled_and_far_outside_give_empty_maps():
 
 def test_targets_are_gaussians_cell_by_cell():
     torch.manual_seed(0)
-    poses = torch.cat([70 * torch.rand(2, 3, 2) - 4, torch.tensor([0.0, 1.0, 2.0]).view(3, 1)
-                       .expand(2, 3, 1)], -1)  # fmt: skip
+    poses = torch.cat([70 * torch.rand(2, 3, 2) - 4, torch.tensor([0.0, 1.0, 2.0]).view(3, 1).expand(2, 3, 1)], -1)
     found = gaussian_targets(poses, (48, 64), 2, sigma=1.5)
     for n, k, v, u in np.ndindex(*found.shape):
         x, y, visible = poses[n, k].tolist()
@@ -96,8 +95,7 @@ def test_smoothing_reads_ragged_peaks_better():
     xy = 16 + 96 * torch.rand(50, 4, 2)
     maps = gaussian_targets(torch.cat([xy, torch.ones(50, 4, 1)], -1), (128, 128), 4)
     ragged = maps + 0.08 * torch.randn_like(maps)
-    raw, smoothed = ((decode(m, 4)[..., :2] - xy).norm(dim=-1).mean()
-                     for m in (ragged, smooth(ragged)))
+    raw, smoothed = ((decode(m, 4)[..., :2] - xy).norm(dim=-1).mean() for m in (ragged, smooth(ragged)))
     assert smoothed < raw / 2
 
 

@@ -14,16 +14,12 @@ from fewpose_runs.profiles import notebook_parameters, profiles, read_profile, r
 ROOT = repo_root()
 LIB = ROOT / "lib"
 MODULES = sorted(LIB.rglob("*.py"))
-NOTEBOOKS = sorted(
-    p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
-)
+NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
 def tool(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
 
 
 def tracked_files():
@@ -54,7 +50,8 @@ def test_modules_stay_small():
 def test_files_stay_small():
     shipped = (".safetensors",)
     big = [
-        str(p.relative_to(ROOT)) for p in tracked_files()
+        str(p.relative_to(ROOT))
+        for p in tracked_files()
         if p.stat().st_size > (8 * 2**20 if p.suffix in shipped else 2**20)
     ]
     assert not big
@@ -195,8 +192,14 @@ def test_only_runs_and_profiles_know_the_place():
 def test_everything_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[=<>\[ ]", d)[0].lower() for d in project["dependencies"]}
-    named = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow", "IPython": "ipykernel",
-             "faster_coco_eval": "faster-coco-eval", "warp": "anny"}  # what anny computes with
+    named = {
+        "cv2": "opencv-python",
+        "yaml": "pyyaml",
+        "PIL": "pillow",
+        "IPython": "ipykernel",
+        "faster_coco_eval": "faster-coco-eval",
+        "warp": "anny",
+    }  # what anny computes with
     used = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -219,8 +222,7 @@ def test_help_is_quick_and_lists_the_commands():
     code += "assert not {'torch', 'papermill', 'pandas', 'cv2'} & set(sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    names = ("reproduce", "world", "weights", "predict", "evaluate", "benchmark", "lab", "test",
-             "strip")  # fmt: skip
+    names = ("reproduce", "world", "weights", "predict", "evaluate", "benchmark", "lab", "test", "strip")
     for command in names:
         assert command in found.stdout
 

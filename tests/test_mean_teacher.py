@@ -87,7 +87,10 @@ def test_coordinates_are_not_asked_for_where_the_view_does_not_show_them():
     """An expectation lies inside of the view: a student who is right would be called wrong."""
     data = dots(6, size=48)
     view = random_view(
-        6, (48, 48), DOTS, Augmentation(flip=0.5, rotation=0, shift=0.35, scale=(1, 1)),
+        6,
+        (48, 48),
+        DOTS,
+        Augmentation(flip=0.5, rotation=0, shift=0.35, scale=(1, 1)),
         torch.Generator().manual_seed(3),
     )
     teacher = gaussian_targets(data.poses, (48, 48), 1)
@@ -112,8 +115,7 @@ def test_hidden_joints_are_asked_for_in_new_views():
     data = dots(6, size=48)
     teacher = Said(gaussian_targets(data.poses, (48, 48), 1))
     model = MeanTeacher(teacher)
-    loss = Consistency(data, 6, hide="cutout",
-                       augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
+    loss = Consistency(data, 6, hide="cutout", augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
     index, labels = torch.arange(6), data.poses
     view, (looked,) = loss.look(model, index, labels, torch.Generator().manual_seed(0))
     at = view.poses(labels)[..., :2].round().long()
@@ -171,8 +173,15 @@ def test_training_moves_the_teacher_and_resumes_exactly(tmp_path):
     def trained(checkpoint=None):
         model = MeanTeacher(TinyNet(), decay=0.9)
         consistency = Consistency(dots(12, seed=3), 8, threshold=-1e9, augmentation=STILL)
-        fit(model, dots(), None, Schedule(8, 8, 1e-2, evaluate_every=4), augmentation=STILL,
-            checkpoint=checkpoint, consistency=consistency)
+        fit(
+            model,
+            dots(),
+            None,
+            Schedule(8, 8, 1e-2, evaluate_every=4),
+            augmentation=STILL,
+            checkpoint=checkpoint,
+            consistency=consistency,
+        )
         return torch.cat([v.flatten().float() for v in model.state_dict().values()])
 
     whole, path = trained(), tmp_path / "c.pt"

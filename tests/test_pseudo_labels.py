@@ -92,9 +92,7 @@ def test_nothing_found_nothing_kept_and_bad_percent():
 
 def test_labels_are_the_base_prediction_and_never_the_truth():
     data = dots(10).unlabelled()
-    c = Candidates(
-        torch.rand(10, 4, 3) + 1, torch.rand(10, 4), torch.zeros(1, 10, 4, 3)
-    )
+    c = Candidates(torch.rand(10, 4, 3) + 1, torch.rand(10, 4), torch.zeros(1, 10, 4, 3))
     keep = torch.zeros(10, 4, dtype=bool)
     keep[3, 1] = keep[7, 0] = True
     labels = as_labels(data, c, keep)

@@ -102,8 +102,7 @@ def test_a_corrupt_frame_among_many(tmp_path, teacher):
     paths[4].write_bytes(paths[4].read_bytes()[:40])
     files = ImageFiles(paths)
     with pytest.warns(UserWarning, match=r"1 frames broken, skipped: 4\.png"):
-        path = write_labels(teacher, files, tmp_path / "l.json", LIMITS, images=files.rows(),
-                            block=4)  # fmt: skip
+        path = write_labels(teacher, files, tmp_path / "l.json", LIMITS, images=files.rows(), block=4)
     content = json.loads(path.read_text())
     assert [image["file_name"] for image in content["images"]] == [p.name for p in paths]
     assert [image.get("broken", False) for image in content["images"]].index(True) == 4
@@ -131,10 +130,10 @@ def test_thresholds_are_chosen_on_labelled_frames(teacher):
     boxes, keypoints = [], []
     for people in poses:
         keypoints.append(torch.stack([torch.cat([p, torch.full((4, 1), 2.0)], 1) for p in people]))
-        boxes.append(torch.stack([torch.tensor([p[3, 0] - 3.5, p[0, 1] - 4.5, p[3, 0] + 16.5,
-                                                p[0, 1] + 15.5]) for p in people]))  # fmt: skip
-    data = SimpleNamespace(name="val", frames=frames, boxes=boxes, keypoints=keypoints,
-                           skeleton=SPOTS)  # fmt: skip
+        boxes.append(
+            torch.stack([torch.tensor([p[3, 0] - 3.5, p[0, 1] - 4.5, p[3, 0] + 16.5, p[0, 1] + 15.5]) for p in people])
+        )
+    data = SimpleNamespace(name="val", frames=frames, boxes=boxes, keypoints=keypoints, skeleton=SPOTS)
     chosen = choose_thresholds(teacher, data)
     assert chosen.box_f1 == 100 and chosen.keypoint_f1 > 70 and chosen.chosen_on == "val"
     assert chosen.box <= 0.9

@@ -54,9 +54,7 @@ def test_mirrored_people_swap_left_and_right():
     torch.testing.assert_close(image, data.frames[0].flip(-1).float(), atol=0.01, rtol=0)
     left, right = COCO.index("left_wrist"), COCO.index("right_wrist")
     for name in ("keypoints", "keypoints_soft"):
-        torch.testing.assert_close(
-            target[name][:, left, 0], 96 - (data.hard[0][:, right, 0] + 0.5)
-        )
+        torch.testing.assert_close(target[name][:, left, 0], 96 - (data.hard[0][:, right, 0] + 0.5))
     for name in ("keypoints3d", "keypoints3d_soft"):
         expected = data.hard3d[0][:, right] * torch.tensor([-1.0, 1, 1])
         torch.testing.assert_close(target[name][:, left], expected)
@@ -105,8 +103,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
 
     def train(checkpoint=None):
         model = tiny_student()
-        fit_student(model, data, schedule, scales="all", how=Collage((64, 96)),
-                    checkpoint=checkpoint)  # fmt: skip
+        fit_student(model, data, schedule, scales="all", how=Collage((64, 96)), checkpoint=checkpoint)
         return model.state_dict()
 
     check_resumed(train, type(tiny_student()), monkeypatch, tmp_path / "c.pt")

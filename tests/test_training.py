@@ -40,12 +40,15 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
     told = fit(whole, dots(), dots(seed=1, split="val"), SHORT, augmentation=STILL, seed=3)
 
     from fewpose import training
+
     step = training.train_step
+
     def mortal(*args):
         if args[7] == 10 and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
             raise Killed
         return step(*args)
+
     monkeypatch.setattr(training, "train_step", mortal)
     path = tmp_path / "c.pt"
     arguments = dict(augmentation=STILL, seed=3, checkpoint=path)
@@ -82,6 +85,7 @@ def test_corrupt_checkpoint_is_named(tmp_path, content):
 
 def test_early_stopping_keeps_the_best(monkeypatch):
     from fewpose import training
+
     scores = iter([10.0, 50.0, 70.0, 60.0, 60.0, 60.0, 90.0])
     monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
     schedule = Schedule(100, 8, evaluate_every=1, patience=2)
@@ -92,6 +96,7 @@ def test_early_stopping_keeps_the_best(monkeypatch):
 
 def test_weights_that_training_spoils_are_kept(monkeypatch):
     from fewpose import training
+
     scores = iter([80.0, 70.0])
     monkeypatch.setattr(training.metrics, "pck", lambda d: next(scores))
     model = TinyNet()
@@ -146,8 +151,7 @@ def test_data_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="frame 2 has a pose that is not finite"):
         PoseData(good.frames, bad, DOTS, good.video, good.split)
     with pytest.raises(ValueError, match="lies in both train and test"):
-        PoseData(good.frames, good.poses, DOTS, np.array(["a"] * 4),
-                 np.array(["train", "train", "test", "test"]))
+        PoseData(good.frames, good.poses, DOTS, np.array(["a"] * 4), np.array(["train", "train", "test", "test"]))
 
 
 def test_the_schedule_among_a_notebooks_parameters():
@@ -158,8 +162,5 @@ def test_the_schedule_among_a_notebooks_parameters():
 def test_another_decay_is_another_training():
     torch.manual_seed(0)
     data, student = dots(4), TinyNet()
-    marks = {
-        signature(MeanTeacher(student, decay), data, None, SHORT, STILL, 2.0, 0)
-        for decay in (0.9, 0.999)
-    }  # fmt: skip
+    marks = {signature(MeanTeacher(student, decay), data, None, SHORT, STILL, 2.0, 0) for decay in (0.9, 0.999)}
     assert len(marks) == 2

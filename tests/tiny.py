@@ -44,8 +44,13 @@ class TinyNet(nn.Module):
         torch.manual_seed(seed)
         self.keypoints = keypoints
         self.net = nn.Sequential(
-            nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Dropout2d(0.1),
-            nn.Conv2d(16, 16, 3, 1, 1), nn.ReLU(), nn.Conv2d(16, keypoints, 1),
+            nn.Conv2d(3, 16, 3, 2, 1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Dropout2d(0.1),
+            nn.Conv2d(16, 16, 3, 1, 1),
+            nn.ReLU(),
+            nn.Conv2d(16, keypoints, 1),
         )
 
     def forward(self, images):

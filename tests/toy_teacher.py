@@ -33,9 +33,11 @@ class Rectangles(nn.Module):
         self.asked += len(images)
         for image in images:
             labels, count = ndimage.label((image.mean(0) > 50).numpy())
-            boxes = torch.tensor([
-                [s[1].start, s[0].start, s[1].stop, s[0].stop] for s in ndimage.find_objects(labels)
-            ]).reshape(-1, 4).float()  # fmt: skip
+            boxes = (
+                torch.tensor([[s[1].start, s[0].start, s[1].stop, s[0].stop] for s in ndimage.find_objects(labels)])
+                .reshape(-1, 4)
+                .float()
+            )
             found.append((boxes, torch.full((count,), 0.9)))
         return found
 

@@ -20,19 +20,27 @@ def world(frames=12, side=(72, 96)):
     camera = torch.tensor([[80.0, 0, 47.5], [0, 80, 35.5], [0, 0, 1]])
     return PeopleData(
         torch.randint(0, 255, (frames, 3, 1, 1), generator=rng).byte().expand(-1, -1, *side),
-        [BOX.clone() for _ in range(frames)], list(keypoints), list(joints),
-        [torch.tensor([900.0, 1200])] * frames, [torch.arange(2)] * frames,
-        camera.expand(frames, 3, 3), torch.eye(4).expand(frames, 4, 4),
-        np.array([f"day{i // 2}" for i in range(frames)]), np.arange(frames),
-        np.zeros(frames, int), np.array(["test"] * frames), np.arange(frames), COCO, "room",
-    )  # fmt: skip
+        [BOX.clone() for _ in range(frames)],
+        list(keypoints),
+        list(joints),
+        [torch.tensor([900.0, 1200])] * frames,
+        [torch.arange(2)] * frames,
+        camera.expand(frames, 3, 3),
+        torch.eye(4).expand(frames, 4, 4),
+        np.array([f"day{i // 2}" for i in range(frames)]),
+        np.arange(frames),
+        np.zeros(frames, int),
+        np.array(["test"] * frames),
+        np.arange(frames),
+        COCO,
+        "room",
+    )
 
 
 def guesses(data, right):
     """The truth in the first `right` frames, nobody in the others."""
     return [
         People(b[:n], torch.full((n,), 0.9), k[:n], j[:n])
-        for i, (b, k, j) in enumerate(zip(data.boxes, data.keypoints, data.keypoints3d,
-                                          strict=True))
+        for i, (b, k, j) in enumerate(zip(data.boxes, data.keypoints, data.keypoints3d, strict=True))
         for n in [2 if i < right else 0]
-    ]  # fmt: skip
+    ]

@@ -24,9 +24,8 @@ NORMALISE = np.column_stack([np.diag(1 / (255 * np.array(STD))), -np.array(MEAN)
 class Augmentation:
     """Ranges of the random views, Ludwig et al. section 4.2; the defaults are the paper's.
 
-    shift is a fraction of the frame's side (40 px at 512). scale is HigherHRNet's: the part of
-    the frame that is seen, so 1.5 zooms out. colour is the jitter of brightness, contrast and
-    saturation; 0 leaves the pixels alone.
+    shift is a fraction of the frame's side (40 px at 512). scale is HigherHRNet's: the part of the frame that is
+    seen, so 1.5 zooms out. colour is the jitter of brightness, contrast and saturation; 0 leaves the pixels alone.
     """
 
     flip: float = 0.5
@@ -92,27 +91,33 @@ def base_view(n: int, skeleton: Skeleton, device: torch.device | str = "cpu") ->
     return View(geometry.identity(n, device), torch.zeros(n, dtype=bool, device=device), skeleton)
 
 
-def flipped_view(
-    n: int, width: int, skeleton: Skeleton, device: torch.device | str = "cpu"
-) -> View:
+def flipped_view(n: int, width: int, skeleton: Skeleton, device: torch.device | str = "cpu") -> View:
     """The frames mirrored."""
     flipped = torch.ones(n, dtype=bool, device=device)
     return View(geometry.mirror(width, flipped), flipped, skeleton)
 
 
 def labelling_views(
-    n: int, size: tuple[int, int], skeleton: Skeleton, augmentations: int,
-    augmentation: Augmentation, generator: torch.Generator, device: torch.device | str = "cpu",
+    n: int,
+    size: tuple[int, int],
+    skeleton: Skeleton,
+    augmentations: int,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> list[View]:
     """Base view, flipped view and random augmentations of n frames (Ludwig et al. section 3.1)."""
     views = [base_view(n, skeleton, device), flipped_view(n, size[1], skeleton, device)]
-    return views + [random_view(n, size, skeleton, augmentation, generator, device)
-                    for _ in range(augmentations)]
+    return views + [random_view(n, size, skeleton, augmentation, generator, device) for _ in range(augmentations)]
 
 
 def random_view(
-    n: int, size: tuple[int, int], skeleton: Skeleton, augmentation: Augmentation,
-    generator: torch.Generator, device: torch.device | str = "cpu",
+    n: int,
+    size: tuple[int, int],
+    skeleton: Skeleton,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> View:
     """A random view of n frames of `size` (H, W); random numbers come from a CPU `generator`."""
     u = torch.rand(n, 5, generator=generator)
@@ -126,13 +131,11 @@ def random_view(
     return View(matrix, flipped, skeleton)
 
 
-def random_colours(
-    n: int, strength: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def random_colours(n: int, strength: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Brightness, contrast, saturation of n images each times 1 ± strength: [n,3,3] and [n,3].
 
-    The three act one after the other. As each is linear in the pixel they are one matrix on its
-    colours, and a share of the image's mean luma, by contrast, added to all three.
+    The three act one after the other. As each is linear in the pixel they are one matrix on its colours, and a share
+    of the image's mean luma, by contrast, added to all three.
     """
     factors = 1 + strength * (2 * torch.rand(n, 3, generator=generator) - 1)
     brightness, contrast, saturation = factors.unbind(1)

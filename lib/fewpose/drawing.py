@@ -29,13 +29,11 @@ def side_colour(skeleton: Skeleton, *indices: int) -> str:
 
 
 @contextmanager
-def film_writer(
-    path: Path, size: tuple[int, int], rate: float
-) -> Iterator[Callable[[np.ndarray], None]]:
+def film_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
     """A function that adds a picture [H, W, 3] BGR of `size` to an MP4 of `rate` frames a second.
 
-    The file is there when all is written, and not at all after an error; RuntimeError if OpenCV can
-    write none. Codecs halve the sides of colours, so an odd last row or column is left out.
+    The file is there when all is written, and not at all after an error; RuntimeError if OpenCV can write none.
+    Codecs halve the sides of colours, so an odd last row or column is left out.
     """
     height, width = (side - side % 2 for side in size)
     # absolute, as `data.video.open_video` reads: FFmpeg takes "10:30 run.mp4" for a protocol
@@ -63,8 +61,7 @@ def drawn(picture: np.ndarray, pose: Tensor, skeleton: Skeleton) -> np.ndarray:
     points = (pose[:, :2] * 16).round().int().tolist()
     for a, b in skeleton.limb_index:
         if shown[a] and shown[b]:
-            cv2.line(picture, points[a], points[b], bgr(side_colour(skeleton, a, b)), thick,
-                     cv2.LINE_AA, 4)  # fmt: skip
+            cv2.line(picture, points[a], points[b], bgr(side_colour(skeleton, a, b)), thick, cv2.LINE_AA, 4)
     for k in torch.nonzero(shown).flatten().tolist():
         colour = bgr(side_colour(skeleton, k))
         cv2.circle(picture, points[k], 24 * thick, colour, -1, cv2.LINE_AA, 4)
@@ -75,8 +72,9 @@ def titled(picture: np.ndarray, name: str) -> np.ndarray:
     """The picture with a name in its upper left corner, in place; returned."""
     size = picture.shape[1] / 640
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, name, (4, int(28 * size) + 2), cv2.FONT_HERSHEY_SIMPLEX, size, colour,
-                    thickness, cv2.LINE_AA)  # fmt: skip
+        cv2.putText(
+            picture, name, (4, int(28 * size) + 2), cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA
+        )
     return picture
 
 

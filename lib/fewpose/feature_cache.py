@@ -1,8 +1,8 @@
 """Fixed views of every frame and what a frozen backbone answers to them, computed once.
 
-A backbone that does not learn gives the same maps for the same view, in every epoch, training and
-round of pseudo labels. Kept on disk they leave only the head to be computed: on two cores that
-trains 140 images a second instead of 50, and labels 12 views of a frame anew in the time of one.
+A backbone that does not learn gives the same maps for the same view, in every epoch, training and round of pseudo
+labels. Kept on disk they leave only the head to be computed: on two cores that trains 140 images a second instead of
+50, and labels 12 views of a frame anew in the time of one.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class Views:
         """How many views there are of each frame: base, mirrored, and random ones."""
         return self.files[0].matrix.shape[1]
 
-    def take(
-        self, index: Tensor, view: Tensor, device: torch.device | str = "cpu"
-    ) -> tuple[View, list[Tensor]]:
+    def take(self, index: Tensor, view: Tensor, device: torch.device | str = "cpu") -> tuple[View, list[Tensor]]:
         """View `view[i]` of frame `index[i]`: the views, and the maps [n, C, h, w] of each scale.
 
         Both come on `device`. OSError if a file is gone.
@@ -83,8 +81,10 @@ class Views:
                     file.seek(record * size)
                     file.readinto(found[i])
         flat = torch.from_numpy(found).view(KEPT).split(sizes, 1)
-        maps = [part.unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float().to(device)
-                for part, (c, h, w) in zip(flat, self.shapes, strict=True)]
+        maps = [
+            part.unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float().to(device)
+            for part, (c, h, w) in zip(flat, self.shapes, strict=True)
+        ]
         return View(matrix, flipped, self.skeleton).to(device), maps
 
     def answer(self, model: nn.Module, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
@@ -107,13 +107,17 @@ def join(parts: list[Views]) -> Views | None:
 
 
 def random_look(
-    model: nn.Module, data: PoseData, index: Tensor, augmentation: Augmentation,
-    generator: torch.Generator, first: int = 0,
+    model: nn.Module,
+    data: PoseData,
+    index: Tensor,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    first: int = 0,
 ) -> tuple[View, list[Tensor]]:
     """A random view of some frames and what the model starts from there: images, or kept maps.
 
-    The views are new ones, or drawn from the fixed ones that `data` brings along, from number
-    `first` on (1 leaves out the frame as it is).
+    The views are new ones, or drawn from the fixed ones that `data` brings along, from number `first` on (1 leaves
+    out the frame as it is).
     """
     device = next(model.parameters()).device
     if data.views is not None:
@@ -132,14 +136,19 @@ def answer(model: nn.Module, data: PoseData, inputs: list[Tensor]) -> list[Tenso
 
 @torch.no_grad()
 def look(
-    model: nn.Module, data: PoseData, count: int, folder: Path, seed: int = 0,
-    augmentation: Augmentation = Augmentation(), batch_size: int = 16,
+    model: nn.Module,
+    data: PoseData,
+    count: int,
+    folder: Path,
+    seed: int = 0,
+    augmentation: Augmentation = Augmentation(),
+    batch_size: int = 16,
 ) -> PoseData:
     """`data` with `count` views of each frame (base, mirrored, random) through a frozen backbone.
 
-    The maps lie in one file in `folder`, named by all they depend on, and are read if they are
-    there: trainings that share frames and backbone share it. ValueError if a part of the
-    backbone still learns, for then its maps change, or with fewer than two views.
+    The maps lie in one file in `folder`, named by all they depend on, and are read if they are there: trainings that
+    share frames and backbone share it. ValueError if a part of the backbone still learns, for then its maps change,
+    or with fewer than two views.
     """
     if count < 2:
         raise ValueError(f"views: {count} is too few, the first two are the base and its mirror")
@@ -157,8 +166,11 @@ def look(
         partial = kept.path.with_suffix(f".{os.getpid()}")
         try:
             with open(partial, "wb") as file:
-                for index in tqdm(torch.arange(len(data)).split(batch_size), leave=False,
-                                  desc=f"{count} views through the frozen backbone"):
+                for index in tqdm(
+                    torch.arange(len(data)).split(batch_size),
+                    leave=False,
+                    desc=f"{count} views through the frozen backbone",
+                ):
                     file.write(records(model, data, index, kept, seed, augmentation))
             os.replace(partial, kept.path)
         finally:
@@ -169,8 +181,7 @@ def look(
 
 
 def records(
-    model: nn.Module, data: PoseData, index: Tensor, kept: Kept, seed: int,
-    augmentation: Augmentation,
+    model: nn.Module, data: PoseData, index: Tensor, kept: Kept, seed: int, augmentation: Augmentation
 ) -> bytes:
     """The records of some frames: for each frame, each view, all maps one after the other."""
     device = next(model.parameters()).device
@@ -186,9 +197,7 @@ def records(
     return torch.stack(found, 1).numpy().tobytes()
 
 
-def fixed_views(
-    data: PoseData, count: int, seed: int, augmentation: Augmentation
-) -> tuple[Tensor, Tensor]:
+def fixed_views(data: PoseData, count: int, seed: int, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
     """Matrices [N, V, 2, 3] and flips [N, V] of the base view, the mirrored one and random ones."""
     n, generator = len(data), torch.Generator().manual_seed(seed)
     views = labelling_views(n, data.size, data.skeleton, count - 2, augmentation, generator)
@@ -202,9 +211,7 @@ def is_frozen(model: nn.Module) -> bool:
     return bool(parts) and not any(p.requires_grad for p in parts)
 
 
-def identity(
-    model: nn.Module, data: PoseData, matrix: Tensor, flipped: Tensor, augmentation: Augmentation
-) -> str:
+def identity(model: nn.Module, data: PoseData, matrix: Tensor, flipped: Tensor, augmentation: Augmentation) -> str:
     """A name for all that the maps depend on: frames, backbone, views, colours, number format."""
     mark = zlib.crc32(repr((KEPT, augmentation, data.frames.shape)).encode())
     for part in data.frames.split(64):

@@ -1,7 +1,7 @@
 """Affine maps of points, images and heat maps, and their exact inverses.
 
-A map is a matrix [N, 2, 3] that takes pixel coordinates (x, y) of a source image to those of a
-target image; the centre of the top-left pixel is (0, 0).
+A map is a matrix [N, 2, 3] that takes pixel coordinates (x, y) of a source image to those of a target image; the
+centre of the top-left pixel is (0, 0).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def identity(n: int, device: torch.device | str = "cpu") -> Tensor:
 def similarity(size: tuple[int, int], degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Maps [N, 2, 3] that turn, magnify and move an image of `size` (H, W) about its centre.
 
-    degrees [N] turn clockwise as seen on the screen, scale [N] > 1 magnifies, shift [N, 2] moves
-    by pixels of the target.
+    degrees [N] turn clockwise as seen on the screen, scale [N] > 1 magnifies, shift [N, 2] moves by pixels of the
+    target.
     """
     assert degrees.shape == scale.shape == shift.shape[:1], "one angle, scale and shift an image"
     height, width = size
@@ -69,8 +69,8 @@ def transform_points(matrix: Tensor, points: Tensor) -> Tensor:
 def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
     """Images [N, C, H, W] drawn bilinearly into targets of `size` (H', W'); outside is 0.
 
-    matrix [N, 2, 3] maps source pixels to target pixels. Works for heat maps as for frames (see
-    `at_stride` for their maps).
+    matrix [N, 2, 3] maps source pixels to target pixels. Works for heat maps as for frames (see `at_stride` for their
+    maps).
     """
     assert matrix.shape == (len(images), 2, 3), "one map an image"
     h, w = images.shape[-2:]
@@ -81,8 +81,8 @@ def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
 def sampling_grid(back: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Where `F.grid_sample` looks, [N, H', W', 2], for maps [N, 2, 3] from target to source pixels.
 
-    It wants pixel x of a source of width W at (2x + 1)/W - 1. As F.affine_grid, but several times
-    as fast on a CPU: that multiplies matrices of three columns.
+    It wants pixel x of a source of width W at (2x + 1)/W - 1. As F.affine_grid, but several times as fast on a CPU:
+    that multiplies matrices of three columns.
     """
     height, width = size
     x = torch.arange(width, device=back.device)
@@ -121,10 +121,9 @@ def at_stride(matrix: Tensor, stride: int) -> Tensor:
 def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
     """Where people stand whose shape is known: shifts [P, 3] to add to points, in their unit.
 
-    points [P, K, 3] in the axes of the camera, about any origin, and where they are seen, poses
-    [P, K, 3] (x, y in pixels, weight; 0 for not seen); camera [3, 3]. The shift t is the least
-    squares solution of camera (X + t) ~ (x, y, 1), which is linear in t. NaN where fewer than two
-    keypoints are seen.
+    points [P, K, 3] in the axes of the camera, about any origin, and where they are seen, poses [P, K, 3] (x, y in
+    pixels, weight; 0 for not seen); camera [3, 3]. The shift t is the least squares solution of camera (X + t) ~ (x,
+    y, 1), which is linear in t. NaN where fewer than two keypoints are seen.
     """
     pixels = torch.cat([poses[..., :2], torch.ones_like(poses[..., :1])], -1).double()
     rays, points = pixels @ torch.linalg.inv(camera.double()).T, points.double()
@@ -143,8 +142,8 @@ def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
 def rays(poses: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
     """Poses [P, K, 3] in pixels as directions: x / z and y / z of a camera with z straight ahead.
 
-    size (H, W) of the picture, or of that of each person [P, 2]. The camera is taken to see `ANGLE`
-    along the longer side, with the middle of the picture straight ahead. The third is kept.
+    size (H, W) of the picture, or of that of each person [P, 2]. The camera is taken to see `ANGLE` along the longer
+    side, with the middle of the picture straight ahead. The third is kept.
     """
     sides = torch.as_tensor(size, dtype=poses.dtype, device=poses.device).expand(len(poses), 2)
     focal = sides.amax(1) / (2 * tan(radians(ANGLE) / 2))

@@ -15,13 +15,11 @@ SIGMA = 2.0  # of the targets, in cells
 SMOOTHING = 1.5  # of the answers before they are read, in cells: chosen on validation videos
 
 
-def gaussian_targets(
-    poses: Tensor, size: tuple[int, int], stride: int, sigma: float = SIGMA
-) -> Tensor:
+def gaussian_targets(poses: Tensor, size: tuple[int, int], stride: int, sigma: float = SIGMA) -> Tensor:
     """Target heat maps [N, K, H / stride, W / stride] with a Gaussian of peak 1 at each keypoint.
 
-    poses [N, K, 3] in pixels of the frame of `size` (H, W); sigma in cells of the heat map.
-    Keypoints of visibility 0 give an empty map.
+    poses [N, K, 3] in pixels of the frame of `size` (H, W); sigma in cells of the heat map. Keypoints of visibility 0
+    give an empty map.
     """
     h, w = size[0] // stride, size[1] // stride
     centre = (poses[..., :2] + 0.5) / stride - 0.5
@@ -40,8 +38,7 @@ def aggregate(heatmaps: list[Tensor]) -> Tensor:
     finest = max(heatmaps, key=lambda m: m.shape[-1])
     size = finest.shape[-2:]
     same = [
-        m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear", align_corners=False)
-        for m in heatmaps
+        m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear", align_corners=False) for m in heatmaps
     ]
     return torch.stack(same).mean(0) if len(same) > 1 else finest
 
@@ -49,8 +46,8 @@ def aggregate(heatmaps: list[Tensor]) -> Tensor:
 def decode(heatmaps: Tensor, stride: int) -> Tensor:
     """Poses [N, K, 3] (x, y in frame pixels, confidence = height of the peak) of [N, K, h, w].
 
-    The peak is found to a fraction of a cell by a parabola through the logarithms of its
-    neighbours, which is exact for a Gaussian.
+    The peak is found to a fraction of a cell by a parabola through the logarithms of its neighbours, which is exact
+    for a Gaussian.
     """
     h, w = heatmaps.shape[-2:]
     index, found = peaks(heatmaps)
@@ -83,8 +80,8 @@ def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 def smooth(heatmaps: Tensor, width: float = SMOOTHING, sigma: float = SIGMA) -> Tensor:
     """Heat maps [N, K, h, w] smoothed by a Gaussian of `width` cells; a target keeps its height.
 
-    A network's peak is ragged, and the parabola of `decode` reads three cells of it: smoothed
-    before, many cells vote (DARK, Zhang et al. 2020, section 3.2).
+    A network's peak is ragged, and the parabola of `decode` reads three cells of it: smoothed before, many cells vote
+    (DARK, Zhang et al. 2020, section 3.2).
     """
     rows, columns = (band(side, width, heatmaps) for side in heatmaps.shape[-2:])
     return ((1 + (width / sigma) ** 2) * rows) @ heatmaps @ columns.T

@@ -19,8 +19,7 @@ Losses = Callable[[int, torch.Generator], dict[str, Tensor]]
 class Sgd:
     """SGD with momentum, whose rate falls to a tenth after each of the shares `falls` of all steps.
 
-    How detectors are trained since Fast R-CNN; before it falls the rate rises over the schedule's
-    `warmup` and stays.
+    How detectors are trained since Fast R-CNN; before it falls the rate rises over the schedule's `warmup` and stays.
     """
 
     falls: tuple[float, ...]
@@ -29,24 +28,30 @@ class Sgd:
     def rate(self, step: int, schedule: Schedule) -> float:
         """The learning rate of a step."""
         rise = min(1.0, (step + 1) / max(1, schedule.warmup))
-        return schedule.learning_rate * rise * 0.1 ** sum(
-            step >= share * schedule.steps for share in self.falls
-        )
+        return schedule.learning_rate * rise * 0.1 ** sum(step >= share * schedule.steps for share in self.falls)
 
 
 def minimise(
-    model: nn.Module, losses: Losses, schedule: Schedule, *, identity: str,
-    score: Callable[[], float] | None = None, after_step: Callable[[], None] = lambda: None,
-    weight_decay: float = 1e-4, seed: int = 0, checkpoint: Path | None = None,
-    title: str = "training", sgd: Sgd | None = None,
+    model: nn.Module,
+    losses: Losses,
+    schedule: Schedule,
+    *,
+    identity: str,
+    score: Callable[[], float] | None = None,
+    after_step: Callable[[], None] = lambda: None,
+    weight_decay: float = 1e-4,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    title: str = "training",
+    sgd: Sgd | None = None,
 ) -> History:
     """Train what of `model` learns by AdamW, or by `sgd`, on the sum of `losses(step, generator)`.
 
-    The generator of step t is drawn from (seed, t), and so is what else is random: a run that was
-    killed and resumes from `checkpoint` ends with the very weights of an undisturbed one. A
-    checkpoint of another `identity` is ignored. `score()`, higher is better, is asked every
-    `schedule.evaluate_every` steps in evaluation mode; the best-scored weights are the result.
-    ValueError if a checkpoint cannot be read, FloatingPointError if a loss is no longer finite.
+    The generator of step t is drawn from (seed, t), and so is what else is random: a run that was killed and resumes
+    from `checkpoint` ends with the very weights of an undisturbed one. A checkpoint of another `identity` is ignored.
+    `score()`, higher is better, is asked every `schedule.evaluate_every` steps in evaluation mode; the best-scored
+    weights are the result. ValueError if a checkpoint cannot be read, FloatingPointError if a loss is no longer
+    finite.
     """
     learning = [p for p in model.parameters() if p.requires_grad]
     groups, rate = parameter_groups(model, schedule), schedule.learning_rate
@@ -81,8 +86,7 @@ def minimise(
         model.train()
         return value
 
-    history = run_steps(model, optimizer, schedule, step_loss, tested if score else None, identity,
-                        checkpoint, title)
+    history = run_steps(model, optimizer, schedule, step_loss, tested if score else None, identity, checkpoint, title)
     model.eval()
     return history
 

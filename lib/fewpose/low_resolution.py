@@ -12,9 +12,8 @@ MIXTURES = ("all", "all_as_released")
 def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
     """Frames [N, 3, H, W], each brought down to int(H / s) × int(W / s) and up again, bilinearly.
 
-    scales [N] or one for all; 1 leaves a frame as it is. What is made smaller is averaged over its
-    area, as PIL does. uint8 stays uint8; works where the frames are. ValueError for a scale below 1
-    or one that leaves no pixel.
+    scales [N] or one for all; 1 leaves a frame as it is. What is made smaller is averaged over its area, as PIL does.
+    uint8 stays uint8; works where the frames are. ValueError for a scale below 1 or one that leaves no pixel.
     """
     scales = torch.as_tensor(scales, dtype=torch.float64).expand(len(frames))
     height, width = frames.shape[-2:]
@@ -36,9 +35,7 @@ def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
 def lowered(frames: Tensor, s: float) -> Tensor:
     """Frames [N, 3, H, W] all lowered s times."""
     height, width = frames.shape[-2:]
-    small = F.interpolate(
-        frames.float(), (int(height / s), int(width / s)), mode="bilinear", antialias=True
-    )
+    small = F.interpolate(frames.float(), (int(height / s), int(width / s)), mode="bilinear", antialias=True)
     if frames.dtype == torch.uint8:
         small = small.round_()  # what such a camera would have stored
     large = F.interpolate(small, (height, width), mode="bilinear")
@@ -50,9 +47,8 @@ def lowered(frames: Tensor, s: float) -> Tensor:
 def sample_scales(mixture: str | float, n: int, generator: torch.Generator) -> Tensor:
     """Scales [n] float64: a number stands for itself, "all" is the paper's mixture.
 
-    "all": 1 with 30 %, uniform in 2 … 8 with 35 %, uniform in 8 … 12 with 35 %.
-    "all_as_released": the same shares with the whole numbers 2 … 7 and 8 … 11 of the released code.
-    ValueError for another name.
+    "all": 1 with 30 %, uniform in 2 … 8 with 35 %, uniform in 8 … 12 with 35 %. "all_as_released": the same shares
+    with the whole numbers 2 … 7 and 8 … 11 of the released code. ValueError for another name.
     """
     if not isinstance(mixture, str):
         return torch.full((n,), float(mixture), dtype=torch.float64)

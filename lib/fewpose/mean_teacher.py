@@ -28,9 +28,8 @@ PATIENCE = 20  # steps in a row below it
 class MeanTeacher(nn.Module):
     """A student and its teacher, the exponential moving average of it; to others, the student.
 
-    The teacher starts as a copy. It predicts without dropout and, in batch norm, with running
-    statistics that are averaged as the weights are: the student's own would belong to other
-    weights.
+    The teacher starts as a copy. It predicts without dropout and, in batch norm, with running statistics that are
+    averaged as the weights are: the student's own would belong to other weights.
     """
 
     def __init__(self, student: nn.Module, decay: float = 0.999):
@@ -95,13 +94,12 @@ class Question:
 class Consistency:
     """The loss on unlabelled frames: teacher on the frame, student on an augmented view of it.
 
-    Compared is where the teacher is sure of a keypoint (peak of `threshold` or more). error says
-    what: "poses", the student's answer with the teacher's points as if they were labels of its
-    view; or, brought home by the exact inverse of that view, its "heatmaps" with the teacher's, or
-    its "coordinates" by a soft argmax, in frame sides. weight is reached after `ramp` steps,
-    linearly. hide, not in the paper, covers some joints of what the student sees: "cutout" by grey,
-    "cutmix" by those of others (`strong_views`). RuntimeError if the teacher has collapsed: it is
-    sure of nothing any more.
+    Compared is where the teacher is sure of a keypoint (peak of `threshold` or more). error says what: "poses", the
+    student's answer with the teacher's points as if they were labels of its view; or, brought home by the exact
+    inverse of that view, its "heatmaps" with the teacher's, or its "coordinates" by a soft argmax, in frame sides.
+    weight is reached after `ramp` steps, linearly. hide, not in the paper, covers some joints of what the student
+    sees: "cutout" by grey, "cutmix" by those of others (`strong_views`). RuntimeError if the teacher has collapsed:
+    it is sure of nothing any more.
     """
 
     unlabelled: PoseData
@@ -124,8 +122,19 @@ class Consistency:
     def settings(self) -> str:
         """All that a training depends on, as text."""
         frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
-        return repr((frames, self.batch_size, self.weight, self.ramp, self.threshold, self.error,
-                     self.augmentation, self.sigma, self.hide))
+        return repr(
+            (
+                frames,
+                self.batch_size,
+                self.weight,
+                self.ramp,
+                self.threshold,
+                self.error,
+                self.augmentation,
+                self.sigma,
+                self.hide,
+            )
+        )
 
     def ask(self, model: MeanTeacher, generator: torch.Generator) -> Question:
         """Random frames, told by the teacher and seen by the student."""
@@ -138,9 +147,7 @@ class Consistency:
         self.watch(float(sure.float().mean()))
         return Question(view, inputs, teacher, labels, sure)
 
-    def __call__(
-        self, model: MeanTeacher, step: int, question: Question, answers: list[Tensor]
-    ) -> Tensor:
+    def __call__(self, model: MeanTeacher, step: int, question: Question, answers: list[Tensor]) -> Tensor:
         """The weighted loss of the student's answers to the question of a step."""
         loss = self.disagreement(model, question, answers)
         return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight * loss
@@ -162,9 +169,7 @@ class Consistency:
         if not self.hide:
             return random_look(model, data, index, self.augmentation, generator, first=1)
         frames = data.frames[index].to(labels.device)
-        view = random_view(
-            len(index), data.size, data.skeleton, self.augmentation, generator, labels.device
-        )
+        view = random_view(len(index), data.size, data.skeleton, self.augmentation, generator, labels.device)
         images = seen(view, frames, self.augmentation.colour, generator)
         images = normalise(HIDE[self.hide](images, view.poses(labels), generator))
         images = images.contiguous(memory_format=torch.channels_last)
@@ -173,9 +178,7 @@ class Consistency:
         with half_precision(labels.device):  # of the kind that is kept of the labelled frames
             return view, model.backbone_maps(images)
 
-    def disagreement(
-        self, model: MeanTeacher, question: Question, student: list[Tensor]
-    ) -> Tensor:
+    def disagreement(self, model: MeanTeacher, question: Question, student: list[Tensor]) -> Tensor:
         """The student's error, by whatever is compared, from the teacher, where that is sure."""
         view, teacher = question.view, question.teacher
         labels, sure = question.labels, question.sure

@@ -32,14 +32,13 @@ class Candidates:
 
 @torch.no_grad()
 def generate(
-    model: nn.Module, unlabelled: PoseData, augmentations: int = 10, seed: int = 0,
-    batch_size: int = 16,
+    model: nn.Module, unlabelled: PoseData, augmentations: int = 10, seed: int = 0, batch_size: int = 16
 ) -> Candidates:
     """Predict the base view, the flipped view and random augmentations of every frame.
 
-    Frames that bring fixed views along (`views.look`) are seen in the first of those: ValueError
-    if they are fewer than `augmentations` + 2. A view counts only where it shows the keypoint: a
-    point turned out of the picture cannot be found there, which is no sign of doubt.
+    Frames that bring fixed views along (`views.look`) are seen in the first of those: ValueError if they are fewer
+    than `augmentations` + 2. A view counts only where it shows the keypoint: a point turned out of the picture cannot
+    be found there, which is no sign of doubt.
     """
     if unlabelled.views is not None and unlabelled.views.count < augmentations + 2:
         raise ValueError(
@@ -71,8 +70,7 @@ def generate(
 
 
 def answers(
-    model: nn.Module, unlabelled: PoseData, index: Tensor, augmentations: int,
-    generator: torch.Generator,
+    model: nn.Module, unlabelled: PoseData, index: Tensor, augmentations: int, generator: torch.Generator
 ) -> tuple[list[View], list[Tensor]]:
     """The views of some frames, base view first, and the poses [n, K, 3] predicted in each."""
     # one view after the other, of few frames: larger batches fall out of a CPU's cache
@@ -82,9 +80,7 @@ def answers(
         return [view for view, _ in pairs], [read_poses(model, maps) for _, maps in pairs]
     device = next(model.parameters()).device
     frames = unlabelled.frames[index].to(device)
-    views = labelling_views(
-        len(index), unlabelled.size, unlabelled.skeleton, augmentations, VIEWS, generator, device
-    )
+    views = labelling_views(len(index), unlabelled.size, unlabelled.skeleton, augmentations, VIEWS, generator, device)
     return views, [predict(model, view.images(frames)) for view in views]
 
 
@@ -97,8 +93,8 @@ def inside(poses: Tensor, height: int, width: int) -> Tensor:
 def select(candidates: Candidates, percent: float, threshold: float = 0.1) -> Tensor:
     """Which pseudo labels to keep, [N, K] bool.
 
-    Of the predictions with a score of at least `threshold`, for each keypoint separately the
-    `percent` % with the smallest spread: a common limit would keep heads and drop wrists.
+    Of the predictions with a score of at least `threshold`, for each keypoint separately the `percent` % with the
+    smallest spread: a common limit would keep heads and drop wrists.
     """
     if not 0 <= percent <= 100:
         raise ValueError(f"percent is between 0 and 100, not {percent}")

@@ -10,8 +10,8 @@ from functools import cached_property
 class Skeleton:
     """Named keypoints of one annotation scheme.
 
-    Left and right partners are inferred from the names `left_*` and `right_*`; a name without its
-    partner raises ValueError. `sigmas` are the OKS constants of COCO, one a keypoint.
+    Left and right partners are inferred from the names `left_*` and `right_*`; a name without its partner raises
+    ValueError. `sigmas` are the OKS constants of COCO, one a keypoint.
     """
 
     name: str
@@ -21,10 +21,7 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         if len(self.sigmas) != len(self.keypoints):
-            raise ValueError(
-                f"skeleton {self.name}: {len(self.sigmas)} sigmas "
-                f"for {len(self.keypoints)} keypoints"
-            )
+            raise ValueError(f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.keypoints)} keypoints")
         for name in self.keypoints:
             if mirror_name(name) not in self.keypoints:
                 raise ValueError(f"skeleton {self.name}: {name} has no mirror partner")
@@ -63,30 +60,63 @@ def mirror_name(name: str) -> str:
 
 def _both(*limbs: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     """Each left limb followed by its right twin."""
-    return tuple(
-        twin for a, b in limbs for twin in ((a, b), (mirror_name(a), mirror_name(b)))
-    )
+    return tuple(twin for a, b in limbs for twin in ((a, b), (mirror_name(a), mirror_name(b))))
 
 
 COCO = Skeleton(
     "coco",
     (
-        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
-        "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
     ),
     (
-        ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"), ("nose", "left_eye"),
+        ("left_shoulder", "right_shoulder"),
+        ("left_hip", "right_hip"),
+        ("nose", "left_eye"),
         ("nose", "right_eye"),
         *_both(
-            ("left_eye", "left_ear"), ("left_ear", "left_shoulder"),
-            ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
-            ("left_shoulder", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+            ("left_eye", "left_ear"),
+            ("left_ear", "left_shoulder"),
+            ("left_shoulder", "left_elbow"),
+            ("left_elbow", "left_wrist"),
+            ("left_shoulder", "left_hip"),
+            ("left_hip", "left_knee"),
+            ("left_knee", "left_ankle"),
         ),
     ),
     (
-        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
-        0.087, 0.087, 0.089, 0.089,
+        0.026,
+        0.025,
+        0.025,
+        0.035,
+        0.035,
+        0.079,
+        0.079,
+        0.072,
+        0.072,
+        0.062,
+        0.062,
+        0.107,
+        0.107,
+        0.087,
+        0.087,
+        0.089,
+        0.089,
     ),
 )
 
@@ -94,23 +124,64 @@ COCO = Skeleton(
 JUMP = Skeleton(
     "jump",
     (
-        "head", "neck", "right_shoulder", "left_shoulder", "right_elbow", "left_elbow",
-        "right_wrist", "left_wrist", "right_hand", "left_hand", "right_hip", "left_hip",
-        "right_knee", "left_knee", "right_ankle", "left_ankle", "right_heel", "left_heel",
-        "right_toe", "left_toe",
+        "head",
+        "neck",
+        "right_shoulder",
+        "left_shoulder",
+        "right_elbow",
+        "left_elbow",
+        "right_wrist",
+        "left_wrist",
+        "right_hand",
+        "left_hand",
+        "right_hip",
+        "left_hip",
+        "right_knee",
+        "left_knee",
+        "right_ankle",
+        "left_ankle",
+        "right_heel",
+        "left_heel",
+        "right_toe",
+        "left_toe",
     ),
     (
-        ("head", "neck"), ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
+        ("head", "neck"),
+        ("left_shoulder", "right_shoulder"),
+        ("left_hip", "right_hip"),
         *_both(
-            ("neck", "left_shoulder"), ("left_shoulder", "left_elbow"),
-            ("left_elbow", "left_wrist"), ("left_wrist", "left_hand"),
-            ("left_shoulder", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
-            ("left_ankle", "left_heel"), ("left_heel", "left_toe"),
+            ("neck", "left_shoulder"),
+            ("left_shoulder", "left_elbow"),
+            ("left_elbow", "left_wrist"),
+            ("left_wrist", "left_hand"),
+            ("left_shoulder", "left_hip"),
+            ("left_hip", "left_knee"),
+            ("left_knee", "left_ankle"),
+            ("left_ankle", "left_heel"),
+            ("left_heel", "left_toe"),
         ),
     ),
     (
-        0.035, 0.079, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.062, 0.062, 0.107, 0.107, 0.087,
-        0.087, 0.089, 0.089, 0.089, 0.089, 0.089, 0.089,
+        0.035,
+        0.079,
+        0.079,
+        0.079,
+        0.072,
+        0.072,
+        0.062,
+        0.062,
+        0.062,
+        0.062,
+        0.107,
+        0.107,
+        0.087,
+        0.087,
+        0.089,
+        0.089,
+        0.089,
+        0.089,
+        0.089,
+        0.089,
     ),
 )
 
@@ -118,37 +189,56 @@ JUMP = Skeleton(
 LSP = Skeleton(
     "lsp",
     (
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow",
-        "left_wrist", "neck", "head",
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head",
     ),
     (
-        ("head", "neck"), ("left_hip", "right_hip"),
+        ("head", "neck"),
+        ("left_hip", "right_hip"),
         *_both(
-            ("neck", "left_shoulder"), ("left_shoulder", "left_elbow"),
-            ("left_elbow", "left_wrist"), ("left_shoulder", "left_hip"),
-            ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+            ("neck", "left_shoulder"),
+            ("left_shoulder", "left_elbow"),
+            ("left_elbow", "left_wrist"),
+            ("left_shoulder", "left_hip"),
+            ("left_hip", "left_knee"),
+            ("left_knee", "left_ankle"),
         ),
     ),
-    (
-        0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079,
-        0.035,
-    ),
+    (0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079, 0.035),
 )
 
 # Halpe's 26 body keypoints, what RTMPose-s predicts.
 HALPE = Skeleton(
     "halpe",
     (
-        *COCO.keypoints, "head", "neck", "hip", "left_big_toe", "right_big_toe",
-        "left_small_toe", "right_small_toe", "left_heel", "right_heel",
+        *COCO.keypoints,
+        "head",
+        "neck",
+        "hip",
+        "left_big_toe",
+        "right_big_toe",
+        "left_small_toe",
+        "right_small_toe",
+        "left_heel",
+        "right_heel",
     ),
     (
-        *COCO.limbs, ("head", "neck"), ("neck", "hip"),
-        *_both(
-            ("left_ankle", "left_heel"), ("left_heel", "left_big_toe"),
-            ("left_ankle", "left_small_toe"),
-        ),
+        *COCO.limbs,
+        ("head", "neck"),
+        ("neck", "hip"),
+        *_both(("left_ankle", "left_heel"), ("left_heel", "left_big_toe"), ("left_ankle", "left_small_toe")),
     ),
     (*COCO.sigmas, 0.035, 0.079, 0.107, 0.089, 0.089, 0.089, 0.089, 0.089, 0.089),
 )
@@ -157,14 +247,25 @@ HALPE = Skeleton(
 MVOR = Skeleton(
     "mvor",
     (
-        "head", "neck", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_elbow",
-        "right_elbow", "left_wrist", "right_wrist",
+        "head",
+        "neck",
+        "left_shoulder",
+        "right_shoulder",
+        "left_hip",
+        "right_hip",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
     ),
     (
-        ("head", "neck"), ("left_hip", "right_hip"),
+        ("head", "neck"),
+        ("left_hip", "right_hip"),
         *_both(
-            ("neck", "left_shoulder"), ("left_shoulder", "left_hip"),
-            ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+            ("neck", "left_shoulder"),
+            ("left_shoulder", "left_hip"),
+            ("left_shoulder", "left_elbow"),
+            ("left_elbow", "left_wrist"),
         ),
     ),
     (0.035, 0.079, 0.079, 0.079, 0.107, 0.107, 0.072, 0.072, 0.062, 0.062),

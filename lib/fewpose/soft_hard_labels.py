@@ -1,7 +1,7 @@
 """Soft and hard labels of unlabelled frames by the teacher: Srivastav et al., section 3.2.
 
-Hard labels are the keypoints that the teacher is sure of, soft labels all of them with its
-confidence; both go into one COCO file, with the 3D that is lifted from each.
+Hard labels are the keypoints that the teacher is sure of, soft labels all of them with its confidence; both go into
+one COCO file, with the 3D that is lifted from each.
 """
 
 from __future__ import annotations
@@ -52,15 +52,12 @@ class Labelled(Protocol):
     skeleton: Skeleton
 
 
-def choose_thresholds(
-    teacher: Teacher, validation: Labelled, near: float = NEAR, batch: int = 8
-) -> Thresholds:
+def choose_thresholds(teacher: Teacher, validation: Labelled, near: float = NEAR, batch: int = 8) -> Thresholds:
     """The thresholds of highest F1 on labelled frames.
 
-    A box is right that overlaps a person nobody before it found by half. Of the people found whose
-    keypoints are labelled, a keypoint is right within `near` of the longer side of the true box;
-    one that is kept though no annotator marked it is wrong, one that is labelled and not kept is
-    missed. ValueError without people.
+    A box is right that overlaps a person nobody before it found by half. Of the people found whose keypoints are
+    labelled, a keypoint is right within `near` of the longer side of the true box; one that is kept though no
+    annotator marked it is wrong, one that is labelled and not kept is missed. ValueError without people.
     """
     if not any(len(boxes) for boxes in validation.boxes):
         raise ValueError(f"{validation.name}: thresholds need people to be chosen on")
@@ -70,9 +67,7 @@ def choose_thresholds(
     rows = [partners(p.boxes, b) for p, b in zip(found, validation.boxes, strict=True)]
     box, box_f1 = best_threshold(scores, torch.cat(rows) >= 0, everybody)
     confidence, right, labels = [], [], 0
-    for people, row, boxes, truth in zip(
-        found, rows, validation.boxes, validation.keypoints, strict=True
-    ):
+    for people, row, boxes, truth in zip(found, rows, validation.boxes, validation.keypoints, strict=True):
         posed = torch.cat([(truth[..., 2] > 0).any(1), torch.tensor([False])])  # row −1: nobody
         kept = (people.scores >= box) & posed[row]
         own, true = people.keypoints[kept], truth[row[kept]]
@@ -118,29 +113,31 @@ class ImageFiles(Sequence):
 
 
 def write_labels(
-    teacher: Teacher, frames: Sequence[Tensor | None] | Tensor, out: str | Path,
-    thresholds: Thresholds, *, images: list[dict] | None = None, batch: int = 8, block: int = 64,
+    teacher: Teacher,
+    frames: Sequence[Tensor | None] | Tensor,
+    out: str | Path,
+    thresholds: Thresholds,
+    *,
+    images: list[dict] | None = None,
+    batch: int = 8,
+    block: int = 64,
 ) -> Path:
     """Label every frame and write one COCO file `out`; the frames' rows are `images` (or 0, 1, …).
 
-    Each annotation has `bbox` (x, y, width, height, pixels from the edge), `score`, `keypoints`
-    (hard: 2 for a sure one, else 0, 0, 0), `keypoints_soft` (x, y, confidence) and the 3D lifted
-    from each, `keypoints3d` and `keypoints3d_soft` (millimetres in the axes of the camera, middle
-    of the hips at 0; all 0 where no hard keypoint is left). An empty frame has a row and no
-    annotation, a frame that cannot be read (None) a row that says `"broken": true`.
+    Each annotation has `bbox` (x, y, width, height, pixels from the edge), `score`, `keypoints` (hard: 2 for a sure
+    one, else 0, 0, 0), `keypoints_soft` (x, y, confidence) and the 3D lifted from each, `keypoints3d` and
+    `keypoints3d_soft` (millimetres in the axes of the camera, middle of the hips at 0; all 0 where no hard keypoint
+    is left). An empty frame has a row and no annotation, a frame that cannot be read (None) a row that says
+    `"broken": true`.
 
-    Every `block` frames a line goes into `<out>.partial`: a call after a kill goes on behind the
-    last whole line and ends with the very file of an undisturbed one. A finished file of the same
-    teacher, thresholds, rows and pictures is left as it is. ValueError if rows and frames differ in
-    number or two rows have one id.
+    Every `block` frames a line goes into `<out>.partial`: a call after a kill goes on behind the last whole line and
+    ends with the very file of an undisturbed one. A finished file of the same teacher, thresholds, rows and pictures
+    is left as it is. ValueError if rows and frames differ in number or two rows have one id.
     """
     out = Path(out)
-    images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] \
-        if images is None else images  # fmt: skip
+    images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] if images is None else images
     if len(images) != len(frames) or len({row["id"] for row in images}) != len(images):
-        raise ValueError(
-            f"{out}: {len(frames)} frames need as many rows in images, each with its own id"
-        )
+        raise ValueError(f"{out}: {len(frames)} frames need as many rows in images, each with its own id")
     teacher.eval()
     about = describe(teacher, thresholds, images, batch, block, mark_of(frames))
     if finished(out) == about:
@@ -151,9 +148,14 @@ def write_labels(
     blocks = list(torch.arange(len(frames)).split(block)) if len(frames) else []
     with (
         open(partial, "ab") as file,
-        tqdm(total=len(frames), initial=min(done * block, len(frames)), desc="soft and hard labels",
-             unit="frame", mininterval=2) as bar,
-    ):  # fmt: skip
+        tqdm(
+            total=len(frames),
+            initial=min(done * block, len(frames)),
+            desc="soft and hard labels",
+            unit="frame",
+            mininterval=2,
+        ) as bar,
+    ):
         for index in blocks[done:]:
             rows = [
                 label_rows(teacher, frame, people, thresholds)
@@ -168,18 +170,14 @@ def write_labels(
     return out
 
 
-def look_at(
-    teacher: Teacher, frames: list[Tensor | None], batch: int
-) -> Iterator[tuple[Tensor | None, People | None]]:
+def look_at(teacher: Teacher, frames: list[Tensor | None], batch: int) -> Iterator[tuple[Tensor | None, People | None]]:
     """Each frame with the people found in it; None and None for one that could not be read."""
     found = iter(find_all(teacher, [f for f in frames if f is not None], batch))
     for frame in frames:
         yield frame, None if frame is None else next(found)
 
 
-def label_rows(
-    teacher: Teacher, frame: Tensor | None, people: People | None, thresholds: Thresholds
-) -> dict:
+def label_rows(teacher: Teacher, frame: Tensor | None, people: People | None, thresholds: Thresholds) -> dict:
     """The labels of one frame as JSON types: its size and the people above the threshold."""
     if people is None:
         return {"broken": True}
@@ -191,13 +189,18 @@ def label_rows(
     hard3d = lift(teacher, hard, (height, width)) * sure.any(1, keepdim=True)
     rows = []
     for i, (x0, y0, x1, y1) in enumerate(people.boxes[kept].tolist()):
-        rows.append({
-            "bbox": rounded([x0, y0, x1 - x0, y1 - y0]), "area": round((x1 - x0) * (y1 - y0), 2),
-            "score": round(float(people.scores[kept][i]), 5),
-            "keypoints": rounded(hard[i]), "num_keypoints": int(sure[i].sum()),
-            "keypoints_soft": rounded(soft[i], 4), "keypoints3d": rounded(hard3d[i], 1),
-            "keypoints3d_soft": rounded(soft3d[i], 1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "bbox": rounded([x0, y0, x1 - x0, y1 - y0]),
+                "area": round((x1 - x0) * (y1 - y0), 2),
+                "score": round(float(people.scores[kept][i]), 5),
+                "keypoints": rounded(hard[i]),
+                "num_keypoints": int(sure[i].sum()),
+                "keypoints_soft": rounded(soft[i], 4),
+                "keypoints3d": rounded(hard3d[i], 1),
+                "keypoints3d_soft": rounded(soft3d[i], 1),
+            }
+        )
     return {"width": width, "height": height, "people": rows}
 
 
@@ -218,21 +221,31 @@ def mark_of(frames: Sequence[Tensor | None] | Tensor) -> int:
 
 
 def describe(
-    teacher: Teacher, thresholds: Thresholds, images: list[dict], batch: int, block: int,
-    pictures: int,
+    teacher: Teacher, thresholds: Thresholds, images: list[dict], batch: int, block: int, pictures: int
 ) -> dict:
     """What the labels depend on, `pictures` being their `mark_of`, as the file's `info`."""
     mark = zlib.crc32(json.dumps(images).encode(), pictures)
     for stage in (teacher.detector, teacher.pose, teacher.lifter):
         for name, value in stage.state_dict().items():
-            mark = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(
-                name.encode(), mark))  # fmt: skip
-    asked = {"scales": teacher.scales, "crop_scales": teacher.crop_scales, "flip": teacher.flip,
-             "crop": teacher.crop, "floor": teacher.floor, "most": teacher.most}  # fmt: skip
+            mark = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(name.encode(), mark))
+    asked = {
+        "scales": teacher.scales,
+        "crop_scales": teacher.crop_scales,
+        "flip": teacher.flip,
+        "crop": teacher.crop,
+        "floor": teacher.floor,
+        "most": teacher.most,
+    }
     chosen = {k: None if v != v else v for k, v in asdict(thresholds).items()}  # JSON has no NaN
-    about = {"description": "soft and hard labels of a teacher", "thresholds": chosen,
-             "teacher": asked, "frames": len(images), "batch": batch, "block": block,
-             "mark": f"{mark:08x}"}  # fmt: skip
+    about = {
+        "description": "soft and hard labels of a teacher",
+        "thresholds": chosen,
+        "teacher": asked,
+        "frames": len(images),
+        "batch": batch,
+        "block": block,
+        "mark": f"{mark:08x}",
+    }
     return json.loads(json.dumps(about))
 
 
@@ -264,12 +277,14 @@ def resume(partial: Path, about: dict) -> int:
     return done
 
 
-def merge(
-    partial: Path, out: Path, about: dict, images: list[dict], skeleton: Skeleton
-) -> None:
+def merge(partial: Path, out: Path, about: dict, images: list[dict], skeleton: Skeleton) -> None:
     """Write the COCO file of a whole partial one, a line at a time, and put it in place at once."""
-    category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints),
-                "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index]}  # fmt: skip
+    category = {
+        "id": 1,
+        "name": "person",
+        "keypoints": list(skeleton.keypoints),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index],
+    }
     rows, broken, number = [], [], 0
     unfinished = out.with_name(f"{out.name}.unfinished")
     with open(partial, "rb") as lines, open(unfinished, "w", encoding="utf-8") as file:

@@ -28,9 +28,9 @@ def training_image(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """An image [3, h, w] in 0..255 and its target as `Student` reads them.
 
-    It is a collage of frames `index` [4] (or their first) after each was lowered `scale` times at
-    its own size. A person cut by the border of its place is kept as `collage` keeps boxes;
-    keypoints outside of the place are missing. ValueError without a frame: nobody is labelled.
+    It is a collage of frames `index` [4] (or their first) after each was lowered `scale` times at its own size. A
+    person cut by the border of its place is kept as `collage` keeps boxes; keypoints outside of the place are
+    missing. ValueError without a frame: nobody is labelled.
     """
     if not len(index):
         raise ValueError(f"{data.name}: nobody is labelled in any of {len(data.frames)} frames")
@@ -71,18 +71,25 @@ def move_people(data: LabelledPeople, place: Place) -> dict[str, Tensor]:
 
 
 def fit_student(
-    model: Student, data: LabelledPeople, schedule: Schedule, *, scales: str | float = 1,
-    how: Collage = Collage(), weights: Mapping[str, float] | None = None,
-    score: Callable[[], float] | None = None, sgd: Sgd | None = None, seed: int = 0,
+    model: Student,
+    data: LabelledPeople,
+    schedule: Schedule,
+    *,
+    scales: str | float = 1,
+    how: Collage = Collage(),
+    weights: Mapping[str, float] | None = None,
+    score: Callable[[], float] | None = None,
+    sgd: Sgd | None = None,
+    seed: int = 0,
     checkpoint: Path | None = None,
 ) -> History:
     """Train all losses of the student, summed as in the paper, on collages of labelled frames.
 
-    `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights`
-    multiplies losses by their names (1). Lifters without mean and deviation of their own take
-    those of the labels. The best weights by `score()`, higher is better, are kept if it is given.
-    The backbone learns at `schedule.backbone_rate`; the optimiser is AdamW, or `sgd`. Resumes as
-    `loop.minimise`. ValueError if nobody is labelled or a weight names no loss.
+    `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights` multiplies losses by
+    their names (1). Lifters without mean and deviation of their own take those of the labels. The best weights by
+    `score()`, higher is better, are kept if it is given. The backbone learns at `schedule.backbone_rate`; the
+    optimiser is AdamW, or `sgd`. Resumes as `loop.minimise`. ValueError if nobody is labelled or a weight names no
+    loss.
     """
     if not any(len(data.boxes[i]) for i in data.use.tolist()):
         raise ValueError(f"{data.name}: not one person has a box")
@@ -94,10 +101,7 @@ def fit_student(
         generator = torch.Generator().manual_seed(hash_of(seed, step))
         index = data.use[batch_index(len(data), 4 * schedule.batch_size, seed, step)].view(-1, 4)
         lowered = sample_scales(scales, len(index), generator).tolist()
-        made = [
-            training_image(data, four, s, how, generator)
-            for four, s in zip(index, lowered, strict=True)
-        ]
+        made = [training_image(data, four, s, how, generator) for four, s in zip(index, lowered, strict=True)]
         # Arrays go from process to process by value, tensors each by an open file.
         targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
         return torch.stack([image for image, _ in made]), targets
@@ -106,22 +110,38 @@ def fit_student(
 
     def losses(step: int, _: torch.Generator) -> dict[str, Tensor]:
         images, people = batches(step)
-        targets = [
-            {name: torch.from_numpy(x).to(device) for name, x in target.items()}
-            for target in people
-        ]
+        targets = [{name: torch.from_numpy(x).to(device) for name, x in target.items()} for target in people]
         with half_in_training(device):
             parts = model(list(images.to(device) / 255), targets)
         if unknown := set(weights) - set(parts):
             raise ValueError(f"no loss is named {', '.join(unknown)}; there are {', '.join(parts)}")
         return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}
 
-    identity = repr((asdict(schedule), asdict(how), scales, sorted(weights.items()), seed,
-                     data.name, len(data), round(checksum(data), 3), start_of(model),
-                     model.roi_heads.branches, model.roi_heads.soft))  # fmt: skip
+    identity = repr(
+        (
+            asdict(schedule),
+            asdict(how),
+            scales,
+            sorted(weights.items()),
+            seed,
+            data.name,
+            len(data),
+            round(checksum(data), 3),
+            start_of(model),
+            model.roi_heads.branches,
+            model.roi_heads.soft,
+        )
+    )
     return minimise(
-        model, losses, schedule, identity=identity, score=score, seed=seed, checkpoint=checkpoint,
-        title="student", sgd=sgd,
+        model,
+        losses,
+        schedule,
+        identity=identity,
+        score=score,
+        seed=seed,
+        checkpoint=checkpoint,
+        title="student",
+        sgd=sgd,
     )
 
 
@@ -131,9 +151,7 @@ def measure(model: Student, data: LabelledPeople) -> None:
     if not new:
         return
     used = data.use.tolist()
-    poses = torch.cat([
-        geometry.rays(data.soft[i], data.frames[i].shape[-2:]) for i in used
-    ])
+    poses = torch.cat([geometry.rays(data.soft[i], data.frames[i].shape[-2:]) for i in used])
     points = torch.cat([data.soft3d[i] for i in used])
     known = (points != 0).flatten(1).any(1)
     for lifter in new if known.any() else ():

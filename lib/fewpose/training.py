@@ -29,15 +29,13 @@ from fewpose.metrics.pck import normalised_distances, pck
 class Consistency(Protocol):
     """A loss on unlabelled frames that each step adds; `methods.mean_teacher` has one.
 
-    `ask` draws what of them the model is to see, of the kind that it sees of labelled ones
-    (`views.random_look`); called with the model's answers it is the loss.
+    `ask` draws what of them the model is to see, of the kind that it sees of labelled ones (`views.random_look`);
+    called with the model's answers it is the loss.
     """
 
     def ask(self, model: nn.Module, generator: torch.Generator) -> Question: ...
 
-    def __call__(
-        self, model: nn.Module, step: int, question: Question, answers: list[Tensor]
-    ) -> Tensor: ...
+    def __call__(self, model: nn.Module, step: int, question: Question, answers: list[Tensor]) -> Tensor: ...
 
     def settings(self) -> str: ...
 
@@ -52,11 +50,11 @@ class Question(Protocol):
 class Schedule:
     """How long and how fast to train.
 
-    The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set
-    the network is scored before the first step and every `evaluate_every` steps; after `patience`
-    scores without a new best training stops. The best-scored weights are the result: what training
-    spoils, as a fine-tuning may, stays as it was. The backbone learns at `backbone_rate`
-    times the rate of the head, whose parameters the model names by their prefixes in `head`.
+    The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set the network is
+    scored before the first step and every `evaluate_every` steps; after `patience` scores without a new best training
+    stops. The best-scored weights are the result: what training spoils, as a fine-tuning may, stays as it was. The
+    backbone learns at `backbone_rate` times the rate of the head, whose parameters the model names by their prefixes
+    in `head`.
     """
 
     steps: int
@@ -86,19 +84,26 @@ class History:
 
 
 def fit(
-    model: nn.Module, train: PoseData, validation: PoseData | None, schedule: Schedule, *,
-    augmentation: Augmentation = Augmentation(), sigma: float = 2.0, seed: int = 0,
-    checkpoint: Path | None = None, title: str = "training", consistency: Consistency | None = None,
+    model: nn.Module,
+    train: PoseData,
+    validation: PoseData | None,
+    schedule: Schedule,
+    *,
+    augmentation: Augmentation = Augmentation(),
+    sigma: float = 2.0,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    title: str = "training",
+    consistency: Consistency | None = None,
 ) -> History:
     """Train `model` on the labelled keypoints of `train` and leave it with its best weights.
 
     A mean teacher brings a second loss, its `consistency` on unlabelled frames.
 
-    Every random number of step t is drawn from (seed, t), so a run that was killed and resumes
-    from `checkpoint` ends with the very weights of an undisturbed one. A finished checkpoint is
-    loaded, one of another training is ignored. Raises ValueError if a checkpoint cannot be read,
-    nothing is labelled or validation cannot be scored, FloatingPointError if the loss is no longer
-    finite.
+    Every random number of step t is drawn from (seed, t), so a run that was killed and resumes from `checkpoint` ends
+    with the very weights of an undisturbed one. A finished checkpoint is loaded, one of another training is ignored.
+    Raises ValueError if a checkpoint cannot be read, nothing is labelled or validation cannot be scored,
+    FloatingPointError if the loss is no longer finite.
     """
     if not (train.poses[..., 2] > 0).any():
         raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
@@ -110,14 +115,10 @@ def fit(
     device = next(model.parameters()).device
     model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
-    identity = signature(
-        model, train, validation, schedule, augmentation, sigma, seed, consistency
-    )
+    identity = signature(model, train, validation, schedule, augmentation, sigma, seed, consistency)
 
     def step_loss(step: int) -> float:
-        loss = train_step(
-            model, optimizer, train, schedule, augmentation, sigma, seed, step, device, consistency
-        )
+        loss = train_step(model, optimizer, train, schedule, augmentation, sigma, seed, step, device, consistency)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"{title}: the loss is {loss} at step {step}; lower the learning rate "
@@ -130,14 +131,19 @@ def fit(
 
 
 def run_steps(
-    model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule,
-    step_loss: Callable[[int], float], score: Callable[[], float] | None, identity: str,
-    checkpoint: Path | None, title: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    step_loss: Callable[[int], float],
+    score: Callable[[], float] | None,
+    identity: str,
+    checkpoint: Path | None,
+    title: str,
 ) -> History:
     """The loop of every training: rate, step, score, checkpoint; leaves the best-scored weights.
 
-    `step_loss(step)` makes a step and returns its loss; `score()`, higher is better, leaves the
-    model in training mode. A checkpoint of this `identity` is gone on from.
+    `step_loss(step)` makes a step and returns its loss; `score()`, higher is better, leaves the model in training
+    mode. A checkpoint of this `identity` is gone on from.
     """
     history, best, start = History(), None, 0
 
@@ -157,8 +163,9 @@ def run_steps(
     model.train()
     if score is not None and start == 0:
         look(0)
-    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=title,
-               mininterval=2, leave=False)
+    bar = tqdm(
+        range(start, schedule.steps), initial=start, total=schedule.steps, desc=title, mininterval=2, leave=False
+    )
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = group.get("factor", 1.0) * learning_rate(step, schedule)
@@ -168,14 +175,12 @@ def run_steps(
         if score is not None:
             look(step + 1)
             bar.set_postfix(
-                loss=f"{history.loss[-1]:.2e}", score=f"{history.score[-1][1]:.1f}",
-                best=f"{history.best_score:.1f}"
+                loss=f"{history.loss[-1]:.2e}", score=f"{history.score[-1][1]:.1f}", best=f"{history.best_score:.1f}"
             )
         history.seconds = time.monotonic() - began
         waited = sum(s > history.best_step for s, _ in history.score)
         over = step + 1 == schedule.steps or waited >= schedule.patience
-        save_checkpoint(checkpoint, identity, model, optimizer, history, best,
-                        schedule.steps if over else step + 1)
+        save_checkpoint(checkpoint, identity, model, optimizer, history, best, schedule.steps if over else step + 1)
         if over:
             break
     bar.close()
@@ -200,8 +205,15 @@ def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
 
 
 def train_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, train: PoseData, schedule: Schedule,
-    augmentation: Augmentation, sigma: float, seed: int, step: int, device: torch.device,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: PoseData,
+    schedule: Schedule,
+    augmentation: Augmentation,
+    sigma: float,
+    seed: int,
+    step: int,
+    device: torch.device,
     consistency: Consistency | None = None,
 ) -> float:
     """One step of Adam on a random batch of augmented views; returns the loss.
@@ -228,9 +240,7 @@ def train_step(
     return float(loss.detach())
 
 
-def pose_loss(
-    model: nn.Module, answers: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float
-) -> Tensor:
+def pose_loss(model: nn.Module, answers: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
     """What a model's answers to images of `size` (H, W) cost against poses [N, K, 3] in them.
 
     The squared error of heat maps, unless the model answers something else and brings a `loss`.
@@ -277,8 +287,14 @@ def can_be_scored(data: PoseData) -> bool:
 
 
 def signature(
-    model: nn.Module, train: PoseData, validation: PoseData | None, schedule: Schedule,
-    augmentation: Augmentation, sigma: float, seed: int, consistency: Consistency | None = None,
+    model: nn.Module,
+    train: PoseData,
+    validation: PoseData | None,
+    schedule: Schedule,
+    augmentation: Augmentation,
+    sigma: float,
+    seed: int,
+    consistency: Consistency | None = None,
 ) -> str:
     """What makes two trainings the same: settings, labels, and the weights they start from."""
     start = sum(p.double().sum().item() for p in model.parameters())
@@ -286,23 +302,42 @@ def signature(
     labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
     views = [kept.path.name for kept in train.views.files] if train.views else []
     return json.dumps(
-        [asdict(schedule), asdict(augmentation), sigma, seed, len(train), labels, round(start, 6),
-         views, dropout, getattr(model, "decay", None),
-         consistency.settings() if consistency else ""]
+        [
+            asdict(schedule),
+            asdict(augmentation),
+            sigma,
+            seed,
+            len(train),
+            labels,
+            round(start, 6),
+            views,
+            dropout,
+            getattr(model, "decay", None),
+            consistency.settings() if consistency else "",
+        ]
     )
 
 
 def save_checkpoint(
-    path: Path | None, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer,
-    history: History, best: dict | None, step: int,
+    path: Path | None,
+    identity: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    best: dict | None,
+    step: int,
 ) -> None:
     """Write everything a resume needs, atomically: a kill leaves the old file or the new one."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
-        "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-        "history": asdict(history), "best": best, "step": step,
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": asdict(history),
+        "best": best,
+        "step": step,
     }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
@@ -318,7 +353,6 @@ def load_checkpoint(path: Path | None, identity: str) -> dict | None:
         saved = state["identity"]
     except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}); "
-            "delete it to start this training anew"
+            f"{path} is not a readable checkpoint ({type(error).__name__}); delete it to start this training anew"
         ) from error
     return state if saved == identity else None

@@ -18,9 +18,7 @@ from fewpose.training import History
 COLOURS = {"supervised": "#7a7a7a", "pseudo_labels": "#1f77b4", "mean_teacher": "#d1495b"}
 
 
-def draw_pose(
-    ax: Axes, pose: Tensor, skeleton: Skeleton, threshold: float = 0.0, colour: str | None = None
-) -> None:
+def draw_pose(ax: Axes, pose: Tensor, skeleton: Skeleton, threshold: float = 0.0, colour: str | None = None) -> None:
     """Limbs and keypoints of a pose [K, 3] in pixels of the shown frame, left and right coloured.
 
     Keypoints whose third value (visibility or confidence) is not above `threshold` are left out.
@@ -35,9 +33,14 @@ def draw_pose(
 
 
 def pose_grid(
-    frames: Tensor, poses: Tensor | list[Tensor] | None = None, skeleton: Skeleton | None = None,
-    titles: list[str] | None = None, truth: Tensor | None = None, columns: int = 6,
-    threshold: float = 0.0, width: float = 10.0,
+    frames: Tensor,
+    poses: Tensor | list[Tensor] | None = None,
+    skeleton: Skeleton | None = None,
+    titles: list[str] | None = None,
+    truth: Tensor | None = None,
+    columns: int = 6,
+    threshold: float = 0.0,
+    width: float = 10.0,
 ) -> Figure:
     """Frames [N, 3, H, W] uint8 with poses drawn on them, the truth [N, K, 3] thin and white.
 
@@ -48,9 +51,7 @@ def pose_grid(
     rows = max(1, -(-n // columns))
     side = width / columns
     height = side * frames.shape[2] / frames.shape[3] + (0.22 if titles else 0)
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(width, rows * height), squeeze=False, layout="constrained"
-    )
+    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * height), squeeze=False, layout="constrained")
     fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -82,9 +83,7 @@ def heatmap_grid(frame: Tensor, heatmaps: Tensor, names: list[str], columns: int
     return fig
 
 
-def training_curves(
-    histories: dict[str, History], score: str = "validation PCK@0.1 in %"
-) -> Figure:
+def training_curves(histories: dict[str, History], score: str = "validation PCK@0.1 in %") -> Figure:
     """Loss (smoothed over 25 steps) over steps, a line a training; and the validation `score`.
 
     Without a score the loss stands alone.
@@ -98,8 +97,7 @@ def training_curves(
         if history.score:
             steps, scores = zip(*history.score, strict=True)
             right.plot(steps, scores, ".-", color=line.get_color())
-            right.plot(history.best_step, history.best_score, "o", ms=8, mfc="none",
-                       color=line.get_color())  # fmt: skip
+            right.plot(history.best_step, history.best_score, "o", ms=8, mfc="none", color=line.get_color())
             right.set(xlabel="step", ylabel=f"{score}, best ringed")
     left.set(xlabel="step", ylabel="training loss", yscale="log")
     left.legend()
@@ -109,8 +107,7 @@ def training_curves(
 def convergence(found: list[dict]) -> Figure | None:
     """Validation PCK@0.1 of supervised training over steps, a colour a number of labels.
 
-    found: see `results.load_tests`. A line a label draw, its best ringed; None where no run kept
-    its scores.
+    found: see `results.load_tests`. A line a label draw, its best ringed; None where no run kept its scores.
     """
     kept = [e for e in found if e["method"] == "supervised" and len(e.get("validation", ()))]
     if not kept:
@@ -133,8 +130,8 @@ def convergence(found: list[dict]) -> Figure | None:
 def budget_curve(table: pd.DataFrame) -> Figure:
     """PCK over the number of labels of `tables.budget_table`, with intervals as bands.
 
-    A line a method that was measured with several numbers of labels, dashed what all labels give;
-    beside it what the paper published.
+    A line a method that was measured with several numbers of labels, dashed what all labels give; beside it what the
+    paper published.
     """
     most = table["labels"].max()
     full = table[(table["method"] == "supervised") & (table["labels"] == most)].iloc[0]
@@ -145,14 +142,19 @@ def budget_curve(table: pd.DataFrame) -> Figure:
     for (method, few), colour in zip(lines, palette, strict=False):
         name = method.replace("_", " ")
         ours.plot(few["labels"], few["PCK"], ".-", color=colour, label=name)
-        ours.errorbar(few["labels"], few["PCK"], [few["PCK"] - few["low"],
-                      few["high"] - few["PCK"]], color=colour, lw=0, elinewidth=1)  # fmt: skip
+        ours.errorbar(
+            few["labels"],
+            few["PCK"],
+            [few["PCK"] - few["low"], few["high"] - few["PCK"]],
+            color=colour,
+            lw=0,
+            elinewidth=1,
+        )
         ours.fill_between(few["labels"], few["low"], few["high"], color=colour, alpha=0.12, lw=0)
         published = few.dropna(subset="paper")
         if len(published):
             paper.plot(published["labels"], published["paper"], ".-", color=colour, label=name)
-    for ax, value, name in ((ours, full["PCK"], f"ours, all: {most}"),
-                            (paper, full["paper"], "paper, all: 3,154")):  # fmt: skip
+    for ax, value, name in ((ours, full["PCK"], f"ours, all: {most}"), (paper, full["paper"], "paper, all: 3,154")):
         ax.axhline(value, color="0.4", lw=1, ls="--", label="supervised, all labels")
         ax.set(xscale="log", xlabel="labels", ylabel="PCK@0.1 in %", title=name)
         counts = sorted(set(table["labels"]) - {most})
@@ -177,8 +179,7 @@ def pck_curve_table(
         for at in thresholds:
             value, samples = mean_pck(sets, video, float(at), resamples=200)
             low, high = interval(samples)
-            rows.append({"method": name, "at": round(float(at), 3), "pck": value, "low": low,
-                         "high": high})  # fmt: skip
+            rows.append({"method": name, "at": round(float(at), 3), "pck": value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
@@ -191,8 +192,7 @@ def pck_curves(table: pd.DataFrame) -> Figure:
         ax.plot(group["at"], group["pck"], label=name, color=colour)
         ax.fill_between(group["at"], group["low"], group["high"], color=colour, alpha=0.15, lw=0)
     ax.axvline(0.1, color="0.5", lw=0.8, ls=":")
-    ax.set(xlabel="threshold, part of left shoulder to right hip", ylabel="PCK in %",
-           xlim=(0, 0.5), ylim=(0, 100))  # fmt: skip
+    ax.set(xlabel="threshold, part of left shoulder to right hip", ylabel="PCK in %", xlim=(0, 0.5), ylim=(0, 100))
     ax.legend(loc="lower right")
     return fig
 
@@ -203,8 +203,7 @@ def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float 
     rows = []
     for method, sets in named.items():
         for name in names:
-            columns = [i for i, k in enumerate(skeleton.keypoints) if k.split("_", 1)[-1] == name
-                       or k == name]  # fmt: skip
+            columns = [i for i, k in enumerate(skeleton.keypoints) if k.split("_", 1)[-1] == name or k == name]
             value = np.mean([pck(d[:, columns], at) for d in sets])
             rows.append({"keypoint": name, "method": method, "PCK": value})
     fig, ax = plt.subplots(figsize=(10, 3.2))

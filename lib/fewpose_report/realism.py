@@ -18,8 +18,8 @@ from fewpose.skeleton import HALPE
 def realism(world: PoseData, rtmpose: str = "") -> Tensor:
     """Normalised distances [N, K] of RTMPose-s from the truth, NaN for keypoints it does not know.
 
-    The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose:
-    its ONNX file, or "fetch" to look it up or get it once.
+    The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose: its ONNX file, or
+    "fetch" to look it up or get it once.
     """
     matrix = crop_maps(person_boxes(world.poses, world.size, 1), CROP)
     crops = normalise(geometry.warp(world.frames.float(), matrix, CROP))
@@ -35,8 +35,8 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
 def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
     """Normalised distances [P, 17] of RTMPose-s from the visible keypoints of all P people.
 
-    The network sees each person in the true box, widened by 1.25. NaN for keypoints that are
-    occluded or out of the frame. rtmpose as for `realism`.
+    The network sees each person in the true box, widened by 1.25. NaN for keypoints that are occluded or out of the
+    frame. rtmpose as for `realism`.
     """
     found = []
     for frame, boxes in zip(people.frames, people.boxes, strict=True):

@@ -54,8 +54,7 @@ def pose_viewer(frames: Tensor, poses: Tensor, skeleton: Skeleton):
 
 
 def people_picture(
-    data: PeopleData, found: Sequence[People], i: int, title: str, score: float = SCORE,
-    azimuth: float = AZIMUTH,
+    data: PeopleData, found: Sequence[People], i: int, title: str, score: float = SCORE, azimuth: float = AZIMUTH
 ) -> bytes:
     """PNG of frame i: its true people beside those found with at least this score, 2D and 3D."""
     scenes = [true_scene(data, i), found_scene(data, i, found[i], title, score)]
@@ -65,8 +64,8 @@ def people_picture(
 def people_viewer(tests: Mapping[int, tuple[PeopleData, Sequence[People]]], i: int = 0):
     """Sliders for frame, scale, score and 3D azimuth over the people found at each scale.
 
-    tests: by scale the frames as they were seen, and what was found in each; at least one. Where no
-    kernel answers (a page on the web) the picture of frame i at the first scale is shown instead.
+    tests: by scale the frames as they were seen, and what was found in each; at least one. Where no kernel answers (a
+    page on the web) the picture of frame i at the first scale is shown instead.
     """
     import ipywidgets as widgets
 
@@ -79,8 +78,7 @@ def people_viewer(tests: Mapping[int, tuple[PeopleData, Sequence[People]]], i: i
 
     def show(_=None) -> None:
         data, found = tests[scale.value]
-        image.value = people_picture(data, found, frame.value, f"found at {scale.value}x",
-                                     score.value, azimuth.value)  # fmt: skip
+        image.value = people_picture(data, found, frame.value, f"found at {scale.value}x", score.value, azimuth.value)
 
     class Viewer(widgets.VBox):
         """The sliders over the picture, and the picture alone for who cannot show sliders."""

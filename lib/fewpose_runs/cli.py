@@ -111,7 +111,9 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("reproduce", help="run a profile; only what is not up to date")
     command.add_argument(
-        "--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop); "
+        "--profile",
+        default="laptop",
+        help=f"one of {', '.join(profiles())} (default: laptop); "
         "with _x0.01 behind it all steps, frames, sizes and batches are a hundredth",
     )
     command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
@@ -120,8 +122,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("world", help="write an embedded world as images and COCO JSON")
     command.add_argument("world", choices=("everyday", "jump", "operating_room"))
     command.add_argument("--frames", type=_positive, default=200, help="number of frames (200)")
-    command.add_argument("--size", type=_positive, help="side in pixels (256); of the operating "
-                         "room, whose frames are 4:3, the height (480)")  # fmt: skip
+    command.add_argument(
+        "--size",
+        type=_positive,
+        help="side in pixels (256); of the operating room, whose frames are 4:3, the height (480)",
+    )
     command.add_argument("--seed", type=int, default=0, help="another seed, another world (0)")
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     command.set_defaults(call=world)
@@ -131,7 +136,8 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(call=weights)
 
     command = commands.add_parser(
-        "predict", help="a trained network on your films: coordinates as CSV, films with poses",
+        "predict",
+        help="a trained network on your films: coordinates as CSV, films with poses",
         description="Writes for each film NAME_poses.csv and NAME_poses.mp4 (for an image .png). "
         "The CSV has a row for each frame and keypoint: film, frame (from 0), seconds (when the "
         "film shows it, from its first frame), keypoint, x, y in pixels of the film (the centre of "
@@ -140,14 +146,18 @@ def parser() -> argparse.ArgumentParser:
         "found. Of a student of the operating room there is also "
         "person, which numbers the people of each frame. Broken files are named and left out.",
     )
-    command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help="folder of a finished"
-                         " run of a sports notebook or of operating_room/student, or its weights "
-                         "file")  # fmt: skip
-    command.add_argument("films", metavar="FILM_OR_FOLDER", type=Path,
-                         help="a film, an image, or a folder of them")  # fmt: skip
+    command.add_argument(
+        "network",
+        metavar="RUN_OR_WEIGHTS",
+        type=Path,
+        help="folder of a finished run of a sports notebook or of operating_room/student, or its weights file",
+    )
+    command.add_argument("films", metavar="FILM_OR_FOLDER", type=Path, help="a film, an image, or a folder of them")
     command.add_argument("--out", type=Path, help="folder to write (poses, beside the films)")
     command.add_argument(
-        "--whole", action="store_true", help="show the network the whole picture; else the person "
+        "--whole",
+        action="store_true",
+        help="show the network the whole picture; else the person "
         "who is largest and seen longest is found by YOLOX-tiny (fetched once), followed and cut "
         "out as in training",
     )
@@ -164,7 +174,8 @@ def parser() -> argparse.ArgumentParser:
         metric.add_argument("--detections", type=Path, required=True, help="COCO results, JSON")
         metric.set_defaults(call=evaluate)
     metric.add_argument(
-        "--as-published", action="store_true",
+        "--as-published",
+        action="store_true",
         help="with the first annotation never found, for its id is 0, as in the published numbers",
     )
 
@@ -209,4 +220,3 @@ def main(arguments: list[str] | None = None) -> int:
             then = "starts from the first film again; finished films are kept"
         print(f"\nfewpose: stopped; the same command {then}", file=sys.stderr)
         return 130
-

@@ -1,7 +1,7 @@
 """`make reproduce`: every run of a profile in order, each notebook executed by papermill.
 
-A run is skipped while its result is up to date, so a batch killed at any moment continues where it
-was: finished runs stay, the interrupted one resumes from its own checkpoints.
+A run is skipped while its result is up to date, so a batch killed at any moment continues where it was: finished runs
+stay, the interrupted one resumes from its own checkpoints.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from collections.abc import Iterator
 
 from fewpose_runs.profiles import PlannedRun, fingerprints, notebook_path, read_manifest, read_profile, repo_root, shown
 
-# For glibc: what a step frees is kept for the next, which else gets gigabytes a second anew from
-# the system: an eighth of the time of a training.
-MEMORY = {
-    "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
-}  # fmt: skip
+# For glibc: what a step frees is kept for the next, which else gets gigabytes a second anew from the system: an
+# eighth of the time of a training.
+MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 # Errors that our library words for the user; any other comes with its traceback.
 WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "KeyboardInterrupt")
 
@@ -32,8 +29,8 @@ class RunFailed(RuntimeError):
 def reproduce(profile: str, only: list[str] | None = None) -> None:
     """Bring the runs of `params/<profile>.yaml` up to date, or those in `only` and what they need.
 
-    Raises ValueError before any work if the profile is wrong, RuntimeError if another call works on
-    the same profile, RunFailed when a notebook fails: finished runs stay, later ones do not start.
+    Raises ValueError before any work if the profile is wrong, RuntimeError if another call works on the same profile,
+    RunFailed when a notebook fails: finished runs stay, later ones do not start.
     """
     plan = read_profile(profile)
     marks = fingerprints(plan)
@@ -89,11 +86,18 @@ def execute(planned: PlannedRun, mark: str) -> None:
     try:
         with _environment(environment):
             papermill.execute_notebook(
-                source, folder / "notebook.ipynb", planned.parameters, kernel_name="python3",
-                language="python", extra_arguments=["--log-level=ERROR"],
-                progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
-                cwd=repo_root(), coalesce_streams=True,
-            )  # fmt: skip
+                source,
+                folder / "notebook.ipynb",
+                planned.parameters,
+                kernel_name="python3",
+                language="python",
+                extra_arguments=["--log-level=ERROR"],
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                cwd=repo_root(),
+                coalesce_streams=True,
+            )
     except papermill.PapermillExecutionError as error:
         if error.ename not in WORDED:
             print("\n".join(error.traceback), file=sys.stderr)
@@ -102,9 +106,7 @@ def execute(planned: PlannedRun, mark: str) -> None:
             f"(the whole trace is in {shown(folder)}/notebook.ipynb)"
         ) from None
     except DeadKernelError:
-        raise RunFailed(
-            f"{where} stopped: its Python process died, most often for want of memory"
-        ) from None
+        raise RunFailed(f"{where} stopped: its Python process died, most often for want of memory") from None
     pending = folder / "run.pending.json"
     if not pending.exists():
         raise RunFailed(f"{where} ended without run.finish(): it left no result")

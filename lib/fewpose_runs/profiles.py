@@ -1,7 +1,7 @@
 """Profiles: what each run of `params/<profile>.yaml` changes, all checked before any work.
 
-This module and `runs.py` alone read YAML and notebooks and know the project root. It imports
-neither torch nor papermill, so that a call with nothing to do ends at once.
+This module and `runs.py` alone read YAML and notebooks and know the project root. It imports neither torch nor
+papermill, so that a call with nothing to do ends at once.
 """
 
 from __future__ import annotations
@@ -26,14 +26,23 @@ WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")
 EARLIER = ("supervised_run", "teacher_run", "first_run")
 
 SCALED = re.compile(r"(?P<file>[\w-]+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
-# What a scaled profile makes smaller, and how small at most: every row can still be computed, with
-# 250 labels of 300 training frames.
+# What a scaled profile makes smaller, and how small at most: every row can still be computed, with 250 labels of 300
+# training frames.
 SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
 LEAST = {
-    "fine_tuning_steps": 2, "lifter_steps": 20, "ramp": 2, "evaluate_every": 10, "frames": 480,
-    "videos": 19, "augmentations": 2, "raw_rate": 20, "bodies": 512, "batch_size": 2, "days": 9,
+    "fine_tuning_steps": 2,
+    "lifter_steps": 20,
+    "ramp": 2,
+    "evaluate_every": 10,
+    "frames": 480,
+    "videos": 19,
+    "augmentations": 2,
+    "raw_rate": 20,
+    "bodies": 512,
+    "batch_size": 2,
+    "days": 9,
     **SIDES,
-}  # fmt: skip
+}
 LEAST_STEPS = 10  # of any other parameter whose name ends in "steps"
 LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 
@@ -41,17 +50,15 @@ LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cam
 def repo_root() -> Path:
     """Project root (the folder with `notebooks/` and `params/`), found from the installed package.
 
-    The working directory never counts: papermill, JupyterLab and nbval each choose another.
-    FEWPOSE_ROOT overrides it. Raises RuntimeError where the package was installed as a copy.
+    The working directory never counts: papermill, JupyterLab and nbval each choose another. FEWPOSE_ROOT overrides
+    it. Raises RuntimeError where the package was installed as a copy.
     """
     if os.environ.get("FEWPOSE_ROOT"):
         return Path(os.environ["FEWPOSE_ROOT"]).resolve()
     for folder in Path(__file__).resolve().parents:
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
-    raise RuntimeError(
-        f"no notebooks/ above {Path(__file__).parent}: install the clone with `pip install -e .`"
-    )
+    raise RuntimeError(f"no notebooks/ above {Path(__file__).parent}: install the clone with `pip install -e .`")
 
 
 def shown(path: Path) -> str:
@@ -122,10 +129,7 @@ def notebook_parameters(path: Path) -> dict:
 
     Raises ValueError where the cell is missing, twice there, or holds more than literals.
     """
-    cells = [
-        cell for cell in read_notebook(path)["cells"]
-        if "parameters" in cell.get("metadata", {}).get("tags", [])
-    ]
+    cells = [cell for cell in read_notebook(path)["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
     if len(cells) != 1:
         raise ValueError(f"{shown(path)} has {len(cells)} cells tagged `parameters`, not one")
     defaults = {}
@@ -137,9 +141,7 @@ def notebook_parameters(path: Path) -> dict:
         else:
             target = None
         if not isinstance(target, ast.Name):
-            raise ValueError(
-                f"{shown(path)}, parameters cell, line {statement.lineno}: only `name = literal`"
-            )
+            raise ValueError(f"{shown(path)}, parameters cell, line {statement.lineno}: only `name = literal`")
         try:
             defaults[target.id] = ast.literal_eval(statement.value)
         except ValueError:
@@ -168,8 +170,7 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
             text = isinstance(value, str) and isinstance(defaults[name], float)
             hint = " (YAML wants 1.0e-3 for 1e-3)" if text else ""
             raise ValueError(
-                f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, "
-                f"not {value!r}{hint}"
+                f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, not {value!r}{hint}"
             )
 
 
@@ -184,9 +185,7 @@ def _fits(value: object, default: object) -> bool:
 def _kind(value: object) -> str:
     if isinstance(value, list) and value:
         return f"a list of {type(value[0]).__name__}"
-    return {int: "an int", list: "a list", dict: "a dict"}.get(
-        type(value), f"a {type(value).__name__}"
-    )
+    return {int: "an int", list: "a list", dict: "a dict"}.get(type(value), f"a {type(value).__name__}")
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
@@ -207,10 +206,9 @@ def profiles() -> list[str]:
 def read_profile(profile: str) -> list[PlannedRun]:
     """The runs of `params/<profile>.yaml` in order, every key and value checked.
 
-    `<profile>_x0.01` is the same file with all its steps, frames, sizes and batches a hundredth
-    (see `scaled`): a proof on a small machine that a profile for a large one runs. Raises
-    ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of order;
-    close names are suggested.
+    `<profile>_x0.01` is the same file with all its steps, frames, sizes and batches a hundredth (see `scaled`): a
+    proof on a small machine that a profile for a large one runs. Raises ValueError naming file, run and key for
+    anything unknown, ill-typed, doubled or out of order; close names are suggested.
     """
     import yaml
 
@@ -239,9 +237,8 @@ def read_profile(profile: str) -> list[PlannedRun]:
 def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
     """Parameters of a run with all steps and what LEAST names times `scale`, but at least that.
 
-    None grows. Sizes (SIDES) are multiples of 32, the `size` beside a `width` stays: a network that
-    reads cut-out people has one. Paths that begin with moved[0], the outputs of the profile itself,
-    begin with moved[1] instead.
+    None grows. Sizes (SIDES) are multiples of 32, the `size` beside a `width` stays: a network that reads cut-out
+    people has one. Paths that begin with moved[0], the outputs of the profile itself, begin with moved[1] instead.
     """
 
     def smaller(name: str, value: int) -> int:
@@ -307,19 +304,16 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list)
 def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
     """Hash of all that makes a run's numbers.
 
-    These are the notebook's cells, all its parameters and the files that they name (DATA,
-    WEIGHTS), the library and the fingerprints of the runs it needs. `report` adds
-    `fewpose_report`, left out otherwise: it draws and never trains, and a nicer figure should
-    not cost a training.
+    These are the notebook's cells, all its parameters and the files that they name (DATA, WEIGHTS), the library and
+    the fingerprints of the runs it needs. `report` adds `fewpose_report`, left out otherwise: it draws and never
+    trains, and a nicer figure should not cost a training.
     """
     path = notebook_path(notebook)
-    cells = [
-        "".join(cell["source"]) for cell in read_notebook(path)["cells"]
-        if cell["cell_type"] == "code"
-    ]
+    cells = ["".join(cell["source"]) for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
     values = {**notebook_parameters(path), **parameters}
-    files = [files_in(repo_root() / values[name]) for name in DATA
-             if isinstance(values.get(name), str) and values[name]]
+    files = [
+        files_in(repo_root() / values[name]) for name in DATA if isinstance(values.get(name), str) and values[name]
+    ]
     files += [mark for name in WEIGHTS if (mark := weights_in(values.get(name)))]
     text = json.dumps([notebook, cells, values, files, needs, _library(report)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,8 +1,8 @@
 """A notebook's run: its folder, seeds, device, figures, checkpoints, tidy rows and manifest.
 
-The first code cell after the parameters says `run = start_run("sports/supervised", globals())`, the
-last says `run.finish()`. Run alone (JupyterLab, nbval) a notebook writes into
-`outputs/smoke/<paper>/<notebook>/`; in a batch (`engine.py`) into `outputs/<profile>/…/<run>/`.
+The first code cell after the parameters says `run = start_run("sports/supervised", globals())`, the last says
+`run.finish()`. Run alone (JupyterLab, nbval) a notebook writes into `outputs/smoke/<paper>/<notebook>/`; in a batch
+(`engine.py`) into `outputs/<profile>/…/<run>/`.
 """
 
 from __future__ import annotations
@@ -41,28 +41,81 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = (
-    "paper", "run", "method", "dataset", "labels", "iteration", "scale", "seed", "metric", "at",
-    "value", "ci_low", "ci_high", "n", "device", "seconds",
+    "paper",
+    "run",
+    "method",
+    "dataset",
+    "labels",
+    "iteration",
+    "scale",
+    "seed",
+    "metric",
+    "at",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "device",
+    "seconds",
 )
 METHODS = (
-    "supervised", "supervised_narrow", "pseudo_labels", "pseudo_labels_video", "mean_teacher",
-    "mean_teacher_video", "second_opinion", "second_opinion_alone", "second_opinion_chooses",
-    "second_opinion_untranslated", "second_opinion_all", "second_opinion_no_teacher",
-    "second_opinion_cutout", "second_opinion_cutmix", "second_opinion_voting",
-    "second_opinion_views", "published_head", "limit_believed", "limit_right", "limit_corrected",
-    "limit_truth", "teacher", "student", "student_untrained", "student_fixed", "student_all",
-    "single_hard", "single_soft", "single_both", "double",
+    "supervised",
+    "supervised_narrow",
+    "pseudo_labels",
+    "pseudo_labels_video",
+    "mean_teacher",
+    "mean_teacher_video",
+    "second_opinion",
+    "second_opinion_alone",
+    "second_opinion_chooses",
+    "second_opinion_untranslated",
+    "second_opinion_all",
+    "second_opinion_no_teacher",
+    "second_opinion_cutout",
+    "second_opinion_cutmix",
+    "second_opinion_voting",
+    "second_opinion_views",
+    "published_head",
+    "limit_believed",
+    "limit_right",
+    "limit_corrected",
+    "limit_truth",
+    "teacher",
+    "student",
+    "student_untrained",
+    "student_fixed",
+    "student_all",
+    "single_hard",
+    "single_soft",
+    "single_both",
+    "double",
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = (
-    "fewpose", "torch", "torchvision", "timm", "numpy", "scipy", "pandas", "opencv-python", "anny",
-    "matplotlib", "papermill",
+    "fewpose",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "pandas",
+    "opencv-python",
+    "anny",
+    "matplotlib",
+    "papermill",
 )
 STYLE = {
-    "figure.constrained_layout.use": True, "figure.dpi": 100, "savefig.dpi": 200, "font.size": 9,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
-    "legend.frameon": False, "image.interpolation": "nearest",
-}  # fmt: skip
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+}
 
 
 @dataclass(frozen=True)
@@ -122,9 +175,9 @@ class Run:
     def record(self, rows: pd.DataFrame | dict | Iterable[dict]) -> None:
         """Keep tidy rows (columns of COLUMNS) for metrics.csv.
 
-        `method`, `dataset`, `metric` and `value` must be given; paper, run, seed, device and
-        seconds (of the whole run) are filled in where absent, the rest stays empty. Raises
-        ValueError for an unknown column, method or metric.
+        `method`, `dataset`, `metric` and `value` must be given; paper, run, seed, device and seconds (of the whole
+        run) are filled in where absent, the rest stays empty. Raises ValueError for an unknown column, method or
+        metric.
         """
         if isinstance(rows, dict):
             rows = [rows]
@@ -132,8 +185,7 @@ class Run:
             rows = rows.to_dict("records")
         for row in rows:
             _check_row(row)
-            filled = {"paper": self.paper, "run": self.name, "seed": self.seed,
-                      "device": self.device.type}  # fmt: skip
+            filled = {"paper": self.paper, "run": self.name, "seed": self.seed, "device": self.device.type}
             self.rows.append({**filled, **row})
 
     def finish(self) -> None:
@@ -145,14 +197,23 @@ class Run:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(self.folder / "metrics.csv", index=False)
         manifest = {
             "status": "finished",
-            "profile": self.profile, "paper": self.paper, "run": self.name,
+            "profile": self.profile,
+            "paper": self.paper,
+            "run": self.name,
             "notebook": f"notebooks/{self.notebook}.ipynb",
-            "parameters": self.parameters, "seed": self.seed, "fingerprint": self.fingerprint,
-            "git_commit": _git_commit(), "python": sys.version.split()[0], "packages": _versions(),
-            "device": _device_name(self.device), "resumed": self.resumed, "seconds": seconds,
-            "peak_memory_mb": _peak_memory_mb(), "left_out": self.left_out,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+            "git_commit": _git_commit(),
+            "python": sys.version.split()[0],
+            "packages": _versions(),
+            "device": _device_name(self.device),
+            "resumed": self.resumed,
+            "seconds": seconds,
+            "peak_memory_mb": _peak_memory_mb(),
+            "left_out": self.left_out,
             "files": self._files(),
-        }  # fmt: skip
+        }
         # In a batch the executed notebook is not yet saved: the batch gives the file its name.
         write_json(self.folder / ("run.pending.json" if self.batch else "run.json"), manifest)
         print(f"{len(rows)} rows in {shown(self.folder)}/metrics.csv after {seconds:.0f} s")
@@ -168,11 +229,10 @@ class Run:
 def start_run(notebook: str, variables: dict) -> Run:
     """Open the run of a notebook: folder, seeds, threads, device, figure style.
 
-    `notebook` is its path under notebooks/ without suffix, `variables` its `globals()`; values of
-    the parameters cell are taken from it and checked. Results of an earlier run in the same folder
-    are removed; its checkpoints stay only if it was killed with the same fingerprint, so that
-    training resumes. The seed is the parameter `seed`, else 0. Raises ValueError for a parameter of
-    another type than its default.
+    `notebook` is its path under notebooks/ without suffix, `variables` its `globals()`; values of the parameters cell
+    are taken from it and checked. Results of an earlier run in the same folder are removed; its checkpoints stay only
+    if it was killed with the same fingerprint, so that training resumes. The seed is the parameter `seed`, else 0.
+    Raises ValueError for a parameter of another type than its default.
     """
     defaults = notebook_parameters(notebook_path(notebook))
     parameters = {name: variables[name] for name in defaults if name in variables}
@@ -191,10 +251,8 @@ def start_run(notebook: str, variables: dict) -> Run:
     seed = parameters.get("seed", 0)
     device = _prepare_torch(seed)
     _prepare_figures()
-    print(f"{profile}/{paper}/{name} · seed {seed} · {_device_name(device)}"
-          + (" · resuming" if resumed else ""))  # fmt: skip
-    run = Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed,
-              batch=bool(batch))  # fmt: skip
+    print(f"{profile}/{paper}/{name} · seed {seed} · {_device_name(device)}" + (" · resuming" if resumed else ""))
+    run = Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed, batch=bool(batch))
     _listen(run.left_out)
     return run
 
@@ -298,8 +356,7 @@ def _check_row(row: dict) -> None:
 def _git_commit() -> str:
     try:
         git = ["git", "-C", str(repo_root())]
-        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True,
-                                         stderr=subprocess.DEVNULL).strip()  # fmt: skip
+        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL).strip()
         changes = subprocess.check_output([*git, "status", "--porcelain", "-uno"], text=True)
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -26,8 +26,7 @@ from fewpose_worlds import worlds
 
 WORLD = 7  # the jump world of all sports notebooks
 # What two runs must agree in that share a network.
-SAME = {"dataset", "data_path", "frames", "videos", "size", "width", "labels", "network", "weights",
-        "views", "seed"}  # fmt: skip
+SAME = {"dataset", "data_path", "frames", "videos", "size", "width", "labels", "network", "weights", "views", "seed"}
 FILM = 12.5  # frames a second of a film that is looked at
 SHOWN = 60  # frames of it at most
 
@@ -37,12 +36,10 @@ def read_athletes(
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
 
-    They show whole pictures in squares of `size` pixels or, with a `width`, the person cut out, in
-    frames of size x width. lsp is 256x192 and whole whatever they say.
-    jump: `frames` rendered frames of `videos` videos, kept in `cache`.
-    lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those
-    that show the scene of a test image are left out with a warning.
-    own: the folder `path` as `data.own` describes it.
+    They show whole pictures in squares of `size` pixels or, with a `width`, the person cut out, in frames of size x
+    width. lsp is 256x192 and whole whatever they say. jump: `frames` rendered frames of `videos` videos, kept in
+    `cache`. lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those that show
+    the scene of a test image are left out with a warning. own: the folder `path` as `data.own` describes it.
     """
     if dataset == "jump":
         athletes = worlds.jump(frames, size, WORLD, cache, videos)
@@ -62,9 +59,9 @@ def first_training(
 ) -> tuple[Schedule, Path]:
     """Schedule and checkpoint of the supervised training that a sports notebook begins with.
 
-    They are those of the finished `supervised_run` of its profile, if one is named; else `schedule`
-    and the run's own checkpoint `name`. ValueError says what to run first, or which parameter of
-    that run is another here: its network would be trained anew, over its own.
+    They are those of the finished `supervised_run` of its profile, if one is named; else `schedule` and the run's own
+    checkpoint `name`. ValueError says what to run first, or which parameter of that run is another here: its network
+    would be trained anew, over its own.
     """
     if not supervised_run:
         return schedule, run.checkpoint(name)
@@ -72,8 +69,10 @@ def first_training(
     told = read_manifest(folder)["parameters"]
     for key in sorted(SAME & told.keys() & run.parameters.keys()):
         if told[key] != run.parameters[key]:
-            raise ValueError(f"{key} is {run.parameters[key]!r} here and {told[key]!r} in the run "
-                             f"{supervised_run}, whose network is to be the first: make them equal")
+            raise ValueError(
+                f"{key} is {run.parameters[key]!r} here and {told[key]!r} in the run "
+                f"{supervised_run}, whose network is to be the first: make them equal"
+            )
     return schedule_in(told), folder / "checkpoints" / "supervised.pt"
 
 
@@ -91,14 +90,21 @@ def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
 
 
 def read_raw(
-    dataset: str, path: str | Path, athletes: PoseData, frames: int, videos: int, width: int,
-    every: int, cache: Path, rate: float = 200,
+    dataset: str,
+    path: str | Path,
+    athletes: PoseData,
+    frames: int,
+    videos: int,
+    width: int,
+    every: int,
+    cache: Path,
+    rate: float = 200,
 ) -> PoseData:
     """Frames without labels: every n-th frame of the training videos' files (section 4.1).
 
-    In frames as those of `athletes`: with a `width` a detector finds the person to be cut out.
-    jump: its training videos as MP4 files of `rate` frames a second, written first. lsp: every
-    n-th image of the folder `path` of LSP Extended. own: the files in `path`/videos.
+    In frames as those of `athletes`: with a `width` a detector finds the person to be cut out. jump: its training
+    videos as MP4 files of `rate` frames a second, written first. lsp: every n-th image of the folder `path` of LSP
+    Extended. own: the files in `path`/videos.
     """
     size = athletes.size
     if dataset == "lsp":
@@ -115,18 +121,16 @@ def read_raw(
 
 
 def read_test_film(
-    dataset: str, path: str | Path, size: int, width: int, test: set[str], frames: int,
-    videos: int, cache: Path,
+    dataset: str, path: str | Path, size: int, width: int, test: set[str], frames: int, videos: int, cache: Path
 ) -> Tensor | None:
     """Frames [T, 3, size, size or width] uint8 of a film of one of the `test` videos, to draw on.
 
-    With a `width` the person is found and cut out. jump: the first test video, FILM frames a
-    second. own: the first film in `path`/videos that can be read, every other frame; broken ones
-    are named in a warning. T is SHOWN at most. None where there is no film (lsp has none).
+    With a `width` the person is found and cut out. jump: the first test video, FILM frames a second. own: the first
+    film in `path`/videos that can be read, every other frame; broken ones are named in a warning. T is SHOWN at most.
+    None where there is no film (lsp has none).
     """
     if dataset == "jump":
-        films, every = worlds.jump_films(
-            frames, size, WORLD, cache, videos, "test", FILM, most=1), 1
+        films, every = worlds.jump_films(frames, size, WORLD, cache, videos, "test", FILM, most=1), 1
     else:
         films = films_of(path) if dataset == "own" else []
         films, every = [film for film in films if film.stem in test], 2

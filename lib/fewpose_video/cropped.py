@@ -21,8 +21,7 @@ from fewpose_video.people import cut, find_person
 
 
 def read_cropped(
-    paths: Iterable[Path], skeleton: Skeleton, every: int, size: tuple[int, int],
-    detector: Detector, cache: Path,
+    paths: Iterable[Path], skeleton: Skeleton, every: int, size: tuple[int, int], detector: Detector, cache: Path
 ) -> PoseData:
     """As `data.video.read_videos` in "train", each frame cut to the person as `read_coco` does.
 
@@ -41,19 +40,22 @@ def read_cropped(
     if not names:
         raise ValueError(f"no film shows a person, tried {', '.join(skipped) or 'none'}")
     return PoseData(
-        joined(frames), torch.zeros(len(names), len(skeleton), 3), skeleton, np.array(names),
-        np.full(len(names), "train"), "videos",
+        joined(frames),
+        torch.zeros(len(names), len(skeleton), 3),
+        skeleton,
+        np.array(names),
+        np.full(len(names), "train"),
+        "videos",
     )
 
 
 def crop_film(
-    path: Path, every: int, size: tuple[int, int], detector: Detector, cache: Path,
-    most: int | None = None,
+    path: Path, every: int, size: tuple[int, int], detector: Detector, cache: Path, most: int | None = None
 ) -> Tensor:
     """Every n-th frame [N, 3, H, W] uint8 of a film, cut to the person that `follow` finds.
 
-    Frames without the person are left out, and those after the first `most` with them. ValueError
-    if nobody is found, or the film is broken.
+    Frames without the person are left out, and those after the first `most` with them. ValueError if nobody is found,
+    or the film is broken.
     """
     boxes = boxes_of(path, detector, cache)
     crops = []

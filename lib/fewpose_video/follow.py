@@ -17,11 +17,10 @@ SMOOTHED = (3, 5)  # frames whose median the box of each frame is
 def follow(found: list[tuple[Tensor, Tensor]]) -> Tensor:
     """The box [T, 4] of one person in each of T frames, NaN where nobody is.
 
-    found: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. The path through
-    the boxes is taken on which most is seen: a box is worth its score times its height (or width)
-    relative to the largest of the film, and a step costs the way of its middle and the change of
-    its size (see FREE, AWAY and LOST). Where the person was missed for LOOK_BACK frames at most the
-    box moves evenly from the one before to the one after.
+    found: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. The path through the boxes is taken
+    on which most is seen: a box is worth its score times its height (or width) relative to the largest of the film,
+    and a step costs the way of its middle and the change of its size (see FREE, AWAY and LOST). Where the person was
+    missed for LOOK_BACK frames at most the box moves evenly from the one before to the one after.
     """
     path = best_path(found)
     boxes = torch.full((len(found), 4), torch.nan)

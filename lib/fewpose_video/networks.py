@@ -23,8 +23,8 @@ AROUND = 1.1  # a person's box is so much larger than that of the keypoints
 class PoseNetwork:
     """A network for one person, and the frames that it learned from.
 
-    size is their height and width in pixels, share the part of a frame's side that a person's
-    keypoints span there (the median).
+    size is their height and width in pixels, share the part of a frame's side that a person's keypoints span there
+    (the median).
     """
 
     model: nn.Module
@@ -51,10 +51,15 @@ def describe(network: str, train: PoseData) -> dict:
         share = float(sides.amax(1).median())
     skeleton = train.skeleton
     return {
-        "network": network, "size": list(train.size), "share": round(share, 3),
-        "skeleton": {"name": skeleton.name, "keypoints": list(skeleton.keypoints),
-                     "limbs": [list(limb) for limb in skeleton.limbs]},
-    }  # fmt: skip
+        "network": network,
+        "size": list(train.size),
+        "share": round(share, 3),
+        "skeleton": {
+            "name": skeleton.name,
+            "keypoints": list(skeleton.keypoints),
+            "limbs": [list(limb) for limb in skeleton.limbs],
+        },
+    }
 
 
 def find_weights(place: str | Path) -> Path:
@@ -106,8 +111,11 @@ def open_student(path: Path, about: dict) -> Student:
     config = about["config"]
     make = light_student if about["network"] == "light" else resnet50_student
     student = make(
-        branches=config["branches"], soft=about["soft"], reading=config.get("reading", "peak"),
-        side=config["side"], lifter=config["lifter"],
+        branches=config["branches"],
+        soft=about["soft"],
+        reading=config.get("reading", "peak"),
+        side=config["side"],
+        lifter=config["lifter"],
     )
     load_weights(student, path)
     return student.eval()

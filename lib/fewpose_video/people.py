@@ -30,9 +30,7 @@ def find_person(detector: Detector, pictures: Iterable[np.ndarray]) -> Tensor:
     return follow(find_boxes(detector, pictures))
 
 
-def cut(
-    pictures: list[np.ndarray], boxes: Tensor, size: tuple[int, int], margin: float
-) -> tuple[Tensor, Tensor]:
+def cut(pictures: list[np.ndarray], boxes: Tensor, size: tuple[int, int], margin: float) -> tuple[Tensor, Tensor]:
     """Crops [N, 3, H, W] uint8 of `size` around a box [N, 4] in each picture, and their maps.
 
     The maps [N, 2, 3] lead from pixels of the pictures to those of the crops.

@@ -44,16 +44,18 @@ class Written:
 
 
 def predict(
-    network: str | Path, place: str | Path, out: str | Path | None = None, whole: bool = False,
+    network: str | Path,
+    place: str | Path,
+    out: str | Path | None = None,
+    whole: bool = False,
     yolox: str | Path | None = None,
 ) -> tuple[list[Written], list[str]]:
     """Write `<name>_poses.csv` and `.mp4` (of an image `.png`) for each film or image in `place`.
 
-    network is a run's folder or weights file (`networks.open_network`), place a film, an image or a
-    folder of them, out the folder to write (`poses` beside them). A sports network is shown the
-    person that `follow` finds, cut out as in its training, or the `whole` picture; a student of the
-    operating room sees all people. The second answer says which files are broken, and why.
-    ValueError where nothing can be read.
+    network is a run's folder or weights file (`networks.open_network`), place a film, an image or a folder of them,
+    out the folder to write (`poses` beside them). A sports network is shown the person that `follow` finds, cut out
+    as in its training, or the `whole` picture; a student of the operating room sees all people. The second answer
+    says which files are broken, and why. ValueError where nothing can be read.
     """
     paths = sources(Path(place))
     opened = open_network(network)
@@ -67,8 +69,7 @@ def predict(
     for path, name in zip(paths, names_of(paths), strict=True):
         try:
             answer = answerer(opened, detector, path, whole)
-            written.append(write(path, folder / name, opened.skeleton, answer,
-                                 isinstance(opened, Student)))  # fmt: skip
+            written.append(write(path, folder / name, opened.skeleton, answer, isinstance(opened, Student)))
         except ValueError as error:
             broken.append(str(error))
     model.cpu()
@@ -109,14 +110,11 @@ def pictures_of(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     yield 0.0, image
 
 
-def answerer(
-    network: PoseNetwork | Student, detector: Detector | None, path: Path, whole: bool
-) -> Answer:
+def answerer(network: PoseNetwork | Student, detector: Detector | None, path: Path, whole: bool) -> Answer:
     """How the network is asked about the pictures of one film."""
     if isinstance(network, Student):
         return lambda first, pictures: [
-            people.keypoints[people.scores >= LEAST]
-            for people in find_people(network, to_tensor(pictures))
+            people.keypoints[people.scores >= LEAST] for people in find_people(network, to_tensor(pictures))
         ]
     if whole:
         return lambda first, pictures: ask_whole(network, pictures)
@@ -133,9 +131,7 @@ def ask(network: PoseNetwork, pictures: list[np.ndarray], boxes: Tensor) -> list
     if not there:
         return poses
     crops, maps = cut([pictures[i] for i in there], boxes[there], network.size, network.margin)
-    home = geometry.transform_points(
-        geometry.invert(maps), heatmaps.predict_all(network.model, crops)
-    )
+    home = geometry.transform_points(geometry.invert(maps), heatmaps.predict_all(network.model, crops))
     for i, pose in zip(there, home, strict=True):
         poses[i] = pose[None]
     return poses
@@ -149,14 +145,12 @@ def ask_whole(network: PoseNetwork, pictures: list[np.ndarray]) -> list[Tensor]:
     return list(geometry.transform_points(back.expand(len(found), 2, 3), found)[:, None])
 
 
-def write(
-    path: Path, base: Path, skeleton: Skeleton, answer: Answer, several: bool
-) -> Written:
+def write(path: Path, base: Path, skeleton: Skeleton, answer: Answer, several: bool) -> Written:
     """Ask about all pictures of a film or image and write `<base>_poses.csv` and the pictures.
 
-    The CSV has a row for each frame, person and keypoint, with `several` people numbered in each
-    frame by falling score; else one person a frame and no number, x and y empty where nobody is.
-    Both files are there when all is written.
+    The CSV has a row for each frame, person and keypoint, with `several` people numbered in each frame by falling
+    score; else one person a frame and no number, x and y empty where nobody is. Both files are there when all is
+    written.
     """
     still = path.suffix.lower() in IMAGES
     rate = 25.0 if still else frame_rate(path)
@@ -181,8 +175,7 @@ def write(
                     if still:
                         cv2.imwrite(str(shown), picture)
                     else:
-                        draw = draw or stack.enter_context(
-                            film_writer(shown, picture.shape[:2], rate))  # fmt: skip
+                        draw = draw or stack.enter_context(film_writer(shown, picture.shape[:2], rate))
                         draw(picture)
                     frames, found = frames + 1, found + bool(len(people))
         os.replace(part, table)

@@ -1,12 +1,12 @@
 """Bodies for every world: a small axis-aligned skeleton posed onto Anny's mesh.
 
-A pose is one local rotation per joint of `JOINTS` (child relative to parent) and the place of the
-pelvis. In rest all joint frames are axis-aligned: x = the person's right, y = forward, z = up,
-arms hanging, palms to the thighs. So hip flexion, elbow flexion and ankle dorsiflexion are
-rotations by +angle about x, knee flexion and bending the trunk forward by -angle about x.
+A pose is one local rotation per joint of `JOINTS` (child relative to parent) and the place of the pelvis. In rest all
+joint frames are axis-aligned: x = the person's right, y = forward, z = up, arms hanging, palms to the thighs. So hip
+flexion, elbow flexion and ankle dorsiflexion are rotations by +angle about x, knee flexion and bending the trunk
+forward by -angle about x.
 
-Posing is linear blend skinning, written out in numpy: the worlds pose bodies in forked workers,
-and need rest-pose corrections (Anny rests with its arms spread) that depend on the person.
+Posing is linear blend skinning, written out in numpy: the worlds pose bodies in forked workers, and need rest-pose
+corrections (Anny rests with its arms spread) that depend on the person.
 """
 
 from __future__ import annotations
@@ -20,14 +20,39 @@ from scipy.spatial.transform import Rotation
 from fewpose.skeleton import COCO
 
 JOINTS = (
-    "pelvis", "spine", "chest", "neck", "head", "left_collar", "right_collar", "left_shoulder",
-    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
-    "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_toes", "right_toes",
+    "pelvis",
+    "spine",
+    "chest",
+    "neck",
+    "head",
+    "left_collar",
+    "right_collar",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+    "left_toes",
+    "right_toes",
 )
 PARENTS = (-1, 0, 1, 2, 3, 2, 2, 5, 6, 7, 8, 9, 10, 0, 0, 13, 14, 15, 16, 17, 18)
 KEYPOINTS = (
-    *COCO.keypoints, "head", "neck", "left_hand", "right_hand", "left_heel", "right_heel",
-    "left_toe", "right_toe",
+    *COCO.keypoints,
+    "head",
+    "neck",
+    "left_hand",
+    "right_hand",
+    "left_heel",
+    "right_heel",
+    "left_toe",
+    "right_toe",
 )
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 
@@ -40,9 +65,9 @@ _TURN = np.array([-1.0, -1.0, 1.0])
 class Bodies:
     """B posed people in world metres.
 
-    vertices [B,V,3]; keypoints [B,25,3] in the order of `KEYPOINTS`; joints [B,21,3] and frames
-    [B,21,3,3], place and orientation of each joint of `JOINTS` (columns are its axes);
-    rest [B,V,3], rest_keypoints [B,25,3] and rest_joints [B,21,3] the same in rest, pelvis at 0.
+    vertices [B,V,3]; keypoints [B,25,3] in the order of `KEYPOINTS`; joints [B,21,3] and frames [B,21,3,3], place and
+    orientation of each joint of `JOINTS` (columns are its axes); rest [B,V,3], rest_keypoints [B,25,3] and
+    rest_joints [B,21,3] the same in rest, pelvis at 0.
     """
 
     vertices: np.ndarray
@@ -93,19 +118,17 @@ def rig() -> Rig:
     def dense_weights(model) -> np.ndarray:
         out = np.zeros((len(model.template_vertices), len(labels)))
         rows = np.arange(len(out))[:, None]
-        np.add.at(out, (rows, model.vertex_bone_indices.numpy()),
-                  model.vertex_bone_weights.numpy())
+        np.add.at(out, (rows, model.vertex_bone_indices.numpy()), model.vertex_bone_weights.numpy())
         return out
 
     def stacked(template, shapes) -> np.ndarray:
         return np.concatenate([template.numpy()[None], shapes.numpy()]) * _TURN
 
-    # A regressed keypoint is sum_v w_v sum_b W_vb T_b x_v, linear in the bone transforms T_b, so
-    # the sum over the full mesh is done here once: exact keypoints at the price of a few bones.
+    # A regressed keypoint is sum_v w_v sum_b W_vb T_b x_v, linear in the bone transforms T_b, so the sum over the
+    # full mesh is done here once: exact keypoints at the price of a few bones.
     full_vertices = stacked(full.template_vertices, full.blendshapes)
     full_weights = dense_weights(full)
-    regress = {name: w for name, w in zip(regressor.labels, regressor.regression_weights.numpy(),
-                                          strict=True)}
+    regress = {name: w for name, w in zip(regressor.labels, regressor.regression_weights.numpy(), strict=True)}
     tips = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}
     head_top = np.zeros(len(full_weights))
     head_bone = labels.index("head")
@@ -129,20 +152,30 @@ def rig() -> Rig:
         points[0, k, :, 3] = both.sum(0)
 
     def coefficients(phenotypes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values = {name: torch.from_numpy(np.ascontiguousarray(phenotypes[:, i], np.float64))
-                  for i, name in enumerate(PHENOTYPES)}
+        values = {
+            name: torch.from_numpy(np.ascontiguousarray(phenotypes[:, i], np.float64))
+            for i, name in enumerate(PHENOTYPES)
+        }
         ones = np.ones((len(phenotypes), 1))
         return tuple(
-            np.concatenate([ones, m.get_phenotype_blendshape_coefficients(**values).numpy()], 1)
-            .astype(np.float32)
+            np.concatenate([ones, m.get_phenotype_blendshape_coefficients(**values).numpy()], 1).astype(np.float32)
             for m in (mesh, full)
         )
 
     joint_bones = {
-        "pelvis": ("upperleg01.L", "upperleg01.R"), "spine": ("spine04",), "chest": ("spine02",),
-        "neck": ("neck01",), "head": ("head",), "collar": ("clavicle",),
-        "shoulder": ("upperarm01",), "elbow": ("lowerarm01",), "wrist": ("wrist",),
-        "hip": ("upperleg01",), "knee": ("lowerleg01",), "ankle": ("foot",), "toes": ("toe2-1",),
+        "pelvis": ("upperleg01.L", "upperleg01.R"),
+        "spine": ("spine04",),
+        "chest": ("spine02",),
+        "neck": ("neck01",),
+        "head": ("head",),
+        "collar": ("clavicle",),
+        "shoulder": ("upperarm01",),
+        "elbow": ("lowerarm01",),
+        "wrist": ("wrist",),
+        "hip": ("upperleg01",),
+        "knee": ("lowerleg01",),
+        "ankle": ("foot",),
+        "toes": ("toe2-1",),
     }
     pairs = []
     for joint in JOINTS:
@@ -167,15 +200,13 @@ def rig() -> Rig:
 def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray) -> Bodies:
     """Pose B people: blend shapes, forward kinematics, linear blend skinning.
 
-    phenotypes [B,6] in [0,1] in the order of `PHENOTYPES` (gender 0 = female, 1 = male; age 1/3 =
-    child, 2/3 = young adult, 1 = old); rotations [B,21,3,3] local; roots [B,3] the pelvis (middle
-    of the hip joints) in world metres. ValueError for other shapes or non-finite poses.
+    phenotypes [B,6] in [0,1] in the order of `PHENOTYPES` (gender 0 = female, 1 = male; age 1/3 = child, 2/3 = young
+    adult, 1 = old); rotations [B,21,3,3] local; roots [B,3] the pelvis (middle of the hip joints) in world metres.
+    ValueError for other shapes or non-finite poses.
     """
-    phenotypes, rotations, roots = (np.asarray(a, np.float32)
-                                    for a in (phenotypes, rotations, roots))
+    phenotypes, rotations, roots = (np.asarray(a, np.float32) for a in (phenotypes, rotations, roots))
     b = len(roots)
-    if (b == 0 or phenotypes.shape != (b, 6) or rotations.shape != (b, len(JOINTS), 3, 3)
-            or roots.shape != (b, 3)):
+    if b == 0 or phenotypes.shape != (b, 6) or rotations.shape != (b, len(JOINTS), 3, 3) or roots.shape != (b, 3):
         raise ValueError(
             f"pose_bodies: shapes {phenotypes.shape}, {rotations.shape}, {roots.shape} are not "
             f"[B,6], [B,{len(JOINTS)},3,3], [B,3] with one B of at least 1"
@@ -195,8 +226,7 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
     rest_joints = heads[:, r.joint_bones].mean(2)
     origin = rest_joints[:, :1].copy()
     return Bodies(
-        vertices, keypoints, joints, frames, rest - origin,
-        points[..., :3].sum(2) - origin, rest_joints - origin,
+        vertices, keypoints, joints, frames, rest - origin, points[..., :3].sum(2) - origin, rest_joints - origin
     )
 
 
@@ -266,8 +296,7 @@ def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
         fore = at[f"wrist.{s}"] - at[f"lowerarm01.{s}"]
         hand = at[f"finger3-1.{s}"] - at[f"wrist.{s}"]
         to_upper = _align(upper, fore, down, forward)
-        to_fore = _align(fore, fore - upper * (_dot(fore, fore) / _dot(upper, fore)),
-                         down, forward)
+        to_fore = _align(fore, fore - upper * (_dot(fore, fore) / _dot(upper, fore)), down, forward)
         to_hand = _align(hand, at[f"finger2-1.{s}"] - at[f"finger5-1.{s}"], down, forward)
         collar, elbow = g[f"{side}_collar"], g[f"{side}_elbow"]
         whole = local[f"{side}_shoulder"] @ to_upper

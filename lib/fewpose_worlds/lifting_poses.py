@@ -1,7 +1,7 @@
 """Bodies in many poses, and what cameras all about them see in 2D and 3D, for the lifter.
 
-Posed, not drawn. No camera and no pose of the operating room is among them: people do all that
-everyday people do, and whatever hands can do before a body, under cameras of all heights.
+Posed, not drawn. No camera and no pose of the operating room is among them: people do all that everyday people do,
+and whatever hands can do before a body, under cameras of all heights.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _SOLE = 0.03  # metres from the heel's keypoint down to the floor
 class Cameras:
     """Where cameras are: metres away from a person's hips, degrees above their height.
 
-    The person stands up to `aside` degrees left or right and `beyond` degrees above or below of
-    what the camera looks at; `roll` is the deviation in degrees of how crookedly it hangs.
+    The person stands up to `aside` degrees left or right and `beyond` degrees above or below of what the camera looks
+    at; `roll` is the deviation in degrees of how crookedly it hangs.
     """
 
     distance: tuple[float, float] = (1.5, 7)
@@ -45,8 +45,8 @@ class Cameras:
 def body_poses(count: int, seed: int = 0, cache: Path | None = None) -> Tensor:
     """Points [count, 17, 3] of posed adults: millimetres, z up, the middle of the hips at 0.
 
-    Four of ten stand, walk or sit with hands and back in any position of work, three are calm
-    everyday poses, three any. cache is the folder that keeps them. ValueError for a count below 1.
+    Four of ten stand, walk or sit with hands and back in any position of work, three are calm everyday poses, three
+    any. cache is the folder that keeps them. ValueError for a count below 1.
     """
     if count < 1:
         raise ValueError(f"poses for the lifter: {count} asked; ask for 1 at least")
@@ -70,9 +70,8 @@ def make(rng: np.random.Generator) -> np.ndarray:
     rotations = []
     for kind in rng.choice(["work", "calm", "any"], BATCH, p=[0.4, 0.3, 0.3]):
         rotations.append(
-            at_work(rng) if kind == "work"
-            else poses.sample(rng, str(rng.choice(CALM)) if kind == "calm" else None)[0]
-        )  # fmt: skip
+            at_work(rng) if kind == "work" else poses.sample(rng, str(rng.choice(CALM)) if kind == "calm" else None)[0]
+        )
     points, rest = pose_keypoints(looks, np.stack(rotations))
     at = {name: rest[:, KEYPOINTS.index(name), 2] for name in ("head", "left_heel", "right_heel")}
     stature = at["head"] - (at["left_heel"] + at["right_heel"]) / 2 + _SOLE
@@ -84,8 +83,7 @@ def make(rng: np.random.Generator) -> np.ndarray:
 def at_work(rng: np.random.Generator) -> np.ndarray:
     """Local rotations [21,3,3] of somebody who does something with the hands."""
     u = rng.uniform
-    a = poses._key_pose(rng, str(rng.choice(["stand", "walk", "sit", "crouch"],
-                                            p=[0.5, 0.3, 0.15, 0.05])))  # fmt: skip
+    a = poses._key_pose(rng, str(rng.choice(["stand", "walk", "sit", "crouch"], p=[0.5, 0.3, 0.15, 0.05])))
     lean, bend = (u(-5, 40), u(-5, 40)) if rng.random() < 0.5 else (u(-5, 10), u(-5, 15))
     poses.trunk(a, lean, bend, u(-30, 30), u(-12, 12))
     for side in ("left", "right"):
@@ -108,14 +106,12 @@ def views(bodies: Tensor, cameras: Cameras = Cameras()) -> Callable:
     return draw
 
 
-def see(
-    bodies: Tensor, generator: torch.Generator, cameras: Cameras = Cameras()
-) -> tuple[Tensor, Tensor]:
+def see(bodies: Tensor, generator: torch.Generator, cameras: Cameras = Cameras()) -> tuple[Tensor, Tensor]:
     """What a random camera sees of each of bodies [N, K, 3]: rays and points, both [N, K, 3].
 
-    Rays as of `geometry.rays`, all seen; points in millimetres in the axes of that camera (x
-    right, y down, z away).
+    Rays as of `geometry.rays`, all seen; points in millimetres in the axes of that camera (x right, y down, z away).
     """
+
     def u(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(bodies), generator=generator)
 

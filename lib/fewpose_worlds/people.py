@@ -12,19 +12,66 @@ from fewpose_worlds.body import JOINTS, KEYPOINTS, Bodies, rig
 from fewpose_worlds.render import Mesh, normals_of
 
 TORSO, ARM, HAND, LEG, FOOT, HEAD, NECK = range(7)
-_SKINS = np.array([
-    (250, 214, 190), (241, 194, 160), (228, 176, 138), (206, 146, 104), (168, 110, 76),
-    (126, 78, 52), (90, 56, 38),
-]) / 255  # fmt: skip
-_HAIRS = np.array([
-    (28, 22, 20), (45, 32, 24), (82, 54, 34), (120, 82, 48), (190, 150, 92), (150, 70, 36),
-    (150, 148, 145), (215, 212, 205),
-]) / 255  # fmt: skip
+_SKINS = (
+    np.array(
+        [
+            (250, 214, 190),
+            (241, 194, 160),
+            (228, 176, 138),
+            (206, 146, 104),
+            (168, 110, 76),
+            (126, 78, 52),
+            (90, 56, 38),
+        ]
+    )
+    / 255
+)
+_HAIRS = (
+    np.array(
+        [
+            (28, 22, 20),
+            (45, 32, 24),
+            (82, 54, 34),
+            (120, 82, 48),
+            (190, 150, 92),
+            (150, 70, 36),
+            (150, 148, 145),
+            (215, 212, 205),
+        ]
+    )
+    / 255
+)
 # Depth of each keypoint below the skin over it, metres for an adult: what counts as one's own skin.
 SLACK = np.array(
-    [.05, .05, .05, .06, .06, .14, .14, .08, .08, .07, .07, .18, .18, .10, .10, .08, .08,
-     .06, .10, .06, .06, .08, .08, .06, .06], np.float32
-)  # fmt: skip
+    [
+        0.05,
+        0.05,
+        0.05,
+        0.06,
+        0.06,
+        0.14,
+        0.14,
+        0.08,
+        0.08,
+        0.07,
+        0.07,
+        0.18,
+        0.18,
+        0.10,
+        0.10,
+        0.08,
+        0.08,
+        0.06,
+        0.10,
+        0.06,
+        0.06,
+        0.08,
+        0.08,
+        0.06,
+        0.06,
+    ],
+    np.float32,
+)
 
 
 @dataclass(frozen=True)
@@ -44,10 +91,8 @@ class Garment:
             "plain": lambda: np.zeros(len(at), bool),
             "hoops": lambda: np.sin(2 * np.pi * (z / self.period) + self.phase) > 0.2,
             "stripes": lambda: np.sin(2 * np.pi * (x / self.period) + self.phase) > 0.3,
-            "checks": lambda: (np.sin(2 * np.pi * x / self.period) > 0)
-            ^ (np.sin(2 * np.pi * z / self.period) > 0),
-            "dots": lambda: np.sin(2 * np.pi * x / self.period)
-            * np.sin(2 * np.pi * z / self.period) > 0.5,
+            "checks": lambda: (np.sin(2 * np.pi * x / self.period) > 0) ^ (np.sin(2 * np.pi * z / self.period) > 0),
+            "dots": lambda: np.sin(2 * np.pi * x / self.period) * np.sin(2 * np.pi * z / self.period) > 0.5,
             "sides": lambda: np.abs(x) > 0.095 + 0.02 * np.sin(self.phase),
             "yoke": lambda: z > 0.30 + 0.08 * np.sin(self.phase),
             "band": lambda: np.abs(z - 0.25 - 0.08 * np.sin(self.phase)) < 0.05,
@@ -104,48 +149,54 @@ def garment(rng: np.random.Generator, plain: float = 0.45) -> Garment:
 def phenotypes(rng: np.random.Generator, athlete: bool = False) -> np.ndarray:
     """Phenotype [6] of a random person in the order of `body.PHENOTYPES`."""
     adult = athlete or rng.random() < 0.88
-    return np.array([
-        rng.choice([rng.uniform(0, 0.25), rng.uniform(0.75, 1)]),
-        rng.uniform(0.6, 0.72) if athlete else rng.uniform(0.58, 0.95) if adult
-        else rng.uniform(0.28, 0.55),
-        rng.uniform(0.5, 0.95) if athlete else rng.uniform(0.25, 0.85),
-        rng.uniform(0.25, 0.5) if athlete else rng.uniform(0.25, 0.85),
-        rng.uniform(0.3, 0.8),
-        rng.uniform(0.4, 0.9),
-    ])  # fmt: skip
+    return np.array(
+        [
+            rng.choice([rng.uniform(0, 0.25), rng.uniform(0.75, 1)]),
+            rng.uniform(0.6, 0.72) if athlete else rng.uniform(0.58, 0.95) if adult else rng.uniform(0.28, 0.55),
+            rng.uniform(0.5, 0.95) if athlete else rng.uniform(0.25, 0.85),
+            rng.uniform(0.25, 0.5) if athlete else rng.uniform(0.25, 0.85),
+            rng.uniform(0.3, 0.8),
+            rng.uniform(0.4, 0.9),
+        ]
+    )
 
 
 def look(rng: np.random.Generator, sport: bool) -> Look:
     """Random clothes and hair; sport chooses what is worn on a track."""
     top = garment(rng)
     if sport:
-        leg = rng.choice([rng.uniform(0.05, 0.15), rng.uniform(0.25, 0.5), 1.0], p=[.3, .5, .2])
-        sleeve = rng.choice([0.0, rng.uniform(0.2, 0.4), 1.0], p=[.5, .35, .15])
+        leg = rng.choice([rng.uniform(0.05, 0.15), rng.uniform(0.25, 0.5), 1.0], p=[0.3, 0.5, 0.2])
+        sleeve = rng.choice([0.0, rng.uniform(0.2, 0.4), 1.0], p=[0.5, 0.35, 0.15])
     else:
-        leg = rng.choice([rng.uniform(0.25, 0.5), rng.uniform(0.7, 0.9), 1.0], p=[.25, .1, .65])
-        sleeve = rng.choice([0.0, rng.uniform(0.25, 0.5), 1.0], p=[.12, .45, .43])
+        leg = rng.choice([rng.uniform(0.25, 0.5), rng.uniform(0.7, 0.9), 1.0], p=[0.25, 0.1, 0.65])
+        sleeve = rng.choice([0.0, rng.uniform(0.25, 0.5), 1.0], p=[0.12, 0.45, 0.43])
     overall = rng.random() < 0.08
     bottom = top if overall else garment(rng, 0.75)
     crop = sport and rng.random() < 0.2
     return Look(
         skin=skin_colour(rng),
-        hair=_HAIRS[rng.choice(8, p=[.28, .22, .16, .1, .1, .05, .06, .03])],
-        hair_style=str(rng.choice(["bald", "short", "full", "long", "tail", "bun"],
-                                  p=[.08, .38, .16, .16, .14, .08])),
+        hair=_HAIRS[rng.choice(8, p=[0.28, 0.22, 0.16, 0.1, 0.1, 0.05, 0.06, 0.03])],
+        hair_style=str(
+            rng.choice(["bald", "short", "full", "long", "tail", "bun"], p=[0.08, 0.38, 0.16, 0.16, 0.14, 0.08])
+        ),
         beard=float(rng.random() < 0.2) * rng.uniform(0.3, 0.9),
         glasses=rng.random() < 0.1,
-        top=top, bottom=bottom, sleeve=float(sleeve), leg=float(leg),
+        top=top,
+        bottom=bottom,
+        sleeve=float(sleeve),
+        leg=float(leg),
         hem=rng.uniform(0.1, 0.22) if crop else rng.uniform(-0.1, 0.06),
         loose=rng.uniform(0, 0.008) if sport and rng.random() < 0.7 else rng.uniform(0.004, 0.028),
         skirt=rng.uniform(0.25, 0.8) if rng.random() < (0.03 if sport else 0.14) else 0.0,
-        shoes=skin_colour(rng) if rng.random() < 0.06 else colour(rng), soles=colour(rng),
-        socks=rng.choice([0.0, rng.uniform(0.05, 0.2), rng.uniform(0.3, 0.55)], p=[.4, .4, .2]),
+        shoes=skin_colour(rng) if rng.random() < 0.06 else colour(rng),
+        soles=colour(rng),
+        socks=rng.choice([0.0, rng.uniform(0.05, 0.2), rng.uniform(0.3, 0.55)], p=[0.4, 0.4, 0.2]),
         sock_colour=colour(rng),
         gloves=colour(rng) if rng.random() < 0.05 else None,
         cap=colour(rng) if rng.random() < 0.14 else None,
         bib=rng.uniform(0.75, 1, 3) if rng.random() < (0.35 if sport else 0.04) else None,
         seed=rng.uniform(0, 100),
-    )  # fmt: skip
+    )
 
 
 def skin_colour(rng: np.random.Generator) -> np.ndarray:
@@ -161,23 +212,27 @@ def parts() -> tuple[np.ndarray, np.ndarray]:
     r = rig()
     prefixes = {
         TORSO: ("root", "pelvis", "spine", "clavicle", "shoulder01"),
-        ARM: ("upperarm", "lowerarm"), HAND: ("wrist", "finger", "metacarpal"),
-        LEG: ("upperleg", "lowerleg"), FOOT: ("foot", "toe"), HEAD: ("head", "eye"),
+        ARM: ("upperarm", "lowerarm"),
+        HAND: ("wrist", "finger", "metacarpal"),
+        LEG: ("upperleg", "lowerleg"),
+        FOOT: ("foot", "toe"),
+        HEAD: ("head", "eye"),
         NECK: ("neck",),
-    }  # fmt: skip
-    share = np.stack([
-        r.weights[:, [i for i, bone in enumerate(r.labels) if bone.startswith(names)]].sum(1)
-        for names in prefixes.values()
-    ], 1)
+    }
+    share = np.stack(
+        [
+            r.weights[:, [i for i, bone in enumerate(r.labels) if bone.startswith(names)]].sum(1)
+            for names in prefixes.values()
+        ],
+        1,
+    )
     return share.argmax(1), share[r.faces].sum(1).argmax(1)
 
 
 def ripples(at: np.ndarray, seed: float) -> np.ndarray:
     """Smooth noise in about [-1,1] over points [n,3], some metres a period."""
     x, y, z = (at * 18).T
-    return np.sin(x * 1.7 + seed + 1.3 * np.sin(z * 1.1 + seed)) * np.sin(
-        z * 1.3 - seed + np.sin(y * 1.9 + 2 * seed)
-    )
+    return np.sin(x * 1.7 + seed + 1.3 * np.sin(z * 1.1 + seed)) * np.sin(z * 1.3 - seed + np.sin(y * 1.9 + 2 * seed))
 
 
 def limb_share(rest: np.ndarray, joints: np.ndarray, start: str, end: str) -> np.ndarray:
@@ -197,9 +252,7 @@ def face_frame(keypoints: np.ndarray) -> tuple[np.ndarray, float]:
 
 def hairline(face: np.ndarray) -> np.ndarray:
     """Height of points [n,3] (face units) above the hairline: positive where hair grows."""
-    return face[:, 2] - np.interp(
-        face[:, 1], [-5.5, -3.6, -2.6, -1.6, -0.5, 0.6], [-2.6, -2.0, 0.0, -0.2, 1.5, 2.2]
-    )
+    return face[:, 2] - np.interp(face[:, 1], [-5.5, -3.6, -2.6, -1.6, -0.5, 0.6], [-2.6, -2.0, 0.0, -0.2, 1.5, 2.2])
 
 
 def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
@@ -235,22 +288,37 @@ def dress(bodies: Bodies, i: int, worn: Look, person: int) -> list[Mesh]:
         local = points * unit + middle - joints[JOINTS.index("head")]
         return local @ to_world.T + head
 
-    blob = {"long": ((0, -3.6, -2.6), (2.6, 1.6, 3.6)), "tail": ((0, -6.2, -1.6), (0.9, 1.1, 3.0)),
-            "bun": ((0, -5.6, 1.6), (1.4, 1.3, 1.3))}.get(worn.hair_style)  # fmt: skip
+    blob = {
+        "long": ((0, -3.6, -2.6), (2.6, 1.6, 3.6)),
+        "tail": ((0, -6.2, -1.6), (0.9, 1.1, 3.0)),
+        "bun": ((0, -5.6, 1.6), (1.4, 1.3, 1.3)),
+    }.get(worn.hair_style)
     if blob:
         unit_sphere, faces = sphere()
-        meshes.append(Mesh(
-            on_head(unit_sphere * blob[1] + np.array(blob[0])), faces,
-            lambda f, at: _tinted(worn.hair, at, worn.seed), unit_sphere * 0.3, person,
-        ))  # fmt: skip
+        meshes.append(
+            Mesh(
+                on_head(unit_sphere * blob[1] + np.array(blob[0])),
+                faces,
+                lambda f, at: _tinted(worn.hair, at, worn.seed),
+                unit_sphere * 0.3,
+                person,
+            )
+        )
     if worn.cap is not None:
         angle = np.linspace(-1.1, 1.1, 9)
         rim = np.stack([2.7 * np.sin(angle), 0.2 + 0.9 * np.cos(angle) - 0.5, angle * 0 + 1.7], 1)
         edge = rim + np.stack([angle * 0, 2.6 * np.cos(angle) ** 0.7, angle * 0 - 0.3], 1)
-        strip = np.array([[k, k + 1, k + 9] for k in range(8)]
-                         + [[k + 1, k + 10, k + 9] for k in range(8)])
-        meshes.append(Mesh(on_head(np.concatenate([rim, edge])), strip,
-                           lambda f, at: np.tile(worn.cap * 0.85, (len(f), 1)), None, person, True))
+        strip = np.array([[k, k + 1, k + 9] for k in range(8)] + [[k + 1, k + 10, k + 9] for k in range(8)])
+        meshes.append(
+            Mesh(
+                on_head(np.concatenate([rim, edge])),
+                strip,
+                lambda f, at: np.tile(worn.cap * 0.85, (len(f), 1)),
+                None,
+                person,
+                True,
+            )
+        )
     if worn.skirt:
         meshes.append(skirt(bodies, i, worn, person))
     return meshes
@@ -281,8 +349,11 @@ def _paint(worn: Look, joints, middle, unit, faces: np.ndarray, at: np.ndarray) 
         s = (chest - hip) / 0.6
         bib = (part == TORSO) & above & (np.abs(x) < 0.1 * s)
         bib &= np.abs(z - hip - 0.30 * s) < 0.08 * s
-        digits = bib & (np.abs(z - hip - 0.29 * s) < 0.045 * s) & (
-            np.sin(x / s * 110 + worn.seed) + np.sin(z / s * 70 + worn.seed * 3) > 0.3)
+        digits = (
+            bib
+            & (np.abs(z - hip - 0.29 * s) < 0.045 * s)
+            & (np.sin(x / s * 110 + worn.seed) + np.sin(z / s * 70 + worn.seed * 3) > 0.3)
+        )
         out[bib] = worn.bib
         out[digits & (np.abs(x) < 0.075 * s)] = 0.08
     lower = (part == LEG) | (part == FOOT)
@@ -354,8 +425,14 @@ def sphere(rings: int = 6, around: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """A unit sphere: vertices and faces that look outward."""
     tilt = np.linspace(0, np.pi, rings + 1)
     turn = np.arange(around) * 2 * np.pi / around
-    grid = np.stack([np.outer(np.sin(tilt), np.cos(turn)), np.outer(np.sin(tilt), np.sin(turn)),
-                     np.outer(np.cos(tilt), np.ones(around))], -1).reshape(-1, 3)
+    grid = np.stack(
+        [
+            np.outer(np.sin(tilt), np.cos(turn)),
+            np.outer(np.sin(tilt), np.sin(turn)),
+            np.outer(np.cos(tilt), np.ones(around)),
+        ],
+        -1,
+    ).reshape(-1, 3)
     faces = []
     for r in range(rings):
         for a in range(around):
@@ -390,7 +467,12 @@ def skirt(bodies: Bodies, i: int, worn: Look, person: int) -> Mesh:
             p, q = r * n + a, r * n + (a + 1) % n
             faces += [[p, p + n, q], [q, p + n, q + n]]
     texture = np.concatenate([ring * 0.2 + (0, 0, -0.1 * r) for r in range(len(rows))])
-    cloth = replace(worn.bottom, pattern="plain" if worn.bottom.pattern == "sides"
-                    else worn.bottom.pattern)
-    return Mesh(np.concatenate(rows), np.array(faces), lambda f, at_: cloth.paint(at_) * (
-        1 + 0.1 * np.sin(np.arctan2(at_[:, 1], at_[:, 0]) * 12)[:, None]), texture, person, True)
+    cloth = replace(worn.bottom, pattern="plain" if worn.bottom.pattern == "sides" else worn.bottom.pattern)
+    return Mesh(
+        np.concatenate(rows),
+        np.array(faces),
+        lambda f, at_: cloth.paint(at_) * (1 + 0.1 * np.sin(np.arctan2(at_[:, 1], at_[:, 0]) * 12)[:, None]),
+        texture,
+        person,
+        True,
+    )

@@ -1,8 +1,8 @@
 """A small deferred renderer: the painter's algorithm fills face numbers, numpy shades the pixels.
 
-Faces are sorted by depth and drawn far to near with OpenCV into a buffer of face numbers at twice
-the picture's resolution. Each covered pixel then interpolates normals and texture coordinates in
-its triangle, so shading is smooth and clothes have crisp edges though the mesh is coarse.
+Faces are sorted by depth and drawn far to near with OpenCV into a buffer of face numbers at twice the picture's
+resolution. Each covered pixel then interpolates normals and texture coordinates in its triangle, so shading is smooth
+and clothes have crisp edges though the mesh is coarse.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ NEAR = 0.2  # metres; faces nearer to the camera than this are not drawn
 class Camera:
     """A pinhole camera: camera axes are x right, y down, z forward (metres).
 
-    rotation [3,3] world to camera, position [3] world metres, focal in pixels, centre (2) the
-    principal point in pixels (centre of the top-left pixel = (0, 0)), width and height in pixels.
+    rotation [3,3] world to camera, position [3] world metres, focal in pixels, centre (2) the principal point in
+    pixels (centre of the top-left pixel = (0, 0)), width and height in pixels.
     """
 
     rotation: np.ndarray
@@ -85,9 +85,9 @@ class Light:
 class Mesh:
     """Triangles with a painter: vertices [V,3] world metres, faces [F,3] counter-clockwise outside.
 
-    paint(face numbers [n], texture [n,3]) gives colours [n,3] in [0,1] (display RGB); texture [V,3]
-    holds any coordinates the painter wants (default: the vertices). person numbers who it is
-    (-1: a thing). Faces that look away from the camera are left out unless two_sided.
+    paint(face numbers [n], texture [n,3]) gives colours [n,3] in [0,1] (display RGB); texture [V,3] holds any
+    coordinates the painter wants (default: the vertices). person numbers who it is (-1: a thing). Faces that look
+    away from the camera are left out unless two_sided.
     """
 
     vertices: np.ndarray
@@ -103,8 +103,8 @@ class Mesh:
 class Picture:
     """What was drawn, before the background: colour [H,W,3] premultiplied by alpha [H,W] in [0,1].
 
-    person [h,w] (who is seen, -1 things, -2 nothing) and depth [h,w] metres (inf where nothing)
-    are `scale` times finer than the picture.
+    person [h,w] (who is seen, -1 things, -2 nothing) and depth [h,w] metres (inf where nothing) are `scale` times
+    finer than the picture.
     """
 
     colour: np.ndarray
@@ -135,13 +135,12 @@ def normals_of(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def render(
-    camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2,
-    among: Picture | None = None,
+    camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2, among: Picture | None = None
 ) -> Picture:
     """Draw the meshes as the camera sees them under the light.
 
-    among is a picture by the same camera and scale of what stands there already: where it is
-    nearer nothing is drawn, and its people and depths are kept there.
+    among is a picture by the same camera and scale of what stands there already: where it is nearer nothing is drawn,
+    and its people and depths are kept there.
     """
     shape = (camera.height * scale, camera.width * scale)
     vertices = np.concatenate([m.vertices for m in meshes]).astype(np.float32)
@@ -161,8 +160,12 @@ def render(
     area = e1x * e2y - e1y * e2x  # negative = facing us (y points down)
     beyond, usable = out_of_sight(pixels, depth, shape)
     drawn = (
-        ((area < 0) | two_sided) & (np.abs(area) > 1e-6) & (beyond[a] & beyond[b] & beyond[c] == 0)
-        & usable[a] & usable[b] & usable[c]
+        ((area < 0) | two_sided)
+        & (np.abs(area) > 1e-6)
+        & (beyond[a] & beyond[b] & beyond[c] == 0)
+        & usable[a]
+        & usable[b]
+        & usable[c]
     )
     order = np.flatnonzero(drawn)
     order = order[np.argsort(-(depth[a] + depth[b] + depth[c])[order], kind="stable")]
@@ -180,7 +183,7 @@ def render(
         own = slice(first, first + len(m.vertices))
         attributes[:3, own] = of_vertices.T
         attributes[3:, own] = (m.vertices if m.texture is None else m.texture).T
-        face_normals[f:f + len(m.faces)] = of_faces
+        face_normals[f : f + len(m.faces)] = of_faces
     pixel_depth = np.empty(len(at), np.float32)
     normal, texture = np.empty((2, len(at), 3), np.float32)
     for first in range(0, len(at), CACHED):
@@ -239,9 +242,7 @@ def render(
     return Picture(small[..., :3], small[..., 3], who, far, scale)
 
 
-def out_of_sight(
-    pixels: np.ndarray, depth: np.ndarray, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def out_of_sight(pixels: np.ndarray, depth: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Beyond which sides of a picture of `shape` (H, W) points [V,2] lie, and whether they are fit
     to be drawn.
 
@@ -271,10 +272,7 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
         beyond, usable = out_of_sight(pixels, depth, mask.shape)
         x, y = np.ascontiguousarray(pixels.T)
         turn = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
-        keep = (
-            (turn < 0) & (beyond[a] & beyond[b] & beyond[c] == 0)
-            & usable[a] & usable[b] & usable[c]
-        )
+        keep = (turn < 0) & (beyond[a] & beyond[b] & beyond[c] == 0) & usable[a] & usable[b] & usable[c]
         for polygon in list(fixed(pixels)[m.faces[keep]]):
             cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_8, 4)
     if blur > 0.3:
@@ -287,18 +285,18 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
     return mask.astype(np.float32) / 255
 
 
-def visibility(
-    picture: Picture, camera: Camera, points: np.ndarray, person: int, slack: np.ndarray
-) -> np.ndarray:
+def visibility(picture: Picture, camera: Camera, points: np.ndarray, person: int, slack: np.ndarray) -> np.ndarray:
     """COCO visibility [K] of one person's points [K,3]: 2 seen, 1 hidden, 0 outside the frame.
 
-    A point is hidden where the surface drawn over it is nearer by more than slack [K] metres (the
-    depth of the joint below the person's own skin), or belongs to someone or something else.
+    A point is hidden where the surface drawn over it is nearer by more than slack [K] metres (the depth of the joint
+    below the person's own skin), or belongs to someone or something else.
     """
     pixels, depth = camera.project(points)
     inside = (
-        (depth > NEAR) & (pixels > -0.5).all(1)
-        & (pixels[:, 0] < camera.width - 0.5) & (pixels[:, 1] < camera.height - 0.5)
+        (depth > NEAR)
+        & (pixels > -0.5).all(1)
+        & (pixels[:, 0] < camera.width - 0.5)
+        & (pixels[:, 1] < camera.height - 0.5)
     )
     fine = np.rint((np.nan_to_num(pixels) + 0.5) * picture.scale - 0.5)
     col = np.clip(fine[:, 0], 0, picture.person.shape[1] - 1).astype(int)

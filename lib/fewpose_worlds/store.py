@@ -1,7 +1,7 @@
 """The folder a world is kept in: frames.npy, annotations.json (COCO keypoints) and world.json.
 
-world.json is written last and says which parameters the frames were made with, so a folder
-without it, or with others, is made anew.
+world.json is written last and says which parameters the frames were made with, so a folder without it, or with
+others, is made anew.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import Skeleton
 from fewpose.speed.threads import cores
 
-# A task's result: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the
-# list of its people as dicts from `person`.
+# A task's result: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the list of its people
+# as dicts from `person`.
 Made = tuple[np.ndarray, list[dict], list[list[dict]]]
 
 
-def person(
-    keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool | None
-) -> dict:
+def person(keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool | None) -> dict:
     """One COCO annotation: keypoints [K,3] pixels and visibility, box x, y, width, height in
     pixels, area in square pixels, keypoints3d [K,3] millimetres in the camera frame.
 
-    main says whether the frame is this person's; None where all people of a frame count alike,
-    and digits suffice to project keypoints3d onto the keypoints again.
+    main says whether the frame is this person's; None where all people of a frame count alike, and digits suffice to
+    project keypoints3d onto the keypoints again.
     """
     fine = 0 if main is not None else 3
     said = {} if main is None else {"main": bool(main)}
     return {
-        "category_id": 1, "iscrowd": 0, **said,
+        "category_id": 1,
+        "iscrowd": 0,
+        **said,
         "keypoints": np.round(keypoints, 2 + fine).ravel().tolist(),
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),
-        "bbox": np.round(box, 2).tolist(), "area": round(float(area), 1),
+        "bbox": np.round(box, 2).tolist(),
+        "area": round(float(area), 1),
         "keypoints3d": np.round(keypoints3d, 1 + fine).ravel().tolist(),
-    }  # fmt: skip
+    }
 
 
 def main_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PoseData:
@@ -56,9 +57,12 @@ def main_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -
         if annotation["main"]:
             poses[annotation["image_id"]] = np.reshape(annotation["keypoints"], (-1, 3))
     return PoseData(
-        frames=torch.from_numpy(frames), poses=torch.from_numpy(poses), skeleton=skeleton,
+        frames=torch.from_numpy(frames),
+        poses=torch.from_numpy(poses),
+        skeleton=skeleton,
         video=np.array([image["video_id"] for image in coco["images"]]),
-        split=np.array([image["split"] for image in coco["images"]]), name=name,
+        split=np.array([image["split"] for image in coco["images"]]),
+        name=name,
     )
 
 
@@ -70,18 +74,20 @@ def all_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) ->
 
     def stacked(key: str, *shape: int) -> list[torch.Tensor]:
         return [
-            torch.tensor([one[key] for one in group], dtype=torch.float64)
-            .reshape(len(group), *shape).float()
+            torch.tensor([one[key] for one in group], dtype=torch.float64).reshape(len(group), *shape).float()
             for group in people
-        ]  # fmt: skip
+        ]
 
     boxes = stacked("bbox", 4)
     for box in boxes:
         box[:, 2:] += box[:, :2]
     images, k = coco["images"], len(skeleton)
     return PeopleData(
-        frames=torch.from_numpy(frames), boxes=boxes, keypoints=stacked("keypoints", k, 3),
-        keypoints3d=stacked("keypoints3d", k, 3), areas=stacked("area"),
+        frames=torch.from_numpy(frames),
+        boxes=boxes,
+        keypoints=stacked("keypoints", k, 3),
+        keypoints3d=stacked("keypoints3d", k, 3),
+        areas=stacked("area"),
         person=[group.long() for group in stacked("person_id")],
         cameras=torch.tensor([image["camera_matrix"] for image in images]),
         to_room=torch.tensor([image["camera_to_room"] for image in images]),
@@ -89,24 +95,21 @@ def all_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) ->
         moment=np.array([image["moment"] for image in images]),
         view=np.array([image["view"] for image in images]),
         split=np.array([image["split"] for image in images]),
-        image_id=np.array([image["id"] for image in images]), skeleton=skeleton, name=name,
+        image_id=np.array([image["id"] for image in images]),
+        skeleton=skeleton,
+        name=name,
     )
 
 
-def people_of(
-    coco: dict, frames: int, k: int
-) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+def people_of(coco: dict, frames: int, k: int) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
     """Boxes [P, 4] (corners), keypoints and keypoints3d [P, k, 3] of each frame of a COCO dict."""
     people: list[list[dict]] = [[] for _ in range(frames)]
     for annotation in coco["annotations"]:
         people[annotation["image_id"]].append(annotation)
     parts = tuple(
-        [
-            torch.tensor([one[key] for one in group], dtype=torch.float32)
-            .reshape(len(group), *shape) for group in people
-        ]
+        [torch.tensor([one[key] for one in group], dtype=torch.float32).reshape(len(group), *shape) for group in people]
         for key, shape in (("bbox", (4,)), ("keypoints", (k, 3)), ("keypoints3d", (k, 3)))
-    )  # fmt: skip
+    )
     for box in parts[0]:
         box[:, 2:] += box[:, :2]
     return parts
@@ -117,19 +120,24 @@ Form = Callable[[np.ndarray, dict, Skeleton, str], PoseData | PeopleData]
 
 
 def generate(
-    work: Callable[..., Made], tasks: Iterable[tuple], frames: int, size: int | tuple[int, int],
-    skeleton: Skeleton, parameters: dict, cache: Path | None,
-    prepare: Callable[[], None] = lambda: None, form: Form = main_people,
+    work: Callable[..., Made],
+    tasks: Iterable[tuple],
+    frames: int,
+    size: int | tuple[int, int],
+    skeleton: Skeleton,
+    parameters: dict,
+    cache: Path | None,
+    prepare: Callable[[], None] = lambda: None,
+    form: Form = main_people,
     few: int | None = None,
 ) -> PoseData | PeopleData:
     """Make a world, or read it where the folder `cache` already holds it, in memory as `form` says.
 
     size is the height and width of the frames, or one number for both.
 
-    work(*task) makes some frames and depends on its task alone; tasks run in processes of their
-    own, unless they are fewer than `few` (FEW_TASKS), and are put together in order. parameters
-    must say all that the frames depend on, `name` included.
-    prepare() is called once before, so that one process fills slow caches.
+    work(*task) makes some frames and depends on its task alone; tasks run in processes of their own, unless they are
+    fewer than `few` (FEW_TASKS), and are put together in order. parameters must say all that the frames depend on,
+    `name` included. prepare() is called once before, so that one process fills slow caches.
     """
     if cache is not None and _is_made(Path(cache), parameters):
         return read(cache, skeleton, form)
@@ -150,8 +158,9 @@ def generate(
             for picture, image, persons in zip(made, about, people, strict=True):
                 number = len(images)
                 store[number] = picture
-                images.append({"id": number, "file_name": f"{number:06d}.jpg", "width": width,
-                               "height": height, **image})  # fmt: skip
+                images.append(
+                    {"id": number, "file_name": f"{number:06d}.jpg", "width": width, "height": height, **image}
+                )
                 for one in persons:
                     annotations.append({"id": len(annotations), "image_id": number, **one})
             bar.update(len(made))
@@ -159,10 +168,17 @@ def generate(
         raise RuntimeError(f"world {parameters['name']}: {len(images)} of {frames} frames made")
     coco = {
         "info": {"description": f"fewpose world {parameters['name']}"},
-        "images": images, "annotations": annotations,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints),
-                        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index]}],
-    }  # fmt: skip
+        "images": images,
+        "annotations": annotations,
+        "categories": [
+            {
+                "id": 1,
+                "name": "person",
+                "keypoints": list(skeleton.keypoints),
+                "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index],
+            }
+        ],
+    }
     if cache is None:
         return form(store, coco, skeleton, parameters["name"])
     store.flush()
@@ -174,9 +190,7 @@ def generate(
     return read(cache, skeleton, form)
 
 
-def read(
-    cache: Path, skeleton: Skeleton, form: Form = main_people
-) -> PoseData | PeopleData:
+def read(cache: Path, skeleton: Skeleton, form: Form = main_people) -> PoseData | PeopleData:
     """The data of a finished world's folder, frames memory-mapped.
 
     RuntimeError if the folder holds no finished world.
@@ -230,12 +244,12 @@ def workers() -> int:
 def processes() -> ProcessPoolExecutor:
     """`workers` processes of one thread each, started.
 
-    An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever.
-    Spawned, not forked: OpenMP's threads, once used by torch in this process, hang a fork.
+    An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever. Spawned, not forked:
+    OpenMP's threads, once used by torch in this process, hang a fork.
     """
     executor = ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), _one_thread)
-    # NumPy's BLAS counts its threads when it is loaded. With several in each process they are more
-    # than there are cores, and the small products of `body` take ten times as long.
+    # NumPy's BLAS counts its threads when it is loaded. With several in each process they are more than there are
+    # cores, and the small products of `body` take ten times as long.
     before = os.environ.get(BLAS)
     os.environ[BLAS] = "1"
     for _ in range(workers()):
@@ -258,7 +272,7 @@ def in_order(work: Callable, tasks: list[tuple], few: int = FEW_TASKS) -> Iterab
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a process that made frames died: out of memory, or a script without "
-            "`if __name__ == \"__main__\":`, which each such process reads anew"
+            '`if __name__ == "__main__":`, which each such process reads anew'
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)

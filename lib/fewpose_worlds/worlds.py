@@ -20,14 +20,12 @@ from fewpose_worlds import store
 ABOVE = 0.08  # share of the everyday cameras that look down from a height
 
 
-def everyday(
-    frames: int, size: int, seed: int = 0, cache: Path | None = None, above: float = ABOVE
-) -> PoseData:
+def everyday(frames: int, size: int, seed: int = 0, cache: Path | None = None, above: float = ABOVE) -> PoseData:
     """The everyday world: frames [N,3,S,S] of all sorts of people, 17 COCO keypoints in pixels.
 
-    cache is the folder that keeps worlds between calls (None: made in memory each time). `above` is
-    the share of the cameras that look down from a height. A smaller world of one seed is the
-    beginning of a larger one. ValueError for sizes that make no picture.
+    cache is the folder that keeps worlds between calls (None: made in memory each time). `above` is the share of the
+    cameras that look down from a height. A smaller world of one seed is the beginning of a larger one. ValueError for
+    sizes that make no picture.
     """
     from fewpose_worlds.everyday import stills as world
 
@@ -37,17 +35,13 @@ def everyday(
         (seed, scene, min(world.SCENE, frames - scene * world.SCENE), size, above)
         for scene in range(-(-frames // world.SCENE))
     ]
-    parameters = {"name": "everyday", "version": world.VERSION, "frames": frames, "size": size,
-                  "seed": seed}  # fmt: skip
+    parameters = {"name": "everyday", "version": world.VERSION, "frames": frames, "size": size, "seed": seed}
     if above != ABOVE:
         parameters["above"] = above
-    return store.generate(world.make_scene, tasks, frames, size, COCO, parameters, folder,
-                          world.prepare)  # fmt: skip
+    return store.generate(world.make_scene, tasks, frames, size, COCO, parameters, folder, world.prepare)
 
 
-def everyday_folder(
-    frames: int, size: int, seed: int, cache: Path, above: float = ABOVE
-) -> Path:
+def everyday_folder(frames: int, size: int, seed: int, cache: Path, above: float = ABOVE) -> Path:
     """Where `everyday` keeps its frames and the annotations of everybody in them."""
     views = "" if above == ABOVE else f"_above{above:g}"
     return Path(cache) / f"everyday_{frames}x{size}{views}_seed{seed}"
@@ -62,9 +56,7 @@ def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
     return BoxData(data.frames, boxes, data.split, data.name)
 
 
-def everyday_people(
-    frames: int, size: int, seed: int, cache: Path, above: float = ABOVE
-) -> LabelledPeople:
+def everyday_people(frames: int, size: int, seed: int, cache: Path, above: float = ABOVE) -> LabelledPeople:
     """The everyday world with the true labels of all people in each frame, to learn from "train".
 
     Arguments as `everyday`; with `use` replaced the other splits serve.
@@ -73,18 +65,15 @@ def everyday_people(
     folder = everyday_folder(frames, size, seed, cache, above)
     coco = json.loads((folder / "annotations.json").read_text())
     parts = store.people_of(coco, frames, len(COCO))
-    return labels_of_truth(data.frames, *parts, COCO, data.name, np.flatnonzero(
-        data.split == "train"))  # fmt: skip
+    return labels_of_truth(data.frames, *parts, COCO, data.name, np.flatnonzero(data.split == "train"))
 
 
-def jump(
-    frames: int, size: int, seed: int = 0, cache: Path | None = None, videos: int | None = None
-) -> PoseData:
+def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, videos: int | None = None) -> PoseData:
     """The jump world: labelled stills of long and triple jumps, 20 JUMP keypoints in pixels.
 
-    Stills are spread over time and phases of `videos` videos (default: 25 stills a video), which
-    are split in the paper's ratio 122 : 18 : 46; cache as for `everyday`. ValueError for sizes that
-    make no picture, fewer than three videos, or fewer frames than videos.
+    Stills are spread over time and phases of `videos` videos (default: 25 stills a video), which are split in the
+    paper's ratio 122 : 18 : 46; cache as for `everyday`. ValueError for sizes that make no picture, fewer than three
+    videos, or fewer frames than videos.
     """
     from fewpose_worlds.jump import stills as world
 
@@ -93,17 +82,24 @@ def jump(
     folder = None
     if cache is not None:
         folder = Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed{seed}"
-    parameters = {"name": "jump", "version": world.VERSION, "frames": frames, "size": size,
-                  "seed": seed, "videos": videos}  # fmt: skip
-    return store.generate(world.make_video, world.tasks(frames, size, seed, videos), frames, size,
-                          JUMP, parameters, folder, world.prepare)  # fmt: skip
+    parameters = {
+        "name": "jump",
+        "version": world.VERSION,
+        "frames": frames,
+        "size": size,
+        "seed": seed,
+        "videos": videos,
+    }
+    return store.generate(
+        world.make_video, world.tasks(frames, size, seed, videos), frames, size, JUMP, parameters, folder, world.prepare
+    )
 
 
 def jump_video(seed: int, index: int, size: int, path: Path) -> int:
     """Write video `index` of the jump world `seed` as an MP4 of 200 Hz, frames of size x size.
 
-    Athlete, site and camera are those of the stills. Returns the number of frames; ValueError for a
-    size that makes no picture, RuntimeError if the file cannot be written.
+    Athlete, site and camera are those of the stills. Returns the number of frames; ValueError for a size that makes
+    no picture, RuntimeError if the file cannot be written.
     """
     from fewpose_worlds.jump import stills as world
 
@@ -112,13 +108,19 @@ def jump_video(seed: int, index: int, size: int, path: Path) -> int:
 
 
 def jump_films(
-    frames: int, size: int, seed: int, cache: Path, videos: int | None = None,
-    split: str = "train", rate: float = 200, most: int | None = None,
+    frames: int,
+    size: int,
+    seed: int,
+    cache: Path,
+    videos: int | None = None,
+    split: str = "train",
+    rate: float = 200,
+    most: int | None = None,
 ) -> list[Path]:
     """MP4 files of all videos of one split of `jump(frames, size, seed, videos=videos)`.
 
-    They are named as the stills' `video` and lie in the folder `cache`; those that are there are
-    kept. rate is in frames a second; `most` stops after so many files. Errors as for `jump_video`.
+    They are named as the stills' `video` and lie in the folder `cache`; those that are there are kept. rate is in
+    frames a second; `most` stops after so many files. Errors as for `jump_video`.
     """
     from fewpose_worlds.jump import stills as world
     from fewpose_worlds.jump.video import video_name
@@ -128,28 +130,26 @@ def jump_films(
     folder = Path(cache) / f"jump_films_{size}px_{rate:g}Hz_seed{seed}_version{world.VERSION}"
     chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split][:most]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
-    todo = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True)
-            if not path.exists()]  # fmt: skip
+    todo = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
     if todo:
         world.prepare()
-    for _ in tqdm(store.in_order(world.write_video, todo), total=len(todo), desc="jump films",
-                  unit="film", leave=False):  # fmt: skip
+    for _ in tqdm(
+        store.in_order(world.write_video, todo), total=len(todo), desc="jump films", unit="film", leave=False
+    ):
         pass
     return paths
 
 
 def operating_room(
-    frames: int, size: tuple[int, int] = (480, 640), seed: int = 0, cache: Path | None = None,
-    days: int | None = None,
+    frames: int, size: tuple[int, int] = (480, 640), seed: int = 0, cache: Path | None = None, days: int | None = None
 ) -> PeopleData:
     """The operating-room world: three ceiling cameras over clinicians at work, 17 COCO keypoints.
 
-    Frames of size (H, W); the three views of a moment stand together, so that a number of frames
-    that is no multiple of three leaves the last moment incomplete. Moments are spread over `days`
-    days (default: one for each 60 frames, three at least), each with a room, a rig and a staff of
-    its own, split about 60 : 15 : 25; cache as for `everyday`. Clinicians are labelled, the patient
-    under his drapes is not. ValueError for sizes that make no picture, fewer than three days, or
-    fewer moments than days.
+    Frames of size (H, W); the three views of a moment stand together, so that a number of frames that is no multiple
+    of three leaves the last moment incomplete. Moments are spread over `days` days (default: one for each 60 frames,
+    three at least), each with a room, a rig and a staff of its own, split about 60 : 15 : 25; cache as for
+    `everyday`. Clinicians are labelled, the patient under his drapes is not. ValueError for sizes that make no
+    picture, fewer than three days, or fewer moments than days.
     """
     from fewpose_worlds.operating_room import views as world
 
@@ -166,19 +166,34 @@ def operating_room(
     folder = None
     if cache is not None:
         folder = Path(cache) / f"operating_room_{frames}x{height}x{width}_{days}days_seed{seed}"
-    parameters = {"name": "operating_room", "version": world.VERSION, "frames": frames,
-                  "size": [height, width], "seed": seed, "days": days}  # fmt: skip
-    return store.generate(world.make_stage, world.tasks(frames, (height, width), seed, days),
-                          frames, (height, width), COCO, parameters, folder, world.prepare,
-                          store.all_people, few=4)  # fmt: skip
+    parameters = {
+        "name": "operating_room",
+        "version": world.VERSION,
+        "frames": frames,
+        "size": [height, width],
+        "seed": seed,
+        "days": days,
+    }
+    return store.generate(
+        world.make_stage,
+        world.tasks(frames, (height, width), seed, days),
+        frames,
+        (height, width),
+        COCO,
+        parameters,
+        folder,
+        world.prepare,
+        store.all_people,
+        few=4,
+    )
 
 
 def export(world: str, frames: int, size: int, seed: int, out: Path, films: int = 3) -> Path:
     """Write a world to the folder `out` for other programs: images/*.jpg and annotations.json.
 
-    For jump also the first `films` of its videos as MP4, named as the stills' `video_id`. Frames
-    are size x size pixels, those of operating_room size high and 4:3.
-    ValueError for an unknown world or a size that makes no picture; returns the folder.
+    For jump also the first `films` of its videos as MP4, named as the stills' `video_id`. Frames are size x size
+    pixels, those of operating_room size high and 4:3. ValueError for an unknown world or a size that makes no
+    picture; returns the folder.
     """
     if world not in ("everyday", "jump", "operating_room"):
         raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
@@ -198,6 +213,5 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, films: int 
 def _check(world: str, frames: int, size: int) -> None:
     if frames < 1 or not 32 <= size <= 1024:
         raise ValueError(
-            f"world {world}: {frames} frames of {size} pixels; ask for at least 1 frame and a "
-            "size from 32 to 1024"
+            f"world {world}: {frames} frames of {size} pixels; ask for at least 1 frame and a size from 32 to 1024"
         )

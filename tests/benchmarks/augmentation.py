@@ -24,9 +24,7 @@ ZOOM = (1 / RANGES.scale[1], 1 / RANGES.scale[0])  # others give how much larger
 COLOURS = (1 - RANGES.colour, 1 + RANGES.colour)
 
 
-def augment(
-    library: str, size: tuple[int, int], batch: int = 32, device: str = "cpu"
-) -> Line:
+def augment(library: str, size: tuple[int, int], batch: int = 32, device: str = "cpu") -> Line:
     """Our views of a batch of frames of `size` (H, W) against those of a library, on its CPU."""
     reference = {"albumentations": albumentations, "kornia": kornia, "torchvision": torchvision}
     torch.manual_seed(0)
@@ -56,13 +54,20 @@ def albumentations(frames: Tensor, poses: Tensor) -> Callable[[], object]:
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask its server otherwise
     A, cv2 = needed("albumentations"), needed("cv2")
-    view = A.Compose([
-        A.HorizontalFlip(p=RANGES.flip),
-        A.Affine(scale=ZOOM, translate_percent=(-RANGES.shift, RANGES.shift),
-                 rotate=(-RANGES.rotation, RANGES.rotation), p=1),
-        A.ColorJitter(COLOURS, COLOURS, COLOURS, (0, 0), p=1),
-        A.Normalize(MEAN, STD),
-    ], keypoint_params=A.KeypointParams("xy", remove_invisible=False))  # fmt: skip
+    view = A.Compose(
+        [
+            A.HorizontalFlip(p=RANGES.flip),
+            A.Affine(
+                scale=ZOOM,
+                translate_percent=(-RANGES.shift, RANGES.shift),
+                rotate=(-RANGES.rotation, RANGES.rotation),
+                p=1,
+            ),
+            A.ColorJitter(COLOURS, COLOURS, COLOURS, (0, 0), p=1),
+            A.Normalize(MEAN, STD),
+        ],
+        keypoint_params=A.KeypointParams("xy", remove_invisible=False),
+    )
     images = [frame.permute(1, 2, 0).contiguous().numpy() for frame in frames]
     points = poses[..., :2].numpy()
     pool = ThreadPoolExecutor(torch.get_num_threads())
@@ -100,13 +105,17 @@ def torchvision(frames: Tensor, poses: Tensor) -> Callable[[], object]:
     from torchvision import tv_tensors
     from torchvision.transforms import InterpolationMode, v2
 
-    view = v2.Compose([
-        v2.RandomHorizontalFlip(RANGES.flip),
-        v2.RandomAffine(RANGES.rotation, (RANGES.shift, RANGES.shift), ZOOM,
-                        interpolation=InterpolationMode.BILINEAR),
-        v2.ColorJitter(COLOURS, COLOURS, COLOURS),
-        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
-    ])  # fmt: skip
+    view = v2.Compose(
+        [
+            v2.RandomHorizontalFlip(RANGES.flip),
+            v2.RandomAffine(
+                RANGES.rotation, (RANGES.shift, RANGES.shift), ZOOM, interpolation=InterpolationMode.BILINEAR
+            ),
+            v2.ColorJitter(COLOURS, COLOURS, COLOURS),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
     size = tuple(frames.shape[-2:])
 
     def work() -> tuple[Tensor, Tensor]:

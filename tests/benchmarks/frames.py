@@ -39,10 +39,13 @@ def reading(frames: int = 200, size: int = 256, batch: int = 16) -> Line:
         folder.cleanup()
 
     return Line(
-        lambda: kept[torch.from_numpy(rng.integers(0, frames, batch))], seeking, batch, "frames/s",
-        f"cv2.VideoCapture sought for each frame, {size}x{size} MP4 of {frames} frames, batch "
-        f"{batch}", close=close,
-    )  # fmt: skip
+        lambda: kept[torch.from_numpy(rng.integers(0, frames, batch))],
+        seeking,
+        batch,
+        "frames/s",
+        f"cv2.VideoCapture sought for each frame, {size}x{size} MP4 of {frames} frames, batch {batch}",
+        close=close,
+    )
 
 
 def write_film(path: Path, frames: int, size: int) -> None:
@@ -68,10 +71,13 @@ def world(size: int, scenes: int = 4) -> Line:
         return pool.submit(_in_turn, tasks).result()
 
     return Line(
-        lambda: list(pool.map(stills.make_scene, *zip(*tasks, strict=True))), one_core,
-        scenes * stills.SCENE, "frames/s", f"the same in one process, everyday world "
-        f"{size}x{size}, {scenes} scenes, {count} processes", close=pool.shutdown,
-    )  # fmt: skip
+        lambda: list(pool.map(stills.make_scene, *zip(*tasks, strict=True))),
+        one_core,
+        scenes * stills.SCENE,
+        "frames/s",
+        f"the same in one process, everyday world {size}x{size}, {scenes} scenes, {count} processes",
+        close=pool.shutdown,
+    )
 
 
 def _in_turn(tasks: list[tuple]) -> list:

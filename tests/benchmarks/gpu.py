@@ -24,9 +24,7 @@ def matrices(n: int = 8192, device: str = "cuda") -> Line:
     torch.manual_seed(0)
     a, b = torch.randn(2, n, n, device=device)
     c, d = a.bfloat16(), b.bfloat16()
-    return Line(
-        lambda: c @ d, lambda: a @ b, 2 * n**3 / 1e12, "TFLOP/s", f"fp32, {n} x {n}, {threads()}"
-    )
+    return Line(lambda: c @ d, lambda: a @ b, 2 * n**3 / 1e12, "TFLOP/s", f"fp32, {n} x {n}, {threads()}")
 
 
 def matrix_rate(n: int = 8192, device: str = "cuda") -> float:
@@ -37,8 +35,12 @@ def matrix_rate(n: int = 8192, device: str = "cuda") -> float:
 
 
 def training(
-    size: int = 512, batch: int = 16, compiled: bool = False, device: str = "cuda",
-    build: Build = HigherHRNet, matrix: int = 8192,
+    size: int = 512,
+    batch: int = 16,
+    compiled: bool = False,
+    device: str = "cuda",
+    build: Build = HigherHRNet,
+    matrix: int = 8192,
 ) -> Line:
     """Our training step, views and targets included, against the plain one in fp32 and NCHW.
 
@@ -56,15 +58,20 @@ def training(
 
     def about(rate: float) -> str:
         reached = rate * operations / 1e12
-        return (f"{reached:.3g} TFLOP/s of counted {operations / 1e9:.0f} GFLOP an image, "
-                f"{reached / best:.1%} of {best:.3g} measured for bf16 matrices, "
-                f"{peak:.1f} GiB at most")  # fmt: skip
+        return (
+            f"{reached:.3g} TFLOP/s of counted {operations / 1e9:.0f} GFLOP an image, "
+            f"{reached / best:.1%} of {best:.3g} measured for bf16 matrices, "
+            f"{peak:.1f} GiB at most"
+        )
 
     return Line(
-        step, plain_step(reference, data, batch), batch, "images/s",
-        f"the plain step in fp32 and NCHW, {build.__name__} {size}x{size}, batch {batch}"
-        + ", compiled" * compiled, about=about,
-    )  # fmt: skip
+        step,
+        plain_step(reference, data, batch),
+        batch,
+        "images/s",
+        f"the plain step in fp32 and NCHW, {build.__name__} {size}x{size}, batch {batch}" + ", compiled" * compiled,
+        about=about,
+    )
 
 
 def plain_step(model: nn.Module, data: PoseData, batch: int) -> Callable[[], float]:

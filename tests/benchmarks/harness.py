@@ -104,8 +104,7 @@ def row(name: str, line: Line, spent: tuple[list[float], list[float]]) -> dict:
     low, middle, high = ratio.quantile([0.25, 0.5, 0.75])
     ours, reference = 1 / frame.median()
     notes = ", ".join(filter(None, (line.notes, line.about(ours))))
-    return dict(zip(COLUMNS, (name, ours, reference, line.unit, middle, low, high, notes),
-                    strict=True))  # fmt: skip
+    return dict(zip(COLUMNS, (name, ours, reference, line.unit, middle, low, high, notes), strict=True))
 
 
 def left_out(name: str, reason: str) -> dict:
@@ -167,10 +166,9 @@ def markdown(rows: pd.DataFrame | list[dict]) -> str:
     for r in pd.DataFrame(rows, columns=COLUMNS).itertuples():
         measured = not math.isnan(r.ratio)
         spread = f"{digits(r.ratio_low)} to {digits(r.ratio_high)}" if measured else ""
-        lines.append((
-            r.name, digits(r.ours), digits(r.reference), r.unit if measured else "",
-            digits(r.ratio), spread, r.notes,
-        ))  # fmt: skip
+        lines.append(
+            (r.name, digits(r.ours), digits(r.reference), r.unit if measured else "", digits(r.ratio), spread, r.notes)
+        )
     head = ("line", "ours", "reference", "unit", "ratio", "middle half", "notes")
     return pd.DataFrame(lines, columns=head).to_markdown(index=False, disable_numparse=True)
 

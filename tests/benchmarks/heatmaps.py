@@ -25,17 +25,14 @@ def targets(size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "
     here, array, patch = poses.to(device), poses.numpy(), target_patch()
     return Line(
         lambda: gaussian_targets(here, size, STRIDE),
-        lambda: torch.from_numpy(
-            np.stack([targets_loop(pose[None], size, patch) for pose in array])
-        ),
-        batch, "poses/s", f"HigherHRNet's generator, {size[0]}x{size[1]}, batch {batch}, "
-        f"{len(COCO)} keypoints, {threads()}",
-    )  # fmt: skip
+        lambda: torch.from_numpy(np.stack([targets_loop(pose[None], size, patch) for pose in array])),
+        batch,
+        "poses/s",
+        f"HigherHRNet's generator, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, {threads()}",
+    )
 
 
-def decoding(
-    size: tuple[int, int] = (256, 192), batch: int = 64, device: str = "cpu", parser: bool = True
-) -> Line:
+def decoding(size: tuple[int, int] = (256, 192), batch: int = 64, device: str = "cpu", parser: bool = True) -> Line:
     """Highest cell, offset and the way back to the frame against HigherHRNet's parser.
 
     Without `parser` against HRNet's get_final_preds, which finds the cells of a batch at once.
@@ -47,23 +44,24 @@ def decoding(
         loop, name = final_predictions_loop, "HRNet's get_final_preds"
     return Line(
         lambda: geometry.transform_points(geometry.invert(crops), decode(here, STRIDE)),
-        lambda: loop(maps.numpy(), *places), batch, "poses/s",
+        lambda: loop(maps.numpy(), *places),
+        batch,
+        "poses/s",
         f"{name}, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, {threads()}",
-    )  # fmt: skip
+    )
 
 
-def smooth_decoding(
-    size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu"
-) -> Line:
+def smooth_decoding(size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu") -> Line:
     """The same with smoothed maps, as `heatmaps.read_poses` does it, against DARK's loop."""
     maps, crops, places = random_maps(batch, size)
     here, crops = maps.to(device), crops.to(device)
     return Line(
         lambda: geometry.transform_points(geometry.invert(crops), decode(smooth(here), STRIDE)),
-        lambda: dark_loop(maps.numpy(), *places), batch, "poses/s",
-        f"DARK's get_final_preds, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, "
-        f"{threads()}",
-    )  # fmt: skip
+        lambda: dark_loop(maps.numpy(), *places),
+        batch,
+        "poses/s",
+        f"DARK's get_final_preds, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, {threads()}",
+    )
 
 
 def random_poses(batch: int, size: tuple[int, int]) -> Tensor:
@@ -73,9 +71,7 @@ def random_poses(batch: int, size: tuple[int, int]) -> Tensor:
     return torch.rand(batch, len(COCO), 3) * extent + torch.tensor([0.0, 0.0, 2.0])
 
 
-def random_maps(
-    batch: int, size: tuple[int, int]
-) -> tuple[Tensor, Tensor, tuple[np.ndarray, np.ndarray]]:
+def random_maps(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[np.ndarray, np.ndarray]]:
     """Noisy heat maps [N, K, h, w] of crops, the maps [N, 2, 3] from frames to the crops, and what
     HRNet keeps of them: centres [N, 2] in the frame and frame pixels a pixel of the crop [N]."""
     maps = gaussian_targets(random_poses(batch, size), size, STRIDE)
@@ -119,9 +115,7 @@ def target_patch(sigma: int = int(SIGMA)) -> np.ndarray:
     return np.exp(-(line**2 + line[:, None] ** 2) / (2 * sigma**2))
 
 
-def final_predictions_loop(
-    maps: np.ndarray, centre: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
+def final_predictions_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """HRNet's poses [N, K, 3]: the highest cell, a quarter towards its higher neighbour, mapped.
 
     The crops lie about centre [N, 2] in the frame, a pixel as wide as scale [N] there.
@@ -163,9 +157,7 @@ def parser_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.n
     return mapped_loop(np.stack(found), centre, scale, (h, w))
 
 
-def dark_loop(
-    maps: np.ndarray, centre: np.ndarray, scale: np.ndarray, kernel: int = 11
-) -> np.ndarray:
+def dark_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray, kernel: int = 11) -> np.ndarray:
     """DARK's poses [N, K, 3]: smoothed maps, then one Newton step on their logarithm.
 
     Zhang et al., *Distribution-Aware Coordinate Representation* (CVPR 2020), equations 4 to 9; it
@@ -187,8 +179,7 @@ def dark_loop(
                 dy = 0.5 * (one[v + 1, u] - one[v - 1, u])
                 dxx = 0.25 * (one[v, u + 2] - 2 * one[v, u] + one[v, u - 2])
                 dyy = 0.25 * (one[v + 2, u] - 2 * one[v, u] + one[v - 2, u])
-                dxy = 0.25 * (one[v + 1, u + 1] - one[v - 1, u + 1]
-                              - one[v + 1, u - 1] + one[v - 1, u - 1])  # fmt: skip
+                dxy = 0.25 * (one[v + 1, u + 1] - one[v - 1, u + 1] - one[v + 1, u - 1] + one[v - 1, u - 1])
                 hessian = np.array([[dxx, dxy], [dxy, dyy]])
                 if dxx * dyy - dxy**2 != 0:
                     found[i, j, :2] -= np.linalg.inv(hessian) @ np.array([dx, dy])
@@ -204,9 +195,7 @@ def highest_cells(maps: np.ndarray) -> np.ndarray:
     return found * (height > 0)[..., None]
 
 
-def mapped_loop(
-    found: np.ndarray, centre: np.ndarray, scale: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
+def mapped_loop(found: np.ndarray, centre: np.ndarray, scale: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Cells [N, K, 3] of heat maps of `size` (h, w) as points of the frame, one at a time."""
     out = found.copy()
     middle = (np.array(size[::-1]) * STRIDE - 1) / 2

@@ -18,8 +18,9 @@ SIZES = ((256, 192), (512, 512))
 
 AUGMENT = {
     f"augment_{h}x{w}_{library}": partial(augmentation.augment, library, (h, w))
-    for h, w in SIZES for library in LIBRARIES
-}  # fmt: skip
+    for h, w in SIZES
+    for library in LIBRARIES
+}
 CPU: dict[str, Callable[[], Line]] = {
     **AUGMENT,
     "heatmap_targets": heatmaps.targets,
@@ -63,20 +64,33 @@ CUDA: dict[str, Callable[[], Line]] = {
 # What each line should reach at least, as a ratio or in its own unit.
 AIMS = {
     "cpu": {
-        "augment_256x192_albumentations": "1", "augment_512x512_albumentations": "1",
-        "augment_256x192_kornia": "4", "augment_512x512_kornia": "4", "heatmap_targets": "20",
-        "heatmap_decoding": "30", "twelve_views": "2", "pck": "20", "oks": "20",
-        "keypoint_ap_pycocotools": "4", "frame_reading": "10", "world_128": "60 frames/s of ours",
+        "augment_256x192_albumentations": "1",
+        "augment_512x512_albumentations": "1",
+        "augment_256x192_kornia": "4",
+        "augment_512x512_kornia": "4",
+        "heatmap_targets": "20",
+        "heatmap_decoding": "30",
+        "twelve_views": "2",
+        "pck": "20",
+        "oks": "20",
+        "keypoint_ap_pycocotools": "4",
+        "frame_reading": "10",
+        "world_128": "60 frames/s of ours",
         "world_512": "15 frames/s of ours",
-        "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps", "people_keypoints": "3",
-        "student_light": "4", "student_paper": "4",
+        "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
+        "people_keypoints": "3",
+        "student_light": "4",
+        "student_paper": "4",
     },
     "cuda": {
-        "higher_hrnet_step": "2.5 and 20 % of the bf16 rate", "twelve_views": "5",
-        "keypoint_rcnn_step": "1.3", "augment_512x512_albumentations": "20",
-        "moving_average": "5", "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
+        "higher_hrnet_step": "2.5 and 20 % of the bf16 rate",
+        "twelve_views": "5",
+        "keypoint_rcnn_step": "1.3",
+        "augment_512x512_albumentations": "20",
+        "moving_average": "5",
+        "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
     },
-}  # fmt: skip
+}
 
 
 def benchmark(device: str, only: list[str] | None, folder: Path) -> str:

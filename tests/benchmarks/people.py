@@ -33,10 +33,12 @@ def reading(people: int = 32, device: str = "cpu") -> Line:
     corner = 300 * torch.rand(people, 2)
     boxes = torch.cat([corner, corner + 40 + 260 * torch.rand(people, 2)], 1).to(device)
     return Line(
-        lambda: decoding.decode(maps, boxes), lambda: heatmaps_to_keypoints(maps, boxes),
-        people, "people/s", f"torchvision's heatmaps_to_keypoints, {people} people of "
-        f"{KEYPOINTS} keypoints, {threads()}",
-    )  # fmt: skip
+        lambda: decoding.decode(maps, boxes),
+        lambda: heatmaps_to_keypoints(maps, boxes),
+        people,
+        "people/s",
+        f"torchvision's heatmaps_to_keypoints, {people} people of {KEYPOINTS} keypoints, {threads()}",
+    )
 
 
 def finding(network: str = "light", people: int = 5) -> Line:
@@ -48,10 +50,13 @@ def finding(network: str = "light", people: int = 5) -> Line:
     size = (480, 640)
     teacher, student = pair(network)
     return Line(
-        cost.student_at_work(student, size, people), cost.teacher_at_work(teacher, size, people),
-        1, "frames/s", f"its teacher without test-time augmentation, {network} networks, a frame "
+        cost.student_at_work(student, size, people),
+        cost.teacher_at_work(teacher, size, people),
+        1,
+        "frames/s",
+        f"its teacher without test-time augmentation, {network} networks, a frame "
         f"of {size[1]}x{size[0]} with {people} people, {threads()}",
-    )  # fmt: skip
+    )
 
 
 def pair(network: str) -> tuple[Teacher, Student]:
@@ -79,10 +84,13 @@ def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cp
     for model in (ours, reference):
         model.transform.min_size, model.transform.max_size = (side,), 2 * side
     return Line(
-        step(ours, images, targets, True), step(reference, images, targets, False), batch,
-        "images/s", f"torchvision's keypointrcnn_resnet50_fpn in fp32, {side}x{side * 4 // 3}, "
+        step(ours, images, targets, True),
+        step(reference, images, targets, False),
+        batch,
+        "images/s",
+        f"torchvision's keypointrcnn_resnet50_fpn in fp32, {side}x{side * 4 // 3}, "
         f"batch {batch}, {people} people each, {threads()}",
-    )  # fmt: skip
+    )
 
 
 def random_people(count: int, side: int, device: str) -> dict[str, torch.Tensor]:
@@ -94,10 +102,14 @@ def random_people(count: int, side: int, device: str) -> dict[str, torch.Tensor]
     space = 500 * torch.randn(count, KEYPOINTS, 3)
     target = {
         "boxes": torch.cat([corner, corner + extent], 1),
-        "labels": torch.ones(count, dtype=torch.long), "keypoints": poses,
-        "keypoints_soft": poses, "keypoints3d": space, "keypoints3d_soft": space,
-        "rays": geometry.rays(poses, (side, side)), "rays_soft": geometry.rays(poses, (side, side)),
-    }  # fmt: skip
+        "labels": torch.ones(count, dtype=torch.long),
+        "keypoints": poses,
+        "keypoints_soft": poses,
+        "keypoints3d": space,
+        "keypoints3d_soft": space,
+        "rays": geometry.rays(poses, (side, side)),
+        "rays_soft": geometry.rays(poses, (side, side)),
+    }
     return {name: value.to(device) for name, value in target.items()}
 
 

@@ -17,10 +17,14 @@ BETWEEN = re.compile(r"(<!-- benchmark:[^>]*-->\n).*?(<!-- end of benchmark -->)
 def table(path: Path) -> str:
     """The measured lines of a CSV file: name, ratio and its middle half, our rate, notes."""
     rows = [
-        (r.name, f"{digits(r.ratio)} ({digits(r.ratio_low)} to {digits(r.ratio_high)})",
-         f"{digits(r.ours)} {r.unit}", r.notes)
+        (
+            r.name,
+            f"{digits(r.ratio)} ({digits(r.ratio_low)} to {digits(r.ratio_high)})",
+            f"{digits(r.ours)} {r.unit}",
+            r.notes,
+        )
         for r in pd.read_csv(path).dropna(subset="ratio").itertuples(index=False)
-    ]  # fmt: skip
+    ]
     head = ("line", "ours / reference", "ours", "reference and conditions")
     return pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
 

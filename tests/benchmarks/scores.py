@@ -28,10 +28,14 @@ def pck_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     found = truth + 10 * torch.randn_like(truth)
     few = found[:looped].numpy(), truth[:looped].numpy()
     return Line(
-        lambda: pck(normalised_distances(found, truth, JUMP)), lambda: pck_loop(*few, JUMP),
-        poses, "poses/s", f"a loop over poses and keypoints, {poses:,} poses of {len(JUMP)} "
-        f"keypoints (the loop: {looped:,}), {threads()}", looped,
-    )  # fmt: skip
+        lambda: pck(normalised_distances(found, truth, JUMP)),
+        lambda: pck_loop(*few, JUMP),
+        poses,
+        "poses/s",
+        f"a loop over poses and keypoints, {poses:,} poses of {len(JUMP)} "
+        f"keypoints (the loop: {looped:,}), {threads()}",
+        looped,
+    )
 
 
 def pck_loop(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, at: float = 0.1) -> float:
@@ -63,10 +67,13 @@ def oks_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     every = found, truth, boxes, areas
     few = [part[:looped] for part in every]
     return Line(
-        lambda: oks(*every, COCO.sigmas), lambda: oks_loop(*few, COCO.sigmas), poses, "poses/s",
-        f"COCO's loop over pairs, {poses:,} pairs of {len(COCO)} keypoints (the loop: "
-        f"{looped:,}), 1 thread", looped,
-    )  # fmt: skip
+        lambda: oks(*every, COCO.sigmas),
+        lambda: oks_loop(*few, COCO.sigmas),
+        poses,
+        "poses/s",
+        f"COCO's loop over pairs, {poses:,} pairs of {len(COCO)} keypoints (the loop: {looped:,}), 1 thread",
+        looped,
+    )
 
 
 def oks_loop(found, truth, boxes, areas, sigmas) -> np.ndarray:
@@ -102,7 +109,10 @@ def keypoint_ap_line(library: str, images: int = 1000) -> Line:
     if apart > 1e-9:
         raise RuntimeError(f"keypoint AP differs from that of {library} by {apart:.2g}")
     return Line(
-        lambda: keypoint_ap(truth, detections, COCO.sigmas), theirs, images, "images/s",
+        lambda: keypoint_ap(truth, detections, COCO.sigmas),
+        theirs,
+        images,
+        "images/s",
         f"{library}, {images} images, {len(truth['annotations'])} people, "
         f"{len(detections)} detections, the same ten numbers",
     )
@@ -117,19 +127,34 @@ def people_to_find(images: int) -> tuple[dict, list[dict]]:
             corner, size = rng.uniform(0, (500, 340)), rng.uniform(40, 140, 2)
             pose = np.concatenate([corner + rng.random((17, 2)) * size, np.full((17, 1), 2.0)], 1)
             pose[rng.random(17) < 0.2] = 0
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": image, "category_id": 1, "iscrowd": 0,
-                "bbox": [*corner.tolist(), *size.tolist()], "area": float(size.prod() * 0.6),
-                "keypoints": pose.ravel().tolist(), "num_keypoints": int((pose[:, 2] > 0).sum()),
-            })  # fmt: skip
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "bbox": [*corner.tolist(), *size.tolist()],
+                    "area": float(size.prod() * 0.6),
+                    "keypoints": pose.ravel().tolist(),
+                    "num_keypoints": int((pose[:, 2] > 0).sum()),
+                }
+            )
             for _ in range(rng.integers(1, 4)):
                 guess = pose.copy()
                 guess[:, :2] += rng.normal(0, 10 ** rng.uniform(-0.5, 1.5), (17, 2))
-                detections.append({"image_id": image, "category_id": 1,
-                                   "score": float(rng.random()),
-                                   "keypoints": guess.ravel().tolist()})  # fmt: skip
-    truth = {"images": [{"id": i} for i in range(images)], "annotations": annotations,
-             "categories": [{"id": 1, "name": "person"}]}  # fmt: skip
+                detections.append(
+                    {
+                        "image_id": image,
+                        "category_id": 1,
+                        "score": float(rng.random()),
+                        "keypoints": guess.ravel().tolist(),
+                    }
+                )
+    truth = {
+        "images": [{"id": i} for i in range(images)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}],
+    }
     return truth, detections
 
 

@@ -54,18 +54,23 @@ def mean_teacher(size: int = 128, batch: int = 16, device: str = "cpu") -> Line:
     pair = MeanTeacher(narrow_higher_hrnet(len(COCO), dropout=0.2)).to(device)
     loss = Consistency(data, batch, threshold=-torch.inf)  # untrained, it would seem collapsed
     return Line(
-        stepper(pair, data, batch, loss), stepper(plain, data, batch), 1, "steps/s",
-        f"a supervised step, narrow HigherHRNet {size}x{size}, batch {batch} + {batch} "
-        f"unlabelled, {threads()}",
-    )  # fmt: skip
+        stepper(pair, data, batch, loss),
+        stepper(plain, data, batch),
+        1,
+        "steps/s",
+        f"a supervised step, narrow HigherHRNet {size}x{size}, batch {batch} + {batch} unlabelled, {threads()}",
+    )
 
 
 def moving_average(device: str = "cpu", build: Build = narrow_higher_hrnet) -> Line:
     """The teacher's moving average against a loop over parameters and buffers."""
     pair = MeanTeacher(build(len(COCO))).to(device)
     return Line(
-        pair.after_step, lambda: average_loop(pair.student, pair.teacher, pair.decay), 1,
-        "updates/s", f"a loop over {len(pair.teacher.state_dict())} tensors, {threads()}",
+        pair.after_step,
+        lambda: average_loop(pair.student, pair.teacher, pair.decay),
+        1,
+        "updates/s",
+        f"a loop over {len(pair.teacher.state_dict())} tensors, {threads()}",
     )
 
 
@@ -81,22 +86,21 @@ def average_loop(student: nn.Module, teacher: nn.Module, decay: float) -> None:
             mine.copy_(theirs)
 
 
-def hidden_joints(kind: str, size: tuple[int, int] = (256, 192), batch: int = 32,
-                  device: str = "cpu") -> Line:  # fmt: skip
+def hidden_joints(kind: str, size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "cpu") -> Line:
     """Joint cutout or cut-mix of a batch against the loop over images and joints."""
     images = smooth_frames(batch, size).float().to(device)
     poses, generator = random_poses(batch, size).to(device), torch.Generator().manual_seed(0)
     ours, holes = {"cutout": (joint_cutout, 5), "cutmix": (joint_cutmix, 3)}[kind]
     return Line(
         lambda: ours(images, poses, generator, holes),
-        lambda: hide_loop(images, poses, generator, holes, kind == "cutmix"), batch, "images/s",
+        lambda: hide_loop(images, poses, generator, holes, kind == "cutmix"),
+        batch,
+        "images/s",
         f"a loop over images and joints, {size[0]}x{size[1]}, batch {batch}, {threads()}",
-    )  # fmt: skip
+    )
 
 
-def hide_loop(
-    images: Tensor, poses: Tensor, generator: torch.Generator, holes: int, mix: bool
-) -> Tensor:
+def hide_loop(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int, mix: bool) -> Tensor:
     """Patches over random joints, each drawn and laid by itself: grey, or another image's joint."""
     out = images.clone()
     n, _, height, width = images.shape
@@ -124,19 +128,20 @@ def hide_loop(
     return out
 
 
-def twelve_views(
-    size: int = 128, frames: int = 16, device: str = "cpu", build: Build = narrow_higher_hrnet
-) -> Line:
+def twelve_views(size: int = 128, frames: int = 16, device: str = "cpu", build: Build = narrow_higher_hrnet) -> Line:
     """Base, mirrored and ten random views of frames, scored, against one image after the other."""
     model = build(len(COCO)).to(device).to(memory_format=torch.channels_last).eval()
     data = random_data(frames, size, device).unlabelled()
     alone = max(1, frames // 8)
     name = "HigherHRNet-W32" if build is HigherHRNet else "narrow HigherHRNet"
     return Line(
-        lambda: generate(model, data), lambda: views_loop(model, data, alone), frames, "frames/s",
+        lambda: generate(model, data),
+        lambda: views_loop(model, data, alone),
+        frames,
+        "frames/s",
         f"a loop of single views, {name} {size}x{size}, batch {min(frames, 16)}, {threads()}",
         alone,
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
@@ -144,9 +149,7 @@ def views_loop(model: nn.Module, data: PoseData, frames: int, augmentations: int
     """Predictions of each view of each frame by itself, brought home."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    views = labelling_views(
-        len(data), data.size, data.skeleton, augmentations, VIEWS, generator, device
-    )
+    views = labelling_views(len(data), data.size, data.skeleton, augmentations, VIEWS, generator, device)
     found = []
     for i in range(frames):
         for view in views:

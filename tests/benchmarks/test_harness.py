@@ -44,8 +44,7 @@ def test_both_are_measured_in_turn(clock):
 
 def test_quick_work_is_called_often_and_slow_references_may_do_less(clock):
     log = []
-    line = Line(working(clock, 0.001, log, "a"), working(clock, 0.5), 10, "", "",
-                reference_amount=2)  # fmt: skip
+    line = Line(working(clock, 0.001, log, "a"), working(clock, 0.5), 10, "", "", reference_amount=2)
     ours, theirs = harness.interleaved(line, 1)
     assert len(log) == 2 + 50
     assert ours == pytest.approx([0.0001]) and theirs == pytest.approx([0.25])
@@ -82,8 +81,10 @@ def test_a_line_is_closed_even_if_it_fails(clock):
 
 
 def rows(**ratios):
-    return [dict(zip(COLUMNS, (name, 2.0, 1.0, "/s", ratio, ratio, ratio, ""), strict=True))
-            for name, ratio in ratios.items()]  # fmt: skip
+    return [
+        dict(zip(COLUMNS, (name, 2.0, 1.0, "/s", ratio, ratio, ratio, ""), strict=True))
+        for name, ratio in ratios.items()
+    ]
 
 
 def test_the_file_keeps_lines_that_were_not_measured_again(tmp_path):
@@ -99,9 +100,8 @@ def test_the_file_keeps_lines_that_were_not_measured_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.4204, "0.420"), (12.34, "12.3"), (99.96, "100.0"), (123456.7, "123,000"), (0, "0"),
-     (math.nan, "")],
-)  # fmt: skip
+    [(0.4204, "0.420"), (12.34, "12.3"), (99.96, "100.0"), (123456.7, "123,000"), (0, "0"), (math.nan, "")],
+)
 def test_three_digits(value, text):
     assert harness.digits(value) == text
 

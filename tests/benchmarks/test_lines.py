@@ -25,9 +25,11 @@ SMALL = {
     "people": partial(people.reading, 3),
     "rcnn": partial(people.training, 64, 1, 1),
     "student": partial(people.finding, people=1),
-    **{library: partial(augmentation.augment, library, (64, 48), 2)
-       for library in ("albumentations", "kornia", "torchvision")},
-}  # fmt: skip
+    **{
+        library: partial(augmentation.augment, library, (64, 48), 2)
+        for library in ("albumentations", "kornia", "torchvision")
+    },
+}
 
 
 @pytest.mark.parametrize("name", SMALL)

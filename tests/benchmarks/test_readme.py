@@ -2,8 +2,7 @@ from benchmarks import harness, readme
 
 
 def test_the_table_stands_between_its_marks_and_can_be_made_anew(tmp_path):
-    row = dict(zip(harness.COLUMNS, ("pck", 4e5, 1e4, "poses/s", 40, 38, 41.5, "a loop"),
-                   strict=True))  # fmt: skip
+    row = dict(zip(harness.COLUMNS, ("pck", 4e5, 1e4, "poses/s", 40, 38, 41.5, "a loop"), strict=True))
     harness.write([row, harness.left_out("rcnn", "no such room")], tmp_path / "cpu.csv")
     text = "before\n<!-- benchmark: how -->\nold\n<!-- end of benchmark -->\nafter\n"
     once = readme.filled(text, tmp_path)

@@ -21,8 +21,7 @@ SIZE = (64, 48)
 
 def test_what_the_network_reads_is_the_view_normalised():
     frames = augmentation.smooth_frames(7, (160, 128))
-    views = [random_view(7, (160, 128), COCO, Augmentation(), torch.Generator().manual_seed(1))
-             for _ in range(2)]  # fmt: skip
+    views = [random_view(7, (160, 128), COCO, Augmentation(), torch.Generator().manual_seed(1)) for _ in range(2)]
     made, plain = (torch.Generator().manual_seed(2) for _ in range(2))
     found = network_input(views[0], frames, 0.3, made)
     expected = normalise(seen(views[1], frames, 0.3, plain))
@@ -112,9 +111,7 @@ def test_pck_and_oks_of_the_loops():
     blank = np.zeros((2, 17, 3))
     rest = np.array([[0.0, 0, 4, 6], [3, 3, 9, 9]]), np.array([30.0, 80])
     guess = np.random.default_rng(0).uniform(-20, 60, (2, 17, 3))
-    assert np.array_equal(
-        oks(guess, blank, *rest, COCO.sigmas), scores.oks_loop(guess, blank, *rest, COCO.sigmas)
-    )
+    assert np.array_equal(oks(guess, blank, *rest, COCO.sigmas), scores.oks_loop(guess, blank, *rest, COCO.sigmas))
 
 
 @pytest.mark.parametrize("library", ["pycocotools", "faster_coco_eval"])
@@ -132,9 +129,7 @@ def test_the_moving_average_of_the_loop():
     other = copy.deepcopy(pair.teacher)
     pair.after_step()
     steps.average_loop(pair.student, other, 0.9)
-    for mine, theirs in zip(
-        pair.teacher.state_dict().values(), other.state_dict().values(), strict=True
-    ):
+    for mine, theirs in zip(pair.teacher.state_dict().values(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, theirs)
 
 

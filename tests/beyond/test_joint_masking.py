@@ -17,8 +17,7 @@ def colours(n, height, width):
 def test_patches_lie_on_the_joints_that_are_known():
     poses = torch.tensor([[[40.0, 200.0, 2.0], [90.0, 10.0, 0.0]]])  # low in a tall image
     found = patches(torch.zeros(1, 3, 256, 96), poses, generator(), 400)
-    centres = torch.tensor([[(c.start + c.stop - 1) / 2, (r.start + r.stop - 1) / 2]
-                            for _, (_, r, c) in found])
+    centres = torch.tensor([[(c.start + c.stop - 1) / 2, (r.start + r.stop - 1) / 2] for _, (_, r, c) in found])
     assert (centres.mean(0) - torch.tensor([40.0, 200.0])).abs().max() < 1.5
     assert (centres.std(0) - 256 * JITTER).abs().max() < 1.5
     sides = [r.stop - r.start for _, (_, r, _) in found]

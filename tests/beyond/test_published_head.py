@@ -24,8 +24,7 @@ def people(n=40, seed=0):
     g = torch.Generator().manual_seed(seed)
     figure = 20 * torch.randn(26, 2, generator=torch.Generator().manual_seed(9))
     angle = 0.5 * torch.randn(n, generator=g)
-    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1),
-                        torch.stack([angle.sin(), angle.cos()], -1)], -2)  # fmt: skip
+    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], -2)
     scale = 0.8 + torch.rand(n, 1, 1, generator=g)
     points = scale * (figure @ turn.mT) + 100 * torch.rand(n, 1, 2, generator=g)
     return torch.cat([points, torch.ones(n, 26, 1)], -1)
@@ -33,8 +32,9 @@ def people(n=40, seed=0):
 
 def along_the_forearm(told, part=0.1):
     """Truth in the jump skeleton: namesakes, toes at the big toe, hands `part` body sizes on."""
-    names = [n if n in HALPE.keypoints else n.replace("toe", "big_toe").replace("hand", "wrist")
-             for n in JUMP.keypoints]  # fmt: skip
+    names = [
+        n if n in HALPE.keypoints else n.replace("toe", "big_toe").replace("hand", "wrist") for n in JUMP.keypoints
+    ]
     truth = told[:, [HALPE.index(n) for n in names]].clone()
     for side in ("left", "right"):
         wrist, elbow = (told[:, HALPE.index(f"{side}_{p}"), :2] for p in ("wrist", "elbow"))

@@ -19,8 +19,7 @@ def folder(tmp_path, annotations, broken=()):
         if i in broken:
             (tmp_path / f"{i}.png").write_bytes(b"no image")
         rows.append({"id": i, "file_name": f"{i}.png", **({"split": "val"} if i == 2 else {})})
-    content = {"images": rows, "annotations": annotations,
-               "categories": [{"id": 1, "keypoints": ["nose"]}]}  # fmt: skip
+    content = {"images": rows, "annotations": annotations, "categories": [{"id": 1, "keypoints": ["nose"]}]}
     (tmp_path / "a.json").write_text(json.dumps(content))
     return tmp_path / "a.json"
 

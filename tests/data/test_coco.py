@@ -12,14 +12,11 @@ from fewpose.skeleton import JUMP
 def dataset(names=("nose", "left_knee", "right_knee"), limbs=((1, 2), (1, 3))):
     return {
         "images": [{"id": 7, "file_name": "a.png", "width": 100, "height": 80}],
-        "categories": [
-            {"name": "ant", "keypoints": list(names), "skeleton": [list(pair) for pair in limbs]}
-        ],
+        "categories": [{"name": "ant", "keypoints": list(names), "skeleton": [list(pair) for pair in limbs]}],
         "annotations": [
-            {"id": 1, "image_id": 7, "bbox": [20, 10, 40, 60],
-             "keypoints": [40, 15, 2, 30, 40, 1, 0, 0, 0]},
+            {"id": 1, "image_id": 7, "bbox": [20, 10, 40, 60], "keypoints": [40, 15, 2, 30, 40, 1, 0, 0, 0]}
         ],
-    }  # fmt: skip
+    }
 
 
 def write(folder, content):
@@ -121,10 +118,15 @@ def spoil(content, what):
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("count", "annotation 1: 10 numbers, 3 keypoints need 9"), ("text", "must be numbers"),
-        ("nan", "not a finite number"), ("image", "no image 99"), ("box", "bbox"),
-        ("limbs", "pairs of 1 … 3"), ("partner", "no mirror partner"),
-        ("names", "no category names keypoints"), ("nothing", "no labelled person"),
+        ("count", "annotation 1: 10 numbers, 3 keypoints need 9"),
+        ("text", "must be numbers"),
+        ("nan", "not a finite number"),
+        ("image", "no image 99"),
+        ("box", "bbox"),
+        ("limbs", "pairs of 1 … 3"),
+        ("partner", "no mirror partner"),
+        ("names", "no category names keypoints"),
+        ("nothing", "no labelled person"),
         ("no list", "no list `images`"),
     ],
 )
@@ -139,13 +141,17 @@ def test_files_as_labelling_tools_write_them(tmp_path):
     """Box categories first, boxes among the poses, an empty box, paths of the tool's own."""
     content = dataset()
     pose = {**content["annotations"][0], "category_id": 2, "bbox": [40, 15, 0, 0]}
-    content["categories"] = [{"id": 1, "name": "car"}, {**content["categories"][0], "id": 2},
-                             {"id": 3, "name": "bee", "keypoints": ["a", "b", "c"]}]  # fmt: skip
+    content["categories"] = [
+        {"id": 1, "name": "car"},
+        {**content["categories"][0], "id": 2},
+        {"id": 3, "name": "bee", "keypoints": ["a", "b", "c"]},
+    ]
     content["annotations"] = [
         {"id": 4, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5]},
         {"id": 5, "image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], "keypoints": []},
-        pose, {**pose, "id": 6, "category_id": 3},
-    ]  # fmt: skip
+        pose,
+        {**pose, "id": 6, "category_id": 3},
+    ]
     images = tmp_path / "images"
     (images / "default").mkdir(parents=True)
     path = write(tmp_path, content)
@@ -166,10 +172,14 @@ def test_files_as_labelling_tools_write_them(tmp_path):
 def test_videos_are_named_as_their_films(tmp_path):
     content = dataset()
     for given, videos, name in (
-        ("run1.mp4", [], "run1"), (3, [{"id": 3, "file_name": "run3.MOV"}], "run3"),
-        (3, [], "3"), ("a.b", [], "a.b"), ("C:\\films\\f0.mp4", [], "f0"),
-        ("films/f0.MP4", [], "f0"), (3, [{"id": 3, "name": "D:\\f1.avi"}], "f1"),
-    ):  # fmt: skip
+        ("run1.mp4", [], "run1"),
+        (3, [{"id": 3, "file_name": "run3.MOV"}], "run3"),
+        (3, [], "3"),
+        ("a.b", [], "a.b"),
+        ("C:\\films\\f0.mp4", [], "f0"),
+        ("films/f0.MP4", [], "f0"),
+        (3, [{"id": 3, "name": "D:\\f1.avi"}], "f1"),
+    ):
         content["images"][0]["video_id"], content["videos"] = given, videos
         assert read_coco(write(tmp_path, content), tmp_path).video.tolist() == [name]
 

@@ -24,10 +24,12 @@ def write(folder, images, films):
         image["id"] = number
         Image.new("RGB", (8, 8)).save(folder / "images" / image["file_name"])
     content = {
-        "images": images, "categories": [{"id": 1, "name": "ball", "keypoints": ["centre"]}],
-        "annotations": [{"id": i, "image_id": i, "bbox": [0, 0, 8, 8], "keypoints": [4, 4, 2]}
-                        for i in range(len(images))],
-    }  # fmt: skip
+        "images": images,
+        "categories": [{"id": 1, "name": "ball", "keypoints": ["centre"]}],
+        "annotations": [
+            {"id": i, "image_id": i, "bbox": [0, 0, 8, 8], "keypoints": [4, 4, 2]} for i in range(len(images))
+        ],
+    }
     (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 
@@ -35,11 +37,14 @@ def write(folder, images, films):
 @pytest.mark.parametrize(
     ("image", "film"),
     [
-        ("1_5.jpg", "1"), ("5_1.jpg", "5"),  # the leftmost of equally long names
-        ("anna_jump_004.jpg", "anna"), ("anna_run10_5.jpg", "run10"),  # the longest
-        ("ANNA_004.jpg", "anna"), ("bob_004.jpg", None),
+        ("1_5.jpg", "1"),
+        ("5_1.jpg", "5"),  # the leftmost of equally long names
+        ("anna_jump_004.jpg", "anna"),
+        ("anna_run10_5.jpg", "run10"),  # the longest
+        ("ANNA_004.jpg", "anna"),
+        ("bob_004.jpg", None),
     ],
-)  # fmt: skip
+)
 def test_whatever_the_order_an_image_is_of_the_same_film(image, film):
     films = ("1", "5", "anna", "jump", "run10")
     assert {film_named(image, given) for given in permutations(films)} == {film}
@@ -50,8 +55,11 @@ def test_films_that_differ_in_case_alone_go_by_name():
 
 
 def test_a_guessed_film_is_named_once(tmp_path):
-    images = [{"file_name": f"{film}_{frame}.png", "split": split}
-              for film, split in enumerate(SPLITS, 1) for frame in (3, 70)]  # fmt: skip
+    images = [
+        {"file_name": f"{film}_{frame}.png", "split": split}
+        for film, split in enumerate(SPLITS, 1)
+        for frame in (3, 70)
+    ]
     write(tmp_path, images, [f"{film}.mp4" for film in range(1, 7)])
     with pytest.warns(LeftOut) as caught:
         own = read_own(tmp_path, (8, 8))
@@ -63,8 +71,7 @@ def test_a_guessed_film_is_named_once(tmp_path):
 
 
 def test_a_film_in_the_name_of_another_is_no_guess(tmp_path):
-    images = [{"file_name": f"run.{part}_7.png", "split": split}
-              for part, split in zip("abcd", SPLITS, strict=True)]  # fmt: skip
+    images = [{"file_name": f"run.{part}_7.png", "split": split} for part, split in zip("abcd", SPLITS, strict=True)]
     write(tmp_path, images, ["run.mp4", *(f"run.{part}.mp4" for part in "abcd")])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -77,11 +84,12 @@ def test_a_film_in_the_name_of_another_is_no_guess(tmp_path):
 def test_case_and_accents_do_not_let_a_test_film_into_training(named, tmp_path):
     apart = unicodedata.normalize("NFD", "müller")
     assert apart != "müller"
-    images = [{"file_name": f"{film}_{i}.png", "split": split} for i, (film, split) in
-              enumerate(zip(("f0", "f1", "müller", "f2"), SPLITS, strict=True))]  # fmt: skip
+    images = [
+        {"file_name": f"{film}_{i}.png", "split": split}
+        for i, (film, split) in enumerate(zip(("f0", "f1", "müller", "f2"), SPLITS, strict=True))
+    ]
     if named == "by video_id":
-        for image, video in zip(images, ("f0.MP4", "F1", "müller", "C:\\films\\f2.mp4"),
-                                strict=True):  # fmt: skip
+        for image, video in zip(images, ("f0.MP4", "F1", "müller", "C:\\films\\f2.mp4"), strict=True):
             image["video_id"] = video
     write(tmp_path, images, ["f0.mp4", "f1.mp4", f"{apart}.mp4", "F2.MP4", "other.mp4"])
     own = read_own(tmp_path, (8, 8))

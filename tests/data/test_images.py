@@ -65,15 +65,19 @@ LEVELS = [0, 1, 2, 128, 255]
 @pytest.mark.parametrize(
     ("name", "values", "mode", "levels"),
     [
-        ("a.png", np.uint16(DEEP), "I;16", LEVELS), ("a.tif", np.uint16(DEEP), "I;16", LEVELS),
-        ("a.tif", np.array(DEEP, ">u2"), "I;16B", LEVELS), ("a.tif", np.int32(DEEP), "I", LEVELS),
+        ("a.png", np.uint16(DEEP), "I;16", LEVELS),
+        ("a.tif", np.uint16(DEEP), "I;16", LEVELS),
+        ("a.tif", np.array(DEEP, ">u2"), "I;16B", LEVELS),
+        ("a.tif", np.int32(DEEP), "I", LEVELS),
         ("a.tif", np.int32([LEVELS]), "I", LEVELS),
         ("a.tif", np.float32([LEVELS]) / 255, "F", LEVELS),
-        ("a.tif", np.int32([[0, 65536]]), "I", None), ("a.tif", np.int32([[-1, 9]]), "I", None),
-        ("a.tif", np.float32([[0, 1.5]]), "F", None), ("a.tif", np.float32([[-1, 1]]), "F", None),
+        ("a.tif", np.int32([[0, 65536]]), "I", None),
+        ("a.tif", np.int32([[-1, 9]]), "I", None),
+        ("a.tif", np.float32([[0, 1.5]]), "F", None),
+        ("a.tif", np.float32([[-1, 1]]), "F", None),
         ("a.tif", np.float32([[0, np.nan]]), "F", None),
     ],
-)  # fmt: skip
+)
 def test_grey_of_more_than_8_bits_is_scaled_or_refused(tmp_path, name, values, mode, levels):
     height, width = values.shape
     Image.frombytes(mode, (width, height), values.tobytes()).save(tmp_path / name)

@@ -28,8 +28,12 @@ def test_labels_come_back(written):
     first = content["annotations"][0]
     x, y, w, h = first["bbox"]
     torch.testing.assert_close(labels.boxes[0][0], torch.tensor([x, y, x + w, y + h]))
-    for part, key in (("hard", "keypoints"), ("soft", "keypoints_soft"),
-                      ("hard3d", "keypoints3d"), ("soft3d", "keypoints3d_soft")):  # fmt: skip
+    for part, key in (
+        ("hard", "keypoints"),
+        ("soft", "keypoints_soft"),
+        ("hard3d", "keypoints3d"),
+        ("soft3d", "keypoints3d_soft"),
+    ):
         expected = torch.tensor(first[key]).view(4, 3)
         if part == "soft":
             expected[:, 2].clamp_(0, 1)

@@ -93,9 +93,13 @@ def broken(tmp_path, what):
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("missing", "is missing"), ("no file", "cannot be read"), ("ragged", "ragged"),
-        ("other name", "no matrix `joints`"), ("16 joints", r"LSP has \(3, 14"),
-        ("NaN", "neck of image 2"), ("no images", "no readable image im0001.jpg"),
+        ("missing", "is missing"),
+        ("no file", "cannot be read"),
+        ("ragged", "ragged"),
+        ("other name", "no matrix `joints`"),
+        ("16 joints", r"LSP has \(3, 14"),
+        ("NaN", "neck of image 2"),
+        ("no images", "no readable image im0001.jpg"),
     ],
 )
 def test_one_sentence_names_the_file(tmp_path, what, says):

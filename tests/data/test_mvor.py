@@ -27,8 +27,16 @@ def body(x=0.0):
 def annotation(id, image, joints, person, **more):
     points = joints if image == 1 else (joints - TURN[:3, 3]) @ np.linalg.inv(TURN[:3, :3]).T
     pose = np.concatenate([project(points, CAMERA), np.full((10, 1), 2)], 1)
-    return {"id": id, "image_id": image, "category_id": "1", "person_id": person, "only_bbox": 0,
-            "bbox": [10, 20, 100, 200], "keypoints": pose.ravel().tolist(), **more}  # fmt: skip
+    return {
+        "id": id,
+        "image_id": image,
+        "category_id": "1",
+        "person_id": person,
+        "only_bbox": 0,
+        "bbox": [10, 20, 100, 200],
+        "keypoints": pose.ravel().tolist(),
+        **more,
+    }
 
 
 def content():
@@ -40,15 +48,18 @@ def content():
     whole[0][0, :3] = 0  # a head that is not there
     one = {"focallength": [500, 500], "principalpoint": [320, 240]}
     return {
-        "images": [{"id": i, "cam_id": i, "day_id": 3, "file_name": f"cam{i}.png", "height": 480,
-                    "width": 640} for i in (2, 1)],
-        "annotations": rows, "categories": [{"id": "1"}],
-        "annotations3D": [{"image_ids": "1_2", "person_id": 0, "ref_camera": 1,
-                           "keypoints3D": w.ravel().tolist()} for w in whole],
-        "cameras_info": {"camParams": {
-            "intrinsics": [one, one], "extrinsics": [np.eye(4).ravel().tolist(),
-                                                     TURN.ravel().tolist()]}},
-    }  # fmt: skip
+        "images": [
+            {"id": i, "cam_id": i, "day_id": 3, "file_name": f"cam{i}.png", "height": 480, "width": 640} for i in (2, 1)
+        ],
+        "annotations": rows,
+        "categories": [{"id": "1"}],
+        "annotations3D": [
+            {"image_ids": "1_2", "person_id": 0, "ref_camera": 1, "keypoints3D": w.ravel().tolist()} for w in whole
+        ],
+        "cameras_info": {
+            "camParams": {"intrinsics": [one, one], "extrinsics": [np.eye(4).ravel().tolist(), TURN.ravel().tolist()]}
+        },
+    }
 
 
 def write(folder, what):

@@ -99,9 +99,8 @@ def test_containers_that_count_seconds_are_read(tmp_path):
 
 @pytest.mark.parametrize("rate", [25, 29.97, 60])
 @pytest.mark.parametrize(
-    ("name", "code"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.webm", "VP80"),
-                       ("a.ts", "mpg2")],
-)  # fmt: skip
+    ("name", "code"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.webm", "VP80"), ("a.ts", "mpg2")]
+)
 def test_frames_of_a_steady_film_lie_at_their_number_by_the_rate(tmp_path, name, code, rate):
     film = write_video(tmp_path / name, 40, rate, code)
     numbers, seconds = zip(*[(n, s) for n, s, _ in frames_of(film, 3)], strict=True)

@@ -28,23 +28,33 @@ def scene(images=12, people=(0, 5), k=17, seed=0, crowd=0.1, unlabelled=0.1, dec
             pose[:, :2] = centre + rng.uniform(-0.5, 0.5, (k, 2)) * size
             pose[:, 2] = rng.integers(0, 3, k) * (rng.random() > unlabelled)
             pose[((pose[:, :2] < 0) | (pose[:, :2] > (640, 480))).any(1)] = 0
-            truth.append({
-                "id": len(truth) + 1, "image_id": image * 7, "category_id": 1,
-                "bbox": [*low.tolist(), *(high - low).tolist()],
-                "area": float(np.prod(high - low) * rng.uniform(0.3, 1)),
-                "iscrowd": int(rng.random() < crowd), "keypoints": pose.ravel().tolist(),
-                "num_keypoints": int((pose[:, 2] > 0).sum()),
-            })  # fmt: skip
+            truth.append(
+                {
+                    "id": len(truth) + 1,
+                    "image_id": image * 7,
+                    "category_id": 1,
+                    "bbox": [*low.tolist(), *(high - low).tolist()],
+                    "area": float(np.prod(high - low) * rng.uniform(0.3, 1)),
+                    "iscrowd": int(rng.random() < crowd),
+                    "keypoints": pose.ravel().tolist(),
+                    "num_keypoints": int((pose[:, 2] > 0).sum()),
+                }
+            )
             for _ in range(rng.integers(0, 4)):
                 guess, error = pose.copy(), size.max() * 10 ** rng.uniform(-3, -0.5)
                 guess[:, :2] += rng.normal(0, error, (k, 2))
-                detections.append({
-                    "image_id": image * 7, "category_id": 1,
-                    "score": round(float(rng.random()), decimals),
-                    "keypoints": guess.ravel().tolist(),
-                    "bbox": [*(low + rng.normal(0, error / 2, 2)).tolist(),
-                             *np.maximum(high - low + rng.normal(0, error / 2, 2), 1).tolist()],
-                })  # fmt: skip
+                detections.append(
+                    {
+                        "image_id": image * 7,
+                        "category_id": 1,
+                        "score": round(float(rng.random()), decimals),
+                        "keypoints": guess.ravel().tolist(),
+                        "bbox": [
+                            *(low + rng.normal(0, error / 2, 2)).tolist(),
+                            *np.maximum(high - low + rng.normal(0, error / 2, 2), 1).tolist(),
+                        ],
+                    }
+                )
     rng.shuffle(detections)
     images = [{"id": i * 7} for i in range(images)]
     categories = [{"id": 1, "name": "person"}]
@@ -74,15 +84,11 @@ def reference(kind, truth, detections, sigmas=None):
 def assert_equal_to_pycocotools(truth, detections, k=17):
     before = copy.deepcopy((truth, detections))
     ours = box_ap(truth, detections)
-    np.testing.assert_allclose(
-        [ours[name] for name in BOXES], reference("bbox", truth, detections), rtol=0, atol=1e-9
-    )
+    np.testing.assert_allclose([ours[name] for name in BOXES], reference("bbox", truth, detections), rtol=0, atol=1e-9)
     for results in (detections, [without(d, "bbox") for d in detections]):
         ours = keypoint_ap(truth, results, SIGMAS[k])
         expected = reference("keypoints", truth, results, SIGMAS[k])
-        np.testing.assert_allclose(
-            [ours[name] for name in KEYPOINTS], expected, rtol=0, atol=1e-9
-        )
+        np.testing.assert_allclose([ours[name] for name in KEYPOINTS], expected, rtol=0, atol=1e-9)
     assert (truth, detections) == before, "what is given is not written to"
 
 
@@ -99,13 +105,28 @@ def test_random_scenes(k, seed):
 @pytest.mark.parametrize(
     "options",
     [
-        {"decimals": 0}, {"crowd": 1}, {"crowd": 0, "unlabelled": 0}, {"unlabelled": 1},
-        {"people": (1, 1)}, {"people": (8, 8)}, {"people": (0, 0)}, {"images": 1},
+        {"decimals": 0},
+        {"crowd": 1},
+        {"crowd": 0, "unlabelled": 0},
+        {"unlabelled": 1},
+        {"people": (1, 1)},
+        {"people": (8, 8)},
+        {"people": (0, 0)},
+        {"images": 1},
         {"images": 2, "people": (30, 60)},
     ],
-    ids=["tied scores", "all crowd", "all labelled", "no keypoints", "one person", "eight people",
-         "no people", "one image", "more than the evaluator looks at"],
-)  # fmt: skip
+    ids=[
+        "tied scores",
+        "all crowd",
+        "all labelled",
+        "no keypoints",
+        "one person",
+        "eight people",
+        "no people",
+        "one image",
+        "more than the evaluator looks at",
+    ],
+)
 def test_hard_scenes(options):
     for seed in range(2):
         assert_equal_to_pycocotools(*scene(seed=seed, **options))

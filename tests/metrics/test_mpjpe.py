@@ -22,11 +22,12 @@ def scene(people, found):
     """`found` are (2D pose, 3D joints) of each detection."""
     poses, boxes, joints = ([p[i] for p in people] for i in range(3))
     return Scene3D(
-        np.array(poses).reshape(-1, 3, 3), np.array(boxes).reshape(-1, 4),
+        np.array(poses).reshape(-1, 3, 3),
+        np.array(boxes).reshape(-1, 4),
         np.array(joints).reshape(-1, 8, 4),
         np.array([f[0] for f in found]).reshape(-1, 3, 3),
         np.array([f[1][:, :3] for f in found]).reshape(-1, 8, 3),
-    )  # fmt: skip
+    )
 
 
 def moved(joints, joint, by):

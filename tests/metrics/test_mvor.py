@@ -12,9 +12,7 @@ from fewpose_runs.cli import main
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "mvor"
 TRUTH, FOUND = REAL / "camma_mvor_2018.json", REAL / "detections"
-needs_truth = pytest.mark.skipif(
-    not TRUTH.is_file(), reason="MVOR's annotations are not beside the clone (see README)"
-)
+needs_truth = pytest.mark.skipif(not TRUTH.is_file(), reason="MVOR's annotations are not beside the clone (see README)")
 
 
 def needs(file):
@@ -62,14 +60,13 @@ def test_faster_rcnn_as_published_and_corrected():
 @pytest.mark.parametrize(
     ("file", "published"),
     [
-        ("dfcnet_rfcn_bbox", {"AP": 0.404, "AP50": 0.620, "AP75": 0.466, "AR1": 0.271,
-                              "AR10": 0.451, "AR100": 0.451}),
+        ("dfcnet_rfcn_bbox", {"AP": 0.404, "AP50": 0.620, "AP75": 0.466, "AR1": 0.271, "AR10": 0.451, "AR100": 0.451}),
         ("openpose_bbox", {"AP50": 0.278, "AR1_50": 0.299, "AR10_50": 0.406}),
         ("openpose_bbox_multiscale", {"AP50": 0.267, "AR1_50": 0.289, "AR10_50": 0.394}),
         ("alphapose_bbox", {"AP50": 0.512, "AR1_50": 0.331, "AR10_50": 0.636}),
         ("rtpose_bbox", {"AP50": 0.371, "AR1_50": 0.274, "AR10_50": 0.475}),
     ],
-)  # fmt: skip
+)
 def test_boxes_as_published(file, published):
     table = mvor.box_ap(TRUTH, needs(f"{file}.json"), as_published=True).set_index("metric")
     assert table.value[[*published]].round(3).to_dict() == published
@@ -83,18 +80,23 @@ def truth(*people, images=(1, 2)):
     rows = []
     for image, joints in people:
         flat = [v for name in MVOR.keypoints for v in (*joints[name], 2)] if joints else [0] * 30
-        rows.append({
-            "id": len(rows), "image_id": image, "category_id": "1", "bbox": [0, 0, 50, 50],
-            "keypoints": flat, "only_bbox": int(not joints),
-        })  # fmt: skip
+        rows.append(
+            {
+                "id": len(rows),
+                "image_id": image,
+                "category_id": "1",
+                "bbox": [0, 0, 50, 50],
+                "keypoints": flat,
+                "only_bbox": int(not joints),
+            }
+        )
     categories = [{"id": "1", "name": "person"}]
     return {"images": [{"id": i} for i in images], "annotations": rows, "categories": categories}
 
 
 def upright(x=100.0, y=100.0):
     """A person whose joints span 39x99 pixels: longer side 100 with both ends, a hit within 20."""
-    places = [(20, 0), (20, 20), (39, 20), (0, 20), (30, 99), (10, 99), (39, 50), (0, 50), (39, 80),
-              (0, 80)]  # fmt: skip
+    places = [(20, 0), (20, 20), (39, 20), (0, 20), (30, 99), (10, 99), (39, 50), (0, 50), (39, 80), (0, 80)]
     return {n: (x + dx, y + dy) for n, (dx, dy) in zip(MVOR.keypoints, places, strict=True)}
 
 
@@ -188,12 +190,9 @@ def test_plain_coco_results_will_do():
 
 def test_the_first_annotation_is_never_found_in_the_published_numbers():
     t = truth((1, upright()), (2, upright()))
-    results = [
-        {"image_id": i, "category_id": "1", "bbox": [0, 0, 50, 50], "score": 0.5} for i in (1, 2)
-    ]
+    results = [{"image_id": i, "category_id": "1", "bbox": [0, 0, 50, 50], "score": 0.5} for i in (1, 2)]
     value = {
-        quirk: mvor.box_ap(t, results, as_published=quirk).set_index("metric").value.AR100
-        for quirk in (False, True)
+        quirk: mvor.box_ap(t, results, as_published=quirk).set_index("metric").value.AR100 for quirk in (False, True)
     }
     assert value == {False: 1.0, True: 0.5}
 

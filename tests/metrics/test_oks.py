@@ -36,8 +36,5 @@ def test_poses_do_not_depend_on_their_company():
     found, boxes = truth[..., :2] + rng.normal(0, 5, (40, 26, 2)), np.tile(BOX, (40, 1))
     areas, sigmas = rng.uniform(500, 5000, 40), rng.uniform(0.02, 0.1, 26)
     together = oks(found, truth, boxes, areas, sigmas)
-    alone = [
-        oks(found[i : i + 1], truth[i : i + 1], boxes[:1], areas[i : i + 1], sigmas)[0]
-        for i in range(40)
-    ]
+    alone = [oks(found[i : i + 1], truth[i : i + 1], boxes[:1], areas[i : i + 1], sigmas)[0] for i in range(40)]
     assert together.tolist() == alone

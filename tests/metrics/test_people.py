@@ -35,13 +35,14 @@ def people(frames=12, most=6, seed=0, decimals=2, twins=False):
         shift = rng.normal(0, error, (len(of), 4)) if not twins else np.zeros((len(of), 4))
         guess = poses[of].copy()
         guess[..., :2] += rng.normal(0, error[..., None] / 2, (len(of), 17, 2))
-        found.append(SimpleNamespace(
-            boxes=torch.tensor(upright(boxes[of] + shift), dtype=torch.float32),
-            scores=torch.tensor(rng.random(len(of)).round(decimals), dtype=torch.float32),
-            keypoints=torch.tensor(guess, dtype=torch.float32),
-            keypoints3d=torch.tensor(joints[of] + rng.normal(0, 60, (len(of), 17, 3)),
-                                     dtype=torch.float32),
-        ))  # fmt: skip
+        found.append(
+            SimpleNamespace(
+                boxes=torch.tensor(upright(boxes[of] + shift), dtype=torch.float32),
+                scores=torch.tensor(rng.random(len(of)).round(decimals), dtype=torch.float32),
+                keypoints=torch.tensor(guess, dtype=torch.float32),
+                keypoints3d=torch.tensor(joints[of] + rng.normal(0, 60, (len(of), 17, 3)), dtype=torch.float32),
+            )
+        )
     day = np.array([f"day{i // 3}" for i in range(frames)])
     return found, SimpleNamespace(name="toy", day=day, skeleton=COCO, **parts)
 
@@ -54,28 +55,45 @@ def upright(boxes):
 
 def as_coco(found, truth):
     """The same as COCO truth and results."""
+
     def box(values):
         x0, y0, x1, y1 = values.double().tolist()
         return [x0, y0, x1 - x0, y1 - y0]
 
     rows = [
-        {"id": 1, "image_id": i, "category_id": 1, "bbox": box(truth.boxes[i][p]),
-         "area": float(truth.areas[i][p]), "iscrowd": 0,
-         "keypoints": truth.keypoints[i][p].double().ravel().tolist()}
-        for i in range(len(found)) for p in range(len(truth.boxes[i]))
-    ]  # fmt: skip
+        {
+            "id": 1,
+            "image_id": i,
+            "category_id": 1,
+            "bbox": box(truth.boxes[i][p]),
+            "area": float(truth.areas[i][p]),
+            "iscrowd": 0,
+            "keypoints": truth.keypoints[i][p].double().ravel().tolist(),
+        }
+        for i in range(len(found))
+        for p in range(len(truth.boxes[i]))
+    ]
     results = [
-        {"image_id": i, "category_id": 1, "bbox": box(one.boxes[d]), "score": float(one.scores[d]),
-         "keypoints": one.keypoints[d].double().ravel().tolist()}
-        for i, one in enumerate(found) for d in range(len(one.boxes))
-    ]  # fmt: skip
-    return {"images": [{"id": i} for i in range(len(found))], "annotations": rows,
-            "categories": [{"id": 1}]}, results  # fmt: skip
+        {
+            "image_id": i,
+            "category_id": 1,
+            "bbox": box(one.boxes[d]),
+            "score": float(one.scores[d]),
+            "keypoints": one.keypoints[d].double().ravel().tolist(),
+        }
+        for i, one in enumerate(found)
+        for d in range(len(one.boxes))
+    ]
+    return {"images": [{"id": i} for i in range(len(found))], "annotations": rows, "categories": [{"id": 1}]}, results
 
 
 def nobody():
-    return SimpleNamespace(boxes=torch.zeros(0, 4), scores=torch.zeros(0),
-                           keypoints=torch.zeros(0, 17, 3), keypoints3d=torch.zeros(0, 17, 3))
+    return SimpleNamespace(
+        boxes=torch.zeros(0, 4),
+        scores=torch.zeros(0),
+        keypoints=torch.zeros(0, 17, 3),
+        keypoints3d=torch.zeros(0, 17, 3),
+    )
 
 
 def assert_equal_to_coco(found, truth):
@@ -94,10 +112,20 @@ def test_ap_equals_the_evaluator(seed):
     assert_equal_to_coco(*people(seed=seed))
 
 
-@pytest.mark.parametrize("options", [
-    {"decimals": 0}, {"twins": True}, {"twins": True, "decimals": 0}, {"most": 0}, {"most": 1},
-    {"frames": 1}, {"frames": 2, "most": 80}, {"frames": 2, "most": 80, "twins": True},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decimals": 0},
+        {"twins": True},
+        {"twins": True, "decimals": 0},
+        {"most": 0},
+        {"most": 1},
+        {"frames": 1},
+        {"frames": 2, "most": 80},
+        {"frames": 2, "most": 80, "twins": True},
+    ],
+    ids=str,
+)
 def test_ap_equals_the_evaluator_in_hard_cases(options):
     for seed in range(2):
         assert_equal_to_coco(*people(seed=seed, **options))

@@ -69,9 +69,12 @@ def test_backbone_only_takes_all_but_the_heads(state):
 def test_hrnet_of_single_persons_and_of_classification(state):
     trunk = {k: v for k, v in state.items() if not k.startswith(("final_layers", "deconv_layers"))}
     pose = {**trunk, "final_layer.weight": torch.randn(17, 32, 1, 1)}
-    image_net = {**trunk, "stage4.2.fuse_layers.1.0.0.0.weight": torch.randn(64, 32, 3, 3),
-                 "incre_modules.0.0.conv1.weight": torch.randn(32, 32, 1, 1),
-                 "classifier.weight": torch.randn(1000, 2048)}
+    image_net = {
+        **trunk,
+        "stage4.2.fuse_layers.1.0.0.0.weight": torch.randn(64, 32, 3, 3),
+        "incre_modules.0.0.conv1.weight": torch.randn(32, 32, 1, 1),
+        "classifier.weight": torch.randn(1000, 2048),
+    }
     for given in (pose, image_net):
         report = load_official(HigherHRNet(17), given)
         assert set(report.taken) == set(trunk)

@@ -41,9 +41,7 @@ def test_the_papers_network():
     sizes = [(m.in_features, m.out_features) for m in linear]
     # the paper's 34 numbers are pixels of a picture; ours are about the person, and its direction
     assert sizes == [(36, 1024), *[(1024, 1024)] * 4, (1024, 51)]
-    assert [type(m).__name__ for m in layer(2, 3, 0.5)] == [
-        "Linear", "BatchNorm1d", "ReLU", "Dropout",
-    ]  # fmt: skip
+    assert [type(m).__name__ for m in layer(2, 3, 0.5)] == ["Linear", "BatchNorm1d", "ReLU", "Dropout"]
 
 
 def test_shape_root_and_size():
@@ -74,7 +72,8 @@ def test_a_turned_camera_sees_the_same_person_turned():
         answers.append(model(rays) @ geometry.turn_to(middle_ray(rays)))
         torch.testing.assert_close(
             model.goal(rays, seen) * model.std3d + model.mean3d,
-            model.from_root(seen) @ geometry.turn_to(middle_ray(rays)))
+            model.from_root(seen) @ geometry.turn_to(middle_ray(rays)),
+        )
     torch.testing.assert_close(*answers, atol=0.02, rtol=0.02)
 
 

@@ -9,8 +9,7 @@ def test_only_small_results_of_finished_runs_are_kept(tmp_path, monkeypatch):
     run = tmp_path / "mine" / "sports" / "a"
     for folder in ("figures", "checkpoints", "test"):
         (run / folder).mkdir(parents=True)
-    for name in ("run.json", "metrics.csv", "figures/x.png", "figures/x.pdf", "test/a.npz",
-                 "checkpoints/net.pt"):  # fmt: skip
+    for name in ("run.json", "metrics.csv", "figures/x.png", "figures/x.pdf", "test/a.npz", "checkpoints/net.pt"):
         (run / name).write_text(json.dumps({}))
     monkeypatch.setattr(reference, "outputs", lambda: tmp_path)
     monkeypatch.setattr(reference, "finished_runs", lambda profile: [run])
@@ -23,5 +22,10 @@ def test_only_small_results_of_finished_runs_are_kept(tmp_path, monkeypatch):
 
     kept = reference.keep_reference("mine", "ours")
     files = sorted(p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file())
-    assert files == ["report/results.csv", "sports/a/figures/x.png", "sports/a/metrics.csv",
-                     "sports/a/run.json", "sports/a/test/a.npz"]  # fmt: skip
+    assert files == [
+        "report/results.csv",
+        "sports/a/figures/x.png",
+        "sports/a/metrics.csv",
+        "sports/a/run.json",
+        "sports/a/test/a.npz",
+    ]

@@ -61,10 +61,14 @@ def house(tmp_path, monkeypatch):
     monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     write_notebook(tmp_path / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, WORK, END)
-    write_profile(tmp_path, "laptop", """\
+    write_profile(
+        tmp_path,
+        "laptop",
+        """\
         - {run: one, notebook: sports/tiny}
         - {run: two, notebook: sports/tiny, parameters: {steps: 4, learning_rate: 1}, needs: [one]}
-        """)
+        """,
+    )
     return tmp_path
 
 
@@ -96,8 +100,7 @@ def manifest(house, run, profile="laptop"):
 
 def test_parameters_are_read_without_running(house):
     defaults = notebook_parameters(house / "notebooks" / "sports" / "tiny.ipynb")
-    assert defaults == {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a",
-                        "fast": True, "seed": 5}  # fmt: skip
+    assert defaults == {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a", "fast": True, "seed": 5}
 
 
 @pytest.mark.parametrize(
@@ -114,10 +117,14 @@ def test_parameters_are_read_without_running(house):
     ],
 )
 def test_wrong_parameters_stop_before_any_work(house, parameters, says):
-    write_profile(house, "laptop", f"""\
+    write_profile(
+        house,
+        "laptop",
+        f"""\
         - {{run: zero, notebook: sports/tiny}}
         - {{run: one, notebook: sports/tiny, parameters: {parameters}}}
-        """)
+        """,
+    )
     with pytest.raises(ValueError, match=says):
         reproduce("laptop")
     assert not (house / "outputs").exists()
@@ -156,8 +163,10 @@ def test_unknown_profile_names_close_ones(house):
 @pytest.mark.parametrize(
     ("cell", "says"),
     [
-        ("a = 1\nb = a * 2", "b is not a literal"), ("a = None", "a must be a bool"),
-        ("import os", "only `name = literal`"), ("a, b = 1, 2", "only `name = literal`"),
+        ("a = 1\nb = a * 2", "b is not a literal"),
+        ("a = None", "a must be a bool"),
+        ("import os", "only `name = literal`"),
+        ("a, b = 1, 2", "only `name = literal`"),
     ],
 )
 def test_parameters_cells_hold_only_literals(house, cell, says):
@@ -192,9 +201,12 @@ def test_fingerprints_follow_the_users_files(house):
     write_profile(house, "mine", "- {run: one, notebook: sports/own, parameters: {data_path: my}}")
     marks = [fingerprints(read_profile("mine"))["one"]]
     for name, text in (
-        ("annotations.json", "[1]"), ("annotations.json", "[2]"), ("images/a/1.png", "x"),
-        ("videos/1.mp4", "x"), ("videos/1.mp4", "xy"),
-    ):  # fmt: skip
+        ("annotations.json", "[1]"),
+        ("annotations.json", "[2]"),
+        ("images/a/1.png", "x"),
+        ("videos/1.mp4", "x"),
+        ("videos/1.mp4", "xy"),
+    ):
         path = house / "my" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -239,7 +251,9 @@ def test_any_profile_can_be_scaled_and_one_of_another_encoding_is_named(house):
 
 
 def test_a_scaled_profile_is_the_same_file_made_smaller(house):
-    write_notebook(house / "notebooks" / "sports" / "big.ipynb", """\
+    write_notebook(
+        house / "notebooks" / "sports" / "big.ipynb",
+        """\
 steps = 3
 evaluate_every = 1
 size = 32
@@ -250,21 +264,34 @@ batch_size = 2
 labels = 5
 learning_rate = 0.1
 weights = ""
-""", OPEN.replace("tiny", "big"), END)
-    write_profile(house, "paper", """\
+""",
+        OPEN.replace("tiny", "big"),
+        END,
+    )
+    write_profile(
+        house,
+        "paper",
+        """\
         - run: one
           notebook: sports/big
           parameters: {steps: 10000, evaluate_every: 250, size: 512, frames: 4650, labels: 250,
             crop: [384, 288], batch_size: 32, stages: [[256, 40000], [512, 20]],
             weights: outputs/paper/sports/x/net.safetensors}
         - {run: two, notebook: sports/big, needs: [one]}
-        """)
+        """,
+    )
     one, two = read_profile("paper_x0.1")
     assert one.parameters == {
-        "steps": 1000, "evaluate_every": 25, "size": 64, "frames": 480, "labels": 250,
-        "stages": [[64, 4000], [64, 10]], "crop": [64, 64], "batch_size": 3,
+        "steps": 1000,
+        "evaluate_every": 25,
+        "size": 64,
+        "frames": 480,
+        "labels": 250,
+        "stages": [[64, 4000], [64, 10]],
+        "crop": [64, 64],
+        "batch_size": 3,
         "weights": "outputs/paper_x0.1/sports/x/net.safetensors",
-    }  # fmt: skip
+    }
     assert two.parameters == {} and two.needs == ("one",)
     assert one.folder == house / "outputs" / "paper_x0.1" / "sports" / "one"
     half = read_profile("paper_x0.5")[0].parameters
@@ -287,8 +314,16 @@ weights = ""
 
 
 def values(**changes):
-    return {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a", "fast": True,
-            "seed": 5, "In": [], **changes}  # fmt: skip
+    return {
+        "steps": 3,
+        "learning_rate": 0.1,
+        "widths": [1, 2],
+        "title": "a",
+        "fast": True,
+        "seed": 5,
+        "In": [],
+        **changes,
+    }
 
 
 def test_what_the_readers_leave_out_is_in_the_manifest(house, tmp_path):
@@ -305,9 +340,7 @@ def test_what_the_readers_leave_out_is_in_the_manifest(house, tmp_path):
     read_videos([good, cut], JUMP, every=10, size=(64, 64))
     warnings.warn("of something else", UserWarning, stacklevel=1)
     run.finish()
-    assert manifest(house, "tiny", "smoke")["left_out"] == [
-        "videos: 1 broken or truncated, skipped: cut.mp4"
-    ]
+    assert manifest(house, "tiny", "smoke")["left_out"] == ["videos: 1 broken or truncated, skipped: cut.mp4"]
 
 
 def test_a_notebook_alone_is_the_smoke_profile(house):
@@ -436,11 +469,15 @@ def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(house):
     failing = 'if title == "bad":\n    raise ValueError("images/im0001.jpg is broken")\n'
     path = house / "notebooks" / "sports" / "tiny.ipynb"
     write_notebook(path, PARAMETERS, OPEN, WORK, failing, END)
-    write_profile(house, "laptop", """\
+    write_profile(
+        house,
+        "laptop",
+        """\
         - {run: good, notebook: sports/tiny}
         - {run: bad, notebook: sports/tiny, parameters: {title: bad}}
         - {run: later, notebook: sports/tiny}
-        """)
+        """,
+    )
     done = subprocess.run(COMMAND, capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
@@ -468,10 +505,14 @@ def test_a_dead_kernel_is_told(house):
 
 
 def test_killed_and_called_again_it_goes_on(house, monkeypatch):
-    write_profile(house, "laptop", """\
+    write_profile(
+        house,
+        "laptop",
+        """\
         - {run: one, notebook: sports/tiny}
         - {run: slow, notebook: sports/tiny, parameters: {title: slow, steps: 10}, needs: [one]}
-        """)
+        """,
+    )
     copy_library(house, monkeypatch)
     count = house / "outputs" / "laptop" / "sports" / "slow" / "checkpoints" / "count"
     batch = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, start_new_session=True, text=True)

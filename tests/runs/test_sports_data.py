@@ -119,7 +119,10 @@ def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
     shutil.copytree(exported / "images", tmp_path / "images")
     own = read_own(tmp_path, (64, 64))
     assert {s: len(set(own.video[own.split == s])) for s in ("train", "val", "test")} == {
-        "train": 3, "val": 1, "test": 2}  # fmt: skip
+        "train": 3,
+        "val": 1,
+        "test": 2,
+    }
     assert np.array_equal(own.split, read_own(tmp_path, (64, 64)).split)
     content["images"][0]["split"] = "train"
     (tmp_path / "annotations.json").write_text(json.dumps(content))
@@ -150,10 +153,14 @@ def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported,
 @pytest.mark.parametrize(
     ("image", "film"),
     [
-        ("run1_0120.jpg", "run1"), ("run1/0120.jpg", "run1"), ("5f3a-run1_0120.jpg", "run1"),
-        ("run10_0120.jpg", None), ("run1.b_3.jpg", "run1.b"), ("brun1.jpg", None),
+        ("run1_0120.jpg", "run1"),
+        ("run1/0120.jpg", "run1"),
+        ("5f3a-run1_0120.jpg", "run1"),
+        ("run10_0120.jpg", None),
+        ("run1.b_3.jpg", "run1.b"),
+        ("brun1.jpg", None),
     ],
-)  # fmt: skip
+)
 def test_the_film_in_a_name(image, film):
     assert film_named(image, {"run1", "run1.b"}) == film
 
@@ -195,10 +202,12 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
         cv2.imwrite(str(tmp_path / "images" / name), image)
     content = {
         "images": [{"id": i, "file_name": n} for i, n in enumerate(names)],
-        "annotations": [{"id": i, "image_id": i, "bbox": [140, 40, 21, 21], "num_keypoints": 1,
-                         "keypoints": [150, 50, 2]} for i in range(3)],
+        "annotations": [
+            {"id": i, "image_id": i, "bbox": [140, 40, 21, 21], "num_keypoints": 1, "keypoints": [150, 50, 2]}
+            for i in range(3)
+        ],
         "categories": [{"id": 1, "name": "ball", "keypoints": ["centre"]}],
-    }  # fmt: skip
+    }
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="mirrored views swap no sides"):
         own = read_own(tmp_path, (100, 100))
@@ -239,8 +248,9 @@ def test_a_first_network_is_trained_as_the_run_it_comes_from(tmp_path, monkeypat
     told = {"steps": 7, "batch_size": 3, "labels": 50}
     read = "fewpose_runs.sports_data.read_manifest"
     monkeypatch.setattr(read, lambda folder: {"parameters": told})
-    run = SimpleNamespace(profile="mine", checkpoint=lambda name: tmp_path / name,
-                          parameters={"labels": 50, "steps": 1})  # fmt: skip
+    run = SimpleNamespace(
+        profile="mine", checkpoint=lambda name: tmp_path / name, parameters={"labels": 50, "steps": 1}
+    )
     own = Schedule(99)
     assert first_training(run, "", own, "warm_up.pt") == (own, tmp_path / "warm_up.pt")
     schedule, checkpoint = first_training(run, "few", own)

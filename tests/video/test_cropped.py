@@ -48,11 +48,11 @@ def test_labelled_images_and_films_are_cut_alike(tmp_path, monkeypatch):
         cv2.imwrite(str(folder / "images" / f"{i}.png"), film.read()[1])
         images.append({"id": i, "file_name": f"{i}.png", "video_id": f"v{i}", "split": split})
         keypoints = torch.cat([truth[0], torch.full((4, 1), 2.0)], 1).flatten().tolist()
-        annotations.append({"id": i, "image_id": i, "category_id": 1, "keypoints": keypoints,
-                            "bbox": [20, 30, 40, 40]})  # fmt: skip
+        annotations.append({"id": i, "image_id": i, "category_id": 1, "keypoints": keypoints, "bbox": [20, 30, 40, 40]})
     category = {"id": 1, "name": "spots", "keypoints": list(SPOTS.keypoints)}
-    (folder / "annotations.json").write_text(json.dumps(
-        {"images": images, "annotations": annotations, "categories": [category]}))  # fmt: skip
+    (folder / "annotations.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [category]})
+    )
     monkeypatch.setattr(athletes, "yolox_tiny", lambda: Rectangles(97))
     own = athletes.read_athletes("own", folder, 0, 0, 64, 64, tmp_path)
     raw = athletes.read_raw("own", folder, own, 0, 0, 64, 4, tmp_path)
@@ -63,7 +63,8 @@ def test_labelled_images_and_films_are_cut_alike(tmp_path, monkeypatch):
     np.testing.assert_allclose(maps[0, 0, 0], 64 / 50, rtol=1e-5)
     whole = athletes.read_athletes("own", folder, 0, 0, 64, 0, tmp_path)
     assert (own.poses[0, :, :2].amax(0) - own.poses[0, :, :2].amin(0)).min() > 1.5 * (
-        whole.poses[0, :, :2].amax(0) - whole.poses[0, :, :2].amin(0)).min()  # fmt: skip
+        whole.poses[0, :, :2].amax(0) - whole.poses[0, :, :2].amin(0)
+    ).min()
     film = athletes.read_test_film("own", folder, 64, 64, {"v2"}, 0, 0, tmp_path)
     assert film.shape == (6, 3, 64, 64)
     shutil.rmtree(tmp_path / "boxes")

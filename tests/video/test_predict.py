@@ -40,8 +40,7 @@ class Red(nn.Module):
         self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, images):
-        return [images[:, :2] * torch.tensor(STD[:2]).view(2, 1, 1)
-                + torch.tensor(MEAN[:2]).view(2, 1, 1)]  # fmt: skip
+        return [images[:, :2] * torch.tensor(STD[:2]).view(2, 1, 1) + torch.tensor(MEAN[:2]).view(2, 1, 1)]
 
 
 def blobs(points, size):
@@ -152,8 +151,7 @@ def test_films_that_share_a_name_do_not_overwrite_each_other(tmp_path, monkeypat
     write_film(tmp_path / "a.mp4", 2)
     write_film(tmp_path / "a.avi", 2)
     predict("run", tmp_path, tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {
-        "a_avi_poses.csv", "a_mp4_poses.csv"}  # fmt: skip
+    assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {"a_avi_poses.csv", "a_mp4_poses.csv"}
 
 
 def test_seconds_are_those_of_a_film_whose_rate_varies(tmp_path, monkeypatch):
@@ -232,8 +230,7 @@ def test_unknown_weights_are_named(tmp_path):
         open_network(foreign)
     with pytest.raises(ValueError, match="does not say its network"):
         open_network(shipped("everyday_narrow"))
-    old = save_weights(build("narrow", 20), tmp_path / "old.safetensors",
-                              {"dataset": "jump"})  # fmt: skip
+    old = save_weights(build("narrow", 20), tmp_path / "old.safetensors", {"dataset": "jump"})
     with pytest.raises(ValueError, match="run that again"):
         open_network(old)
 

@@ -2,15 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fewpose_worlds.body import (  # fmt: skip
-    JOINTS,
-    KEYPOINTS,
-    PARENTS,
-    bone_transforms,
-    pose_bodies,
-    rig,
-    standing_height,
-)
+from fewpose_worlds.body import JOINTS, KEYPOINTS, PARENTS, bone_transforms, pose_bodies, rig, standing_height
 
 AVERAGE = np.array([[0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5]])
 
@@ -74,8 +66,7 @@ def test_bone_lengths_survive_posing_and_the_root_is_where_it_was_put():
     phenotypes, roots = rng.uniform(0.3, 0.9, (3, 6)), rng.normal(size=(3, 3))
     body = pose_bodies(phenotypes, rotations, roots)
     np.testing.assert_allclose(body.joints[:, 0], roots, atol=1e-5)
-    for a, b in (("left_shoulder", "left_elbow"), ("right_hip", "right_knee"),
-                 ("right_knee", "right_ankle")):  # fmt: skip
+    for a, b in (("left_shoulder", "left_elbow"), ("right_hip", "right_knee"), ("right_knee", "right_ankle")):
         length, rest = (
             np.linalg.norm(p[:, JOINTS.index(a)] - p[:, JOINTS.index(b)], axis=1)
             for p in (body.joints, body.rest_joints)
@@ -99,9 +90,7 @@ def test_keypoints_are_those_that_anny_regresses_from_its_full_mesh():
     coefficients, _ = r.coefficients(phenotypes)
     heads = np.tensordot(coefficients, r.heads, 1)
     transforms = np.tile(np.eye(4), (1, len(r.labels), 1, 1))
-    transforms[..., :3, :], _, _ = bone_transforms(
-        r, heads, rotations.astype(np.float32), roots.astype(np.float32)
-    )
+    transforms[..., :3, :], _, _ = bone_transforms(r, heads, rotations.astype(np.float32), roots.astype(np.float32))
     names = ("gender", "age", "muscle", "weight", "height", "proportions")
     values = {name: torch.from_numpy(phenotypes[:, i]) for i, name in enumerate(names)}
     rest = full.get_rest_vertices(full.get_phenotype_blendshape_coefficients(**values))

@@ -18,8 +18,7 @@ def data(tmp_path_factory):
 
 def test_frames_poses_and_splits(data):
     assert data.frames.shape == (40, 3, 96, 96)
-    assert {s: int((data.split == s).sum()) for s in ("train", "val", "test")} == {
-        "train": 24, "val": 8, "test": 8}  # fmt: skip
+    assert {s: int((data.split == s).sum()) for s in ("train", "val", "test")} == {"train": 24, "val": 8, "test": 8}
     seen = data.poses[..., 2] > 0
     inside = (data.poses[..., :2] >= -0.5).all(-1) & (data.poses[..., :2] < 95.5).all(-1)
     assert inside[seen].all()

@@ -86,9 +86,7 @@ def test_splits_follow_the_paper():
     assert sum(shares) == 25 and max(shares) - min(shares) <= 1
 
 
-@pytest.mark.parametrize(
-    "frames, size, videos", [(0, 64, None), (2, 64, None), (10, 8, None), (9, 64, 2), (4, 64, 5)]
-)
+@pytest.mark.parametrize("frames, size, videos", [(0, 64, None), (2, 64, None), (10, 8, None), (9, 64, 2), (4, 64, 5)])
 def test_worlds_that_cannot_be(frames, size, videos):
     with pytest.raises(ValueError, match="world jump"):
         worlds.jump(frames, size, videos=videos)
@@ -109,6 +107,6 @@ def test_video_file_shows_the_same_athlete(tmp_path, monkeypatch):
 
 def _cut(video, n):
     motion = video.motion
-    return replace(video, motion=replace(
-        motion, rotations=motion.rotations[:n], roots=motion.roots[:n], phases=motion.phases[:n],
-    ))  # fmt: skip
+    return replace(
+        video, motion=replace(motion, rotations=motion.rotations[:n], roots=motion.roots[:n], phases=motion.phases[:n])
+    )

@@ -74,17 +74,12 @@ def test_feet_stay_on_the_ground_and_do_not_slide(seed):
         ankle = joints[:, J[f"{side}_ankle"]]
         assert ball[:, 2].min() > -0.03 and ankle[:, 2].min() > 0.03
         planted = motion.contacts[:, s] & (motion.phases != "landing")
-        runs = np.split(
-            np.flatnonzero(planted), np.flatnonzero(np.diff(np.flatnonzero(planted)) > 1) + 1
-        )
+        runs = np.split(np.flatnonzero(planted), np.flatnonzero(np.diff(np.flatnonzero(planted)) > 1) + 1)
         for run in runs:
             late = run[int(0.3 * len(run)) :]  # before, a heel may roll down to the ball
             assert np.ptp(ball[late, :2], axis=0).max() < 0.02, "the ball slides by less than 2 cm"
             assert np.ptp(ball[run, :2], axis=0).max() < 0.06
-            assert (
-                np.abs(ball[late, 2] - rest_joints(motion.attempt.height)[J["left_toes"], 2]).max()
-                < 0.02
-            )
+            assert np.abs(ball[late, 2] - rest_joints(motion.attempt.height)[J["left_toes"], 2]).max() < 0.02
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -171,10 +166,7 @@ def cycle(motion, side="right", n=100):
     planted = motion.contacts[:, ("left", "right").index(side)] & (motion.phases == "run-up")
     off = np.flatnonzero(planted[:-1] & ~planted[1:])[-2:]
     at = np.linspace(off[0], off[1], n)
-    return [
-        np.interp(at, np.arange(len(planted)), flexion(motion, f"{side}_{j}"))
-        for j in ("hip", "knee")
-    ]
+    return [np.interp(at, np.arange(len(planted)), flexion(motion, f"{side}_{j}")) for j in ("hip", "knee")]
 
 
 def test_running_resembles_a_real_runner():
@@ -187,11 +179,7 @@ def test_running_resembles_a_real_runner():
         assert ours_knee.max() == pytest.approx(knee.max(), abs=25)
         # a sprinter's stance is shorter than a jogger's: align, then stretch time around the stride
         best = max(
-            (
-                np.corrcoef(warped(ours_hip, s, g), hip)[0, 1]
-                + np.corrcoef(warped(ours_knee, s, g), knee)[0, 1]
-            )
-            / 2
+            (np.corrcoef(warped(ours_hip, s, g), hip)[0, 1] + np.corrcoef(warped(ours_knee, s, g), knee)[0, 1]) / 2
             for s in range(0, 100, 2)
             for g in (-0.1, -0.05, 0, 0.05, 0.1)
         )
@@ -206,9 +194,7 @@ def warped(curve, shift, bend):
     """A periodic curve [n], shifted and with its time bent by a sine."""
     n = len(curve)
     u = (np.arange(n) + shift) / n
-    return np.interp(
-        (u + bend * np.sin(2 * np.pi * u)) % 1 * n, np.arange(n + 1), np.append(curve, curve[0])
-    )
+    return np.interp((u + bend * np.sin(2 * np.pi * u)) % 1 * n, np.arange(n + 1), np.append(curve, curve[0]))
 
 
 def test_crouching_stays_within_a_real_jump():

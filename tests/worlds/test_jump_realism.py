@@ -19,9 +19,7 @@ def test_a_real_pose_network_finds_jumpers():
     boxes = np.concatenate([np.nanmin(seen, 1), np.nanmax(seen, 1)], 1)
     found = rtmpose(data.frames.numpy(), boxes)
     names = [n for n in JUMP.keypoints if SAME.get(n, n) in HALPE.keypoints]
-    ours, theirs = map(list, zip(
-        *((JUMP.index(n), HALPE.index(SAME.get(n, n))) for n in names), strict=True
-    ))  # fmt: skip
+    ours, theirs = map(list, zip(*((JUMP.index(n), HALPE.index(SAME.get(n, n))) for n in names), strict=True))
     assert len(names) == 18, "all but the hands"
     ends = [JUMP.index("left_shoulder"), JUMP.index("right_hip")]
     reference = np.linalg.norm(poses[:, ends[0], :2] - poses[:, ends[1], :2], axis=1)[:, None]

@@ -28,7 +28,7 @@ def detect(frames: np.ndarray) -> list[np.ndarray]:
         image = np.full((416, 416, 3), 114, np.uint8)
         size = round(width * scale), round(height * scale)
         small = cv2.resize(np.ascontiguousarray(frame.transpose(1, 2, 0)[..., ::-1]), size)
-        image[:size[1], :size[0]] = small
+        image[: size[1], : size[0]] = small
         given = image.transpose(2, 0, 1)[None].astype(np.float32)
         boxes = session.run(None, {session.get_inputs()[0].name: given})[0][0]
         found.append(boxes / (scale, scale, scale, scale, 1))
@@ -41,15 +41,22 @@ def box_scores(people, found: list[np.ndarray]) -> np.ndarray:
 
     def listed(frame: int, box, **more) -> dict:
         x0, y0, x1, y1 = map(float, box[:4])
-        return {"image_id": frame + 1, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0), "iscrowd": 0, **more}  # fmt: skip
+        return {
+            "image_id": frame + 1,
+            "category_id": 1,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": (x1 - x0) * (y1 - y0),
+            "iscrowd": 0,
+            **more,
+        }
 
     truth, given = coco.COCO(), []
     wanted = [listed(i, box) for i, boxes in enumerate(people.boxes) for box in boxes]
     truth.dataset = {
-        "images": [{"id": i + 1} for i in range(len(people))], "categories": [{"id": 1}],
+        "images": [{"id": i + 1} for i in range(len(people))],
+        "categories": [{"id": 1}],
         "annotations": [{**one, "id": k + 1} for k, one in enumerate(wanted)],
-    }  # fmt: skip
+    }
     truth.createIndex()
     for i, boxes in enumerate(found):
         given += [listed(i, box, score=float(box[4])) for box in boxes]

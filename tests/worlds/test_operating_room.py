@@ -37,7 +37,8 @@ def test_three_days_three_views_three_splits(people):
         assert torch.equal(people.cameras[i], people.cameras[0])  # of one make
     test = people.subset("test")
     assert set(test.split) == {"test"} and torch.equal(
-        test.boxes[0], people.boxes[int(np.flatnonzero(people.split == "test")[0])])
+        test.boxes[0], people.boxes[int(np.flatnonzero(people.split == "test")[0])]
+    )
 
 
 def test_keypoints3d_project_onto_keypoints(people):
@@ -89,8 +90,8 @@ def test_boxes_hold_what_is_seen(people):
 def test_a_frame_depends_on_its_seed_alone(people):
     last = views.tasks(13, SIZE, 2, 3)[-1]  # made alone, as by another process
     frames, about, _ = views.make_stage(*last)
-    assert torch.equal(torch.from_numpy(frames), people.frames[-len(frames):])
-    assert [one["moment"] for one in about] == people.moment[-len(frames):].tolist()
+    assert torch.equal(torch.from_numpy(frames), people.frames[-len(frames) :])
+    assert [one["moment"] for one in about] == people.moment[-len(frames) :].tolist()
     other = views.make_stage(3, *last[1:4], 1, *last[5:])[0]
     assert (other[0] != frames[0]).any()
 
@@ -99,8 +100,7 @@ def test_nobody_stands_in_the_table_or_in_another():
     for day in range(6):
         today = views.open_day(1, day, SIZE)
         rng = np.random.default_rng(day)
-        stage = staging.set_stage(rng, today.room, today.cameras, today.clothes,
-                                          today.staff)  # fmt: skip
+        stage = staging.set_stage(rng, today.room, today.cameras, today.clothes, today.staff)
         for _ in range(5):
             spots = staging.act(rng, stage).places[:, :2]
             assert (np.abs(spots) > np.array(TABLE) / 2).any(1).all()
@@ -181,13 +181,10 @@ def test_exported_file_is_coco(tmp_path):
 def test_resizing_moves_labels_and_cameras_alike(people):
     small = people.resized((40, 53))
     assert small.size == (40, 53) and small.frames.dtype == torch.uint8
-    for space, flat, camera in zip(
-        small.keypoints3d, small.keypoints, small.cameras, strict=True
-    ):
+    for space, flat, camera in zip(small.keypoints3d, small.keypoints, small.cameras, strict=True):
         pixels = space @ camera.T
         there = flat[..., 2] > 0
-        assert torch.allclose((pixels[..., :2] / pixels[..., 2:])[there], flat[..., :2][there],
-                              atol=1e-3)  # fmt: skip
+        assert torch.allclose((pixels[..., :2] / pixels[..., 2:])[there], flat[..., :2][there], atol=1e-3)
     assert people.resized(SIZE) is people
 
 

@@ -19,9 +19,7 @@ def test_projection_looks_where_it_should_and_rays_undo_it():
     pixel, depth = camera.project(np.array([[0, 0, 1.0], [-1, 0, 1], [0, 0, 2]]))
     np.testing.assert_allclose(pixel, [[39.5, 29.5], [59.5, 29.5], [39.5, 9.5]], atol=1e-9)
     np.testing.assert_allclose(depth, 5)
-    np.testing.assert_allclose(
-        camera.position + 5 * camera.rays(pixel), [[0, 0, 1], [-1, 0, 1], [0, 0, 2]], atol=1e-9
-    )
+    np.testing.assert_allclose(camera.position + 5 * camera.rays(pixel), [[0, 0, 1], [-1, 0, 1], [0, 0, 2]], atol=1e-9)
 
 
 def test_roll_turns_the_picture_about_its_centre():

@@ -18,8 +18,7 @@ def make(number: int, frames: int) -> store.Made:
     """Grey frames that say their number; two people, the second of them main."""
     calls.append(number)
     pose = np.full((17, 3), (number, 3.0, 2.0))
-    people = [store.person(pose + 1, [0, 0, 4, 4], 16, pose, False),
-              store.person(pose, [1, 2, 3, 4], 12, pose, True)]  # fmt: skip
+    people = [store.person(pose + 1, [0, 0, 4, 4], 16, pose, False), store.person(pose, [1, 2, 3, 4], 12, pose, True)]
     about = [{"video_id": f"v{number}", "frame": f, "split": "train"} for f in range(frames)]
     return np.full((frames, 3, 32, 32), number, np.uint8), about, [people] * frames
 
@@ -80,8 +79,7 @@ def test_an_unfinished_world_is_refused_and_a_killed_worker_reported(tmp_path):
 def test_export_writes_what_cv2_reads(tmp_path):
     toy(tmp_path / "cache")
     store.export_images(tmp_path / "cache", tmp_path / "out")
-    names = [i["file_name"] for i in
-             json.loads((tmp_path / "out/annotations.json").read_text())["images"]]  # fmt: skip
+    names = [i["file_name"] for i in json.loads((tmp_path / "out/annotations.json").read_text())["images"]]
     assert sorted(p.name for p in (tmp_path / "out/images").iterdir()) == sorted(names)
     assert abs(int(cv2.imread(str(tmp_path / "out/images" / names[-1]))[0, 0, 0]) - 3) <= 1
 

@@ -1,8 +1,8 @@
 """Views that hide joints: joint cutout and joint cut-mix.
 
-After Xie et al. (ICCV 2021, section 3.3) and Huang et al. (CVPR 2023, section 3.4). The public code
-of both hides other places than it means to (it swaps width and height, or x and y); here a patch
-lies where its joint is, which the tests hold against single pixels.
+After Xie et al. (ICCV 2021, section 3.3) and Huang et al. (CVPR 2023, section 3.4). The public code of both hides
+other places than it means to (it swaps width and height, or x and y); here a patch lies where its joint is, which the
+tests hold against single pixels.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ JITTER = 10 / 256  # deviation of a patch's centre from its joint, in parts of t
 HALF = (10 / 256, 20 / 256)  # from and to: half the side of a patch, likewise
 
 
-def joint_cutout(
-    images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 5
-) -> Tensor:
+def joint_cutout(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 5) -> Tensor:
     """Images [N, 3, H, W] (0..255) with grey patches over `holes` random joints each.
 
     poses [N, K, 3] in pixels of these images; joints of visibility (or score) 0 are left alone.
@@ -30,13 +28,11 @@ def joint_cutout(
     return out
 
 
-def joint_cutmix(
-    images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 3
-) -> Tensor:
+def joint_cutmix(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 3) -> Tensor:
     """Images [N, 3, H, W] with patches over random joints, cut around joints of another image.
 
-    A patch shows a joint that is not this person's, so only the rest of the body tells where the
-    hidden one is. poses as for `joint_cutout`; the other image is the next one of the batch.
+    A patch shows a joint that is not this person's, so only the rest of the body tells where the hidden one is. poses
+    as for `joint_cutout`; the other image is the next one of the batch.
     """
     out, (height, width) = images.clone(), images.shape[-2:]
     known = [[(x, y) for x, y, score in pose if score > 0] for pose in poses.tolist()]

@@ -1,11 +1,10 @@
 """Pseudo labels with a second opinion: that of a head which others have published.
 
-Ludwig et al. (section 3.1) ask one network in many views; where these agree on a mistake, nobody
-objects. But the pretrained backbone was published with a head of its own, for other keypoints of
-people in photographs. It has never seen these athletes and puts its keypoints a little elsewhere,
-yet it errs in other places than a network of few labels. Translated into the skeleton at hand, it
-votes beside the views: where most votes meet lies the label, and how many meet says whether to
-believe it.
+Ludwig et al. (section 3.1) ask one network in many views; where these agree on a mistake, nobody objects. But the
+pretrained backbone was published with a head of its own, for other keypoints of people in photographs. It has never
+seen these athletes and puts its keypoints a little elsewhere, yet it errs in other places than a network of few
+labels. Translated into the skeleton at hand, it votes beside the views: where most votes meet lies the label, and how
+many meet says whether to believe it.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ ROUNDS = 6  # of reweighting against far-off answers
 class Head:
     """A network with its published head.
 
-    `answer` takes normalised crops [N, 3, H, W] of `size` and gives the keypoints [N, S, 3] of
-    `skeleton`: pixels of the crop and a score.
+    `answer` takes normalised crops [N, 3, H, W] of `size` and gives the keypoints [N, S, 3] of `skeleton`: pixels of
+    the crop and a score.
     """
 
     skeleton: Skeleton
@@ -50,8 +49,8 @@ class Head:
 def published(name: str) -> Head:
     """A head by name; ValueError for any other.
 
-    "rtmpose_s" knows 26 Halpe keypoints from photographs and is fetched once; "narrow" comes with
-    the package, knows 17 COCO keypoints from rendered people and is weak.
+    "rtmpose_s" knows 26 Halpe keypoints from photographs and is fetched once; "narrow" comes with the package, knows
+    17 COCO keypoints from rendered people and is weak.
     """
     if name == "rtmpose_s":
         return Head(HALPE, (256, 192), lambda crops: rtmpose_predict(None, crops, len(crops)))
@@ -63,23 +62,18 @@ def published(name: str) -> Head:
 
 
 @torch.no_grad()
-def ask(
-    head: Head, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0, batch_size: int = 8
-) -> Tensor:
+def ask(head: Head, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0, batch_size: int = 8) -> Tensor:
     """What the head says [V, N, S, 3] in `count` views of each person: frame pixels and score.
 
-    frames [N, 3, H, W] uint8. The head reads a crop around the person: around the keypoints of
-    poses [N, K, 3] that the network at hand predicts. Its views are the crop, the mirrored crop and
-    random ones.
+    frames [N, 3, H, W] uint8. The head reads a crop around the person: around the keypoints of poses [N, K, 3] that
+    the network at hand predicts. Its views are the crop, the mirrored crop and random ones.
     """
     crops = crop_maps(person_boxes(poses, frames.shape[-2:]), head.size)
     generator, found = torch.Generator().manual_seed(seed), []
     batches = torch.arange(len(frames)).split(batch_size)
     for index in tqdm(batches, desc="second opinion", leave=False):
         images, told = frames[index].float(), []
-        views = labelling_views(
-            len(index), head.size, head.skeleton, count - 2, VIEWS, generator
-        )
+        views = labelling_views(len(index), head.size, head.skeleton, count - 2, VIEWS, generator)
         for view in views:
             seen = geometry.warp(images, geometry.compose(view.matrix, crops[index]), head.size)
             seen = normalise(seen).contiguous(memory_format=torch.channels_last)
@@ -122,10 +116,10 @@ def learn_translation(
 ) -> Translation:
     """Learn it from what the head told of labelled frames: told [N, S, 3], truth [N, K, 3].
 
-    A keypoint starts from its namesake or, without one, from the keypoint that lies nearest in the
-    labelled frames. Then comes the median offset along and across the limb that ends there, and a
-    ridge regression of what is left on the whole pose, with mirrored poses too; both weigh down
-    far-off answers. Without `corrected` the partner stands as it is.
+    A keypoint starts from its namesake or, without one, from the keypoint that lies nearest in the labelled frames.
+    Then comes the median offset along and across the limb that ends there, and a ridge regression of what is left on
+    the whole pose, with mirrored poses too; both weigh down far-off answers. Without `corrected` the partner stands
+    as it is.
     """
     k, labelled = len(target), truth[..., 2] > 0
     partner = torch.tensor(partners(told, truth, source, target))
@@ -152,16 +146,18 @@ def learn_translation(
 def partners(told: Tensor, truth: Tensor, source: Skeleton, target: Skeleton) -> list[int]:
     """For each target keypoint its namesake in the source or else the nearest keypoint there.
 
-    The nearest by median over the labelled frames and their mirror images, so that a left one has
-    a left partner if the right one has a right partner.
+    The nearest by median over the labelled frames and their mirror images, so that a left one has a left partner if
+    the right one has a right partner.
     """
     apart = (truth[:, :, None, :2] - told[:, None, :, :2]).norm(dim=-1)  # [N, K, S]
     apart = apart / body_size(told)[:, None, None]
     apart[truth[..., 2] == 0] = torch.nan
     both = torch.cat([apart, apart[:, target.flip_index][:, :, source.flip_index]])
     nearest = both.nanmedian(0).values.nan_to_num(torch.inf).argmin(1).tolist()
-    return [source.keypoints.index(name) if name in source.keypoints else near
-            for name, near in zip(target.keypoints, nearest, strict=True)]  # fmt: skip
+    return [
+        source.keypoints.index(name) if name in source.keypoints else near
+        for name, near in zip(target.keypoints, nearest, strict=True)
+    ]
 
 
 def limb_to(index: int, skeleton: Skeleton) -> tuple[int, int]:
@@ -218,16 +214,13 @@ def mirrored(points: Tensor, skeleton: Skeleton) -> Tensor:
     return points
 
 
-def opinion(
-    own: Candidates, told: Tensor, translation: Translation, who: str = "both"
-) -> Candidates:
+def opinion(own: Candidates, told: Tensor, translation: Translation, who: str = "both") -> Candidates:
     """Pseudo labels of unlabelled frames by two labellers, for `pseudo_labels.select`.
 
-    own: what the network says in its views. told [V, N, S, 3]: what the head said in its own.
-    How far votes reach follows the body's size in the head's first view, whoever votes.
-    who: "both" vote; "second", the views of the head alone do, or "views", those of the network;
-    "first", the network's base view is the label and its squared distance from the second opinion
-    the spread. ValueError otherwise.
+    own: what the network says in its views. told [V, N, S, 3]: what the head said in its own. How far votes reach
+    follows the body's size in the head's first view, whoever votes. who: "both" vote; "second", the views of the head
+    alone do, or "views", those of the network; "first", the network's base view is the label and its squared distance
+    from the second opinion the spread. ValueError otherwise.
     """
     second = torch.stack([translation(view) for view in told])
     first = torch.cat([own.base[None], own.views])
@@ -244,15 +237,15 @@ def opinion(
 def vote(opinions: list[Tensor], size: Tensor) -> Candidates:
     """The points where most votes meet, and how far apart the votes are.
 
-    opinions: the poses [V, N, K, 3] that each labeller gives in its views, V for each its own; all
-    weigh the same, and the views of each alike. size [N]: `body_size` in px. A vote at distance d
-    from a point supports it by (1 + d² / h²)⁻², h = `REACH` body sizes. From the vote of most
-    support the label moves to the mean of all votes, weighed by how much they support it, until it
-    stays there: it has the most of (1 + d² / h²)⁻¹ nearby. Far-off votes hardly pull.
+    opinions: the poses [V, N, K, 3] that each labeller gives in its views, V for each its own; all weigh the same,
+    and the views of each alike. size [N]: `body_size` in px. A vote at distance d from a point supports it by (1 + d²
+    / h²)⁻², h = `REACH` body sizes. From the vote of most support the label moves to the mean of all votes, weighed
+    by how much they support it, until it stays there: it has the most of (1 + d² / h²)⁻¹ nearby. Far-off votes hardly
+    pull.
 
-    The score of a label is its share s of all possible support; its spread is h² (s^(-1/2) - 1),
-    the squared distance at which all votes together would give that share, with the h of the mean
-    body: a large body is not doubted more than a small one.
+    The score of a label is its share s of all possible support; its spread is h² (s^(-1/2) - 1), the squared distance
+    at which all votes together would give that share, with the h of the mean body: a large body is not doubted more
+    than a small one.
     """
     votes = torch.cat(opinions)
     points = votes[..., :2]

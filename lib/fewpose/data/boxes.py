@@ -54,14 +54,12 @@ class BoxData:
         return replace(self, frames=self.frames[t], boxes=boxes, split=self.split[index])
 
 
-def read_boxes(
-    annotations: str | Path, images: str | Path, size: tuple[int, int], split: str = "train"
-) -> BoxData:
+def read_boxes(annotations: str | Path, images: str | Path, size: tuple[int, int], split: str = "train") -> BoxData:
     """All images of a COCO file in frames of `size` (H, W), black around them, with their boxes.
 
-    Images with crowds are left out: a detector would learn that these are nobody. Images without
-    people stay. An image's own `split` goes before the one given. Broken images are named in a
-    warning and left out; ValueError names file and annotation of a malformed box.
+    Images with crowds are left out: a detector would learn that these are nobody. Images without people stay. An
+    image's own `split` goes before the one given. Broken images are named in a warning and left out; ValueError names
+    file and annotation of a malformed box.
     """
     path = Path(annotations)
     content = load_coco(path)

@@ -20,22 +20,23 @@ MARGIN = 1.25  # the crop is this much larger than the person's box, as usual fo
 
 
 def read_coco(
-    annotations: str | Path, images: str | Path, size: tuple[int, int] = (256, 192),
-    split: str = "train", whole: bool = False,
+    annotations: str | Path,
+    images: str | Path,
+    size: tuple[int, int] = (256, 192),
+    split: str = "train",
+    whole: bool = False,
 ) -> PoseData:
     """One frame of `size` (H, W) a labelled person: its box, a quarter larger, black outside.
     `whole` takes the whole image instead, as for videos in which nobody is labelled.
 
-    Every annotation with a labelled keypoint is read, of the first category that has any
-    (`read_skeleton`), except crowds; where annotations say `main`, only the main person. An
-    annotation without box, or with an empty one, gets that of its keypoints. Poses are in pixels of
-    the crops, visibility as COCO defines it; keypoints in the file count from the centre of the
-    top-left pixel. `video` is the image's `video_id` (`video_of`) or else its file, its own `split`
-    goes before the one given. Files are looked for in `images`, then beside the annotations.
+    Every annotation with a labelled keypoint is read, of the first category that has any (`read_skeleton`), except
+    crowds; where annotations say `main`, only the main person. An annotation without box, or with an empty one, gets
+    that of its keypoints. Poses are in pixels of the crops, visibility as COCO defines it; keypoints in the file
+    count from the centre of the top-left pixel. `video` is the image's `video_id` (`video_of`) or else its file, its
+    own `split` goes before the one given. Files are looked for in `images`, then beside the annotations.
 
-    Broken images are named in a warning and left out, labels outside their image ignored. A
-    ValueError names the file and the annotation that is malformed, or the image that is not of the
-    size it was labelled in.
+    Broken images are named in a warning and left out, labels outside their image ignored. A ValueError names the file
+    and the annotation that is malformed, or the image that is not of the size it was labelled in.
     """
     path = Path(annotations)
     content = load_coco(path)
@@ -73,22 +74,18 @@ def read_coco(
         pose[:, :2] = pose[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         pose[pose[:, 2] == 0] = 0
     return PoseData(
-        torch.cat(crops), torch.from_numpy(stacked).float(), skeleton, np.array(video),
-        np.array(splits), path.stem,
+        torch.cat(crops), torch.from_numpy(stacked).float(), skeleton, np.array(video), np.array(splits), path.stem
     )
 
 
 def read_skeleton(content: dict, path: Path) -> Skeleton:
     """The skeleton of the first category with keypoints: one of ours if their names are the same.
 
-    Another one takes its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma.
-    Names are put into lower case with underscores. ValueError for a side without its partner.
+    Another one takes its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma. Names are put into
+    lower case with underscores. ValueError for a side without its partner.
     """
     category = pose_category(content)
-    names = tuple(
-        str(name).strip().lower().replace(" ", "_").replace("-", "_")
-        for name in category["keypoints"]
-    )
+    names = tuple(str(name).strip().lower().replace(" ", "_").replace("-", "_") for name in category["keypoints"])
     for known in (skeletons.COCO, skeletons.JUMP, skeletons.LSP, skeletons.HALPE, skeletons.MVOR):
         if known.keypoints == names:
             return known
@@ -97,9 +94,7 @@ def read_skeleton(content: dict, path: Path) -> Skeleton:
     if not any(name.startswith("left_") for name in names):
         warn(f"{path.name}: no keypoint is named left_… and right_…, mirrored views swap no sides")
     try:
-        limbs = tuple(
-            (names[a - 1], names[b - 1]) for a, b in category.get("skeleton", []) if min(a, b) > 0
-        )
+        limbs = tuple((names[a - 1], names[b - 1]) for a, b in category.get("skeleton", []) if min(a, b) > 0)
     except (IndexError, TypeError, ValueError):
         message = f"{path}: a category's skeleton must be pairs of 1 … {len(names)}"
         raise ValueError(message) from None
@@ -140,8 +135,8 @@ def check_size(entry: dict, image: np.ndarray, path: Path) -> None:
 def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, Path]:
     """Where the image files of a COCO file lie: tools write names, relative paths or old folders.
 
-    A name is looked for in `images`, then in the folder `beside` of the annotations, at last by its
-    own name anywhere in `images`, if one file alone has it.
+    A name is looked for in `images`, then in the folder `beside` of the annotations, at last by its own name anywhere
+    in `images`, if one file alone has it.
     """
     found, everywhere = {}, None
     for name in names:
@@ -240,8 +235,7 @@ def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, lis
         box = _box(annotation, keypoints[labelled, :2], where)
         people.setdefault(annotation["image_id"], []).append((keypoints, box))
     if others:
-        warn(f"{path.name}: {others} poses of other categories than {category.get('name')!r} are "
-             "left out")
+        warn(f"{path.name}: {others} poses of other categories than {category.get('name')!r} are left out")
     return people
 
 

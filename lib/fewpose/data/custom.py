@@ -22,13 +22,11 @@ from fewpose.data.video import VIDEOS
 def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -> PoseData:
     """The labelled people of annotations.json on whole images, in frames of `size` (H, W).
 
-    `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`).
-    An image without `video_id` is of the film in videos/ whose name its own file's holds
-    (`film_named`), else a video of its own; a warning if that is all we know, or a guess. A video
-    is named as its film is, however `folded` names of both are written.
-    Images that name their `split` keep it; if none does, a quarter of the videos becomes `test` and
-    a sixth `val`. ValueError with fewer than three videos to deal out, for a split without a
-    person, and those of `coco.read_coco`.
+    `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`). An image without `video_id` is
+    of the film in videos/ whose name its own file's holds (`film_named`), else a video of its own; a warning if that
+    is all we know, or a guess. A video is named as its film is, however `folded` names of both are written. Images
+    that name their `split` keep it; if none does, a quarter of the videos becomes `test` and a sixth `val`.
+    ValueError with fewer than three videos to deal out, for a split without a person, and those of `coco.read_coco`.
     """
     path = Path(folder) / "annotations.json"
     images = Path(folder) / "images"
@@ -36,32 +34,40 @@ def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -
     named = ["split" in entry for entry in entries]
     people = read_coco(path, images if images.is_dir() else folder, size, whole=not cropped)
     films = {folded(film.stem): film.stem for film in films_of(folder)}
-    nameless = {e["file_name"]: film_named(e["file_name"], films.values()) or e["file_name"]
-                for e in entries if "video_id" not in e}  # fmt: skip
+    nameless = {
+        e["file_name"]: film_named(e["file_name"], films.values()) or e["file_name"]
+        for e in entries
+        if "video_id" not in e
+    }
     guessed = [name for name in nameless if holds_several(name, films.values())]
     if guessed:
-        warn(f"{path.name}: names of {len(guessed)} images hold those of several films: "
-             f"{guessed[0]} is taken to be of {nameless[guessed[0]]}; name their `video_id`")
+        warn(
+            f"{path.name}: names of {len(guessed)} images hold those of several films: "
+            f"{guessed[0]} is taken to be of {nameless[guessed[0]]}; name their `video_id`"
+        )
     video = np.array([nameless.get(name) or films.get(folded(name), name) for name in people.video])
     if len(nameless) == len(entries) and not set(films.values()) & set(video):
-        warn(f"{path.name}: no image names its film (`video_id`): each counts as a video of its "
-             "own, and frames of one film may lie in training and in test")
+        warn(
+            f"{path.name}: no image names its film (`video_id`): each counts as a video of its "
+            "own, and frames of one film may lie in training and in test"
+        )
     if any(named) and not all(named):
         raise ValueError(f"{path}: only some images name their split; name all or none")
-    people = replace(people, video=video, split=people.split if all(named)
-                     else deal_videos(video, path))  # fmt: skip
+    people = replace(people, video=video, split=people.split if all(named) else deal_videos(video, path))
     for split in SPLITS:
         if not (people.split == split).any():
-            raise ValueError(f"{path}: nobody is labelled in images of the split {split!r}; name "
-                             f"{', '.join(SPLITS)}, or no split at all")  # fmt: skip
+            raise ValueError(
+                f"{path}: nobody is labelled in images of the split {split!r}; name "
+                f"{', '.join(SPLITS)}, or no split at all"
+            )
     return people
 
 
 def film_named(image: str, films: Iterable[str]) -> str | None:
     """The film whose name an image's file, or a folder that it is in, holds; the longest name wins.
 
-    Of equally long ones the leftmost. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of
-    run1; run10_0120.jpg is not.
+    Of equally long ones the leftmost. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1; run10_0120.jpg
+    is not.
     """
     found = films_in(image, films)
     return found[0][2] if found else None
@@ -76,8 +82,11 @@ def holds_several(image: str, films: Iterable[str]) -> bool:
 
 def films_in(image: str, films: Iterable[str]) -> list[tuple[int, int, str]]:
     """Start, end and film of each place where an image's name holds a film's, the best first."""
-    found = [(*match.span(), film) for film in films for match in
-             re.finditer(rf"(?<![^\W_]){re.escape(folded(film))}(?![^\W_])", folded(image))]
+    found = [
+        (*match.span(), film)
+        for film in films
+        for match in re.finditer(rf"(?<![^\W_]){re.escape(folded(film))}(?![^\W_])", folded(image))
+    ]
     return sorted(found, key=lambda place: (place[0] - place[1], place))
 
 
@@ -113,8 +122,10 @@ def training_films(folder: str | Path, people: PoseData) -> list[Path]:
     if not files:
         raise ValueError(f"{Path(folder) / 'videos'} holds no film outside of validation and test")
     if len(files) == len(films):
-        warn("no film in videos/ is named as a video of validation or test images: if one shows "
-             "them, name it in their `video_id`, else it is learned from")
+        warn(
+            "no film in videos/ is named as a video of validation or test images: if one shows "
+            "them, name it in their `video_id`, else it is learned from"
+        )
     return files
 
 

@@ -12,8 +12,8 @@ Span = tuple[int, int]  # first byte and end of what a box holds
 def shown_share(path: Path) -> float:
     """The part of a film's frames that players show, 1 where there is no edit list or no MP4.
 
-    Phones and lossless cutters leave all pictures in the file and note which are to be shown; its
-    header goes on counting all (ISO/IEC 14496-12, 8.6.6).
+    Phones and lossless cutters leave all pictures in the file and note which are to be shown; its header goes on
+    counting all (ISO/IEC 14496-12, 8.6.6).
     """
     try:
         data = movie(path)

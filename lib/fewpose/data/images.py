@@ -50,8 +50,8 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
 def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
     """The images of a folder, all of one size, as frames [N, 3, H, W] uint8 with their file names.
 
-    In the order of the names. Broken ones are named in a warning and left out. ValueError if there
-    is none, or one is of another size than the first.
+    In the order of the names. Broken ones are named in a warning and left out. ValueError if there is none, or one is
+    of another size than the first.
     """
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in IMAGES)
     read = [(path.name, read_image(path)) for path in paths]
@@ -72,15 +72,13 @@ def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
 def letterbox_map(source: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Map [2, 3] from pixels of an image of `source` (H, W) to those of a frame of `size` (H, W).
 
-    The whole image is scaled to fit and centred. Sides are rounded to whole pixels, so the two
-    scales differ a little; pixels are squares about their centres. `geometry.invert(map[None])`
-    leads from the frame back to the image.
+    The whole image is scaled to fit and centred. Sides are rounded to whole pixels, so the two scales differ a
+    little; pixels are squares about their centres. `geometry.invert(map[None])` leads from the frame back to the
+    image.
     """
     (height, width), (top, left) = _fit(source, size)
     matrix = torch.zeros(2, 3)
-    for axis, (new, old, offset) in enumerate(
-        [(width, source[1], left), (height, source[0], top)]
-    ):
+    for axis, (new, old, offset) in enumerate([(width, source[1], left), (height, source[0], top)]):
         scale = new / old
         matrix[axis, axis] = scale
         matrix[axis, 2] = 0.5 * scale - 0.5 + offset
@@ -91,9 +89,7 @@ def letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image [H, W, 3] scaled to fit a frame of `size` (H, W), centred, black around it."""
     (height, width), (top, left) = _fit(image.shape[:2], size)
     smaller = height < image.shape[0]
-    image = cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    )
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     frame = np.zeros((*size, 3), np.uint8)
     frame[top : top + height, left : left + width] = image
     return frame
@@ -101,10 +97,7 @@ def letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _fit(source: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     scale = min(size[0] / source[0], size[1] / source[1])
-    height, width = (
-        max(1, min(limit, round(side * scale)))
-        for side, limit in zip(source, size, strict=True)
-    )
+    height, width = (max(1, min(limit, round(side * scale))) for side, limit in zip(source, size, strict=True))
     return (height, width), ((size[0] - height) // 2, (size[1] - width) // 2)
 
 

@@ -55,8 +55,7 @@ class LabelledPeople:
                 value = getattr(self, part)[i]
                 shape = (people, 4) if part == "boxes" else (people, k, 3)
                 if tuple(value.shape) != shape:
-                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, "
-                                     f"expected {shape}")  # fmt: skip
+                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
                 if not torch.isfinite(value).all():
                     raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
 
@@ -69,14 +68,17 @@ def true_labels(data: PeopleData, which: Sequence[int] | None = None) -> Labelle
 
     `which` frames are to be learnt from (all).
     """
-    return labels_of_truth(
-        data.frames, data.boxes, data.keypoints, data.keypoints3d, data.skeleton, data.name, which
-    )
+    return labels_of_truth(data.frames, data.boxes, data.keypoints, data.keypoints3d, data.skeleton, data.name, which)
 
 
 def labels_of_truth(
-    frames: Tensor, boxes: list[Tensor], keypoints: list[Tensor], points: list[Tensor],
-    skeleton: Skeleton, name: str, which: Sequence[int] | None = None,
+    frames: Tensor,
+    boxes: list[Tensor],
+    keypoints: list[Tensor],
+    points: list[Tensor],
+    skeleton: Skeleton,
+    name: str,
+    which: Sequence[int] | None = None,
 ) -> LabelledPeople:
     """`true_labels` of the parts of a `PeopleData`."""
     use = torch.as_tensor(range(len(frames)) if which is None else which, dtype=torch.long)
@@ -87,14 +89,11 @@ def labels_of_truth(
     return LabelledPeople(frames, boxes, keypoints, soft, points, points, use, skeleton, name)
 
 
-def read_labels(
-    path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: Skeleton = COCO
-) -> LabelledPeople:
+def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: Skeleton = COCO) -> LabelledPeople:
     """The labels that `methods.distillation.write_labels` wrote of just these frames, in its order.
 
-    Frames without people and broken ones are not to be learnt from: a teacher's silence says
-    little, and it would teach that all is background. ValueError names file and annotation of what
-    is missing or malformed.
+    Frames without people and broken ones are not to be learnt from: a teacher's silence says little, and it would
+    teach that all is background. ValueError names file and annotation of what is missing or malformed.
     """
     path = Path(path)
     try:
@@ -113,15 +112,13 @@ def read_labels(
         rows[place[annotation["image_id"]]].append(_parts(annotation, where, len(skeleton)))
     parts = {
         part: [
-            torch.tensor(np.array([row[part] for row in group]), dtype=torch.float32)
-            .reshape(-1, *shape)
+            torch.tensor(np.array([row[part] for row in group]), dtype=torch.float32).reshape(-1, *shape)
             for group in rows
         ]
         for part, shape in (("boxes", (4,)), *((part, (len(skeleton), 3)) for part in _PARTS))
-    }  # fmt: skip
+    }
     use = [i for i, group in enumerate(rows) if group and not images[i].get("broken")]
-    return LabelledPeople(frames, **parts, use=torch.tensor(use, dtype=torch.long),
-                          skeleton=skeleton, name=path.name)  # fmt: skip
+    return LabelledPeople(frames, **parts, use=torch.tensor(use, dtype=torch.long), skeleton=skeleton, name=path.name)
 
 
 def _parts(annotation: dict, where: str, k: int) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """Leeds Sports Pose and its Extended Training set, read as they are distributed.
 
-A folder holds `joints.mat` and `images/`: im0001.jpg … of LSP, im00001.jpg … of LSP Extended. No
-box is derived from the labels, for unlabelled images have none: the whole image, on which a person
-is about 150 pixels long, is laid into the frame.
+A folder holds `joints.mat` and `images/`: im0001.jpg … of LSP, im00001.jpg … of LSP Extended. No box is derived from
+the labels, for unlabelled images have none: the whole image, on which a person is about 150 pixels long, is laid into
+the frame.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SIZE = (256, 192)  # height, width: the input of RTMPose-s
 def read_lsp(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
     """Leeds Sports Pose: images 1 to 1000 are `train`, the later ones `test`.
 
-    Poses are in pixels of the frames of `size` (H, W); `images.letterbox_map` leads back to the
-    image. joints.mat (3, 14, N) marks occluded joints with 1: visibility 1, the others 2. Images
-    that cannot be read are named in a warning and left out, labels outside their image ignored.
-    ValueError if joints.mat is missing, of another shape or not finite.
+    Poses are in pixels of the frames of `size` (H, W); `images.letterbox_map` leads back to the image. joints.mat (3,
+    14, N) marks occluded joints with 1: visibility 1, the others 2. Images that cannot be read are named in a warning
+    and left out, labels outside their image ignored. ValueError if joints.mat is missing, of another shape or not
+    finite.
     """
     path = Path(folder) / "joints.mat"
     joints = _load(path)
@@ -42,8 +42,7 @@ def read_lsp(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
 def read_lspet(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
     """LSP Extended, all `train`: its labels are noisy, a pool of images to use without them.
 
-    As `read_lsp`, but joints.mat is (14, 3, N) and marks labelled joints with 1: visibility 2, the
-    others 0.
+    As `read_lsp`, but joints.mat is (14, 3, N) and marks labelled joints with 1: visibility 2, the others 0.
     """
     path = Path(folder) / "joints.mat"
     joints = _load(path)
@@ -68,9 +67,7 @@ def _load(path: Path) -> np.ndarray:
     return joints.astype(np.float64)
 
 
-def _read(
-    path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: tuple[int, int], name: str
-) -> PoseData:
+def _read(path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: tuple[int, int], name: str) -> PoseData:
     labelled = poses[..., 2] > 0
     bad = labelled & ~np.isfinite(poses).all(-1)
     if bad.any():

@@ -67,8 +67,7 @@ class PeopleData:
             for part, shape in zip(_LISTS, shapes, strict=True):
                 value = getattr(self, part)[i]
                 if tuple(value.shape) != shape:
-                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, "
-                                     f"expected {shape}")  # fmt: skip
+                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
                 if not torch.isfinite(value).all():
                     raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
         check_disjoint(self.name, "day", self.day, self.split)
@@ -85,16 +84,9 @@ class PeopleData:
         """The frames at the given indices, of a boolean mask, or of the named split."""
         index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
-        lists = {
-            part: [getattr(self, part)[i] for i in index]
-            for part in _LISTS
-        }
-        arrays = {
-            part: getattr(self, part)[index]
-            for part in ("day", "moment", "view", "split", "image_id")
-        }
-        return replace(self, frames=self.frames[t], cameras=self.cameras[t],
-                       to_room=self.to_room[t], **lists, **arrays)  # fmt: skip
+        lists = {part: [getattr(self, part)[i] for i in index] for part in _LISTS}
+        arrays = {part: getattr(self, part)[index] for part in ("day", "moment", "view", "split", "image_id")}
+        return replace(self, frames=self.frames[t], cameras=self.cameras[t], to_room=self.to_room[t], **lists, **arrays)
 
     def moments(self) -> Tensor:
         """Indices [M, V] of the frames of each moment that all V views saw, in the views' order."""
@@ -122,7 +114,10 @@ class PeopleData:
             keypoints.append(moved)
         factor = torch.tensor([sx, sy, sx, sy])
         return replace(
-            self, frames=torch.cat(small), boxes=[box * factor for box in self.boxes],
-            keypoints=keypoints, areas=[area * sx * sy for area in self.areas],
+            self,
+            frames=torch.cat(small),
+            boxes=[box * factor for box in self.boxes],
+            keypoints=keypoints,
+            areas=[area * sx * sy for area in self.areas],
             cameras=map_ @ self.cameras,
         )

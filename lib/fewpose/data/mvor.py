@@ -1,7 +1,6 @@
 """MVOR, clinicians in an operating room seen by three calibrated cameras: its annotations of 2018.
 
-Srivastav et al., *MVOR: A Multi-view RGB-D Operating Room Dataset* (2018); its images are not
-needed here.
+Srivastav et al., *MVOR: A Multi-view RGB-D Operating Room Dataset* (2018); its images are not needed here.
 """
 
 from __future__ import annotations
@@ -47,10 +46,9 @@ class MvorFrame:
 def read_mvor(annotations: str | Path) -> list[MvorFrame]:
     """All images of `camma_mvor_2018.json`, in the order of their ids.
 
-    3D poses are joined by image and person; of people with the same number in one image the one
-    whose keypoints lie nearest. They are given in the frame of the first camera (`ref_camera` is
-    wrong), and `extrinsics[c]` leads there from camera c. ValueError names file and entry of what
-    is missing or malformed.
+    3D poses are joined by image and person; of people with the same number in one image the one whose keypoints lie
+    nearest. They are given in the frame of the first camera (`ref_camera` is wrong), and `extrinsics[c]` leads there
+    from camera c. ValueError names file and entry of what is missing or malformed.
     """
     true = read_truth(annotations)
     path = Path(annotations)
@@ -59,12 +57,10 @@ def read_mvor(annotations: str | Path) -> list[MvorFrame]:
     boxes = numbers(true.rows, "bbox", 4, true.name)
     person = numbers(true.rows, "person_id", 1, true.name)[:, 0].astype(int)
     cameras, to_first = _cameras(content, path)
-    entries = sorted({image["id"]: image for image in content["images"]}.values(),
-                     key=lambda image: image["id"])  # fmt: skip
+    entries = sorted({image["id"]: image for image in content["images"]}.values(), key=lambda image: image["id"])
     views = numbers(entries, "cam_id", 1, f"{path}, images")[:, 0].astype(int) - 1
     if len(views) and not 0 <= views.min() <= views.max() < len(cameras):
-        raise ValueError(f"{path}: images are of cameras 1 to {views.max() + 1}, "
-                         f"{len(cameras)} are calibrated")  # fmt: skip
+        raise ValueError(f"{path}: images are of cameras 1 to {views.max() + 1}, {len(cameras)} are calibrated")
     rows = content.get("annotations3D")
     if not isinstance(rows, list):
         raise ValueError(f"{path} has no list `annotations3D`")
@@ -72,17 +68,24 @@ def read_mvor(annotations: str | Path) -> list[MvorFrame]:
     frames = []
     for place, entry in enumerate(entries):
         here, view = true.image == place, int(views[place])
-        frames.append(MvorFrame(
-            poses[here], boxes[here], joints[here], person[here], cameras[view],
-            f"day{entry.get('day_id', '')}", view, str(entry.get("file_name", "")), entry["id"],
-            (int(entry.get("height", 480)), int(entry.get("width", 640))),
-        ))  # fmt: skip
+        frames.append(
+            MvorFrame(
+                poses[here],
+                boxes[here],
+                joints[here],
+                person[here],
+                cameras[view],
+                f"day{entry.get('day_id', '')}",
+                view,
+                str(entry.get("file_name", "")),
+                entry["id"],
+                (int(entry.get("height", 480)), int(entry.get("width", 640))),
+            )
+        )
     return frames
 
 
-def scene(
-    frame: MvorFrame, found_poses: np.ndarray, found_joints: np.ndarray, skeleton: Skeleton
-) -> Scene3D:
+def scene(frame: MvorFrame, found_poses: np.ndarray, found_joints: np.ndarray, skeleton: Skeleton) -> Scene3D:
     """What `evaluation.mpjpe` compares: the eight upper-body joints of all people with a pose.
 
     found_poses [D, K, ≥2] in pixels and found_joints [D, K, 3] in mm, of `skeleton`; its sigmas are
@@ -90,8 +93,13 @@ def scene(
     """
     own, other = ([s.index(name) for name in UPPER_BODY] for s in (MVOR, skeleton))
     posed = (frame.poses[..., 2] > 0).any(1)
-    return Scene3D(frame.poses[posed][:, own], frame.boxes[posed], frame.joints[posed][:, own],
-                   found_poses[:, other], found_joints[:, other])  # fmt: skip
+    return Scene3D(
+        frame.poses[posed][:, own],
+        frame.boxes[posed],
+        frame.joints[posed][:, own],
+        found_poses[:, other],
+        found_joints[:, other],
+    )
 
 
 def sigmas(skeleton: Skeleton) -> list[float]:
@@ -111,9 +119,7 @@ def _cameras(content: dict, path: Path) -> tuple[list[np.ndarray], list[np.ndarr
         given = content["cameras_info"]["camParams"]
         matrices = [
             np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-            for (fx, fy), (cx, cy) in (
-                (one["focallength"], one["principalpoint"]) for one in given["intrinsics"]
-            )
+            for (fx, fy), (cx, cy) in ((one["focallength"], one["principalpoint"]) for one in given["intrinsics"])
         ]
         maps = [np.array(one, dtype=float).reshape(4, 4) for one in given["extrinsics"]]
     except (KeyError, TypeError, ValueError) as error:
@@ -127,8 +133,14 @@ def _cameras(content: dict, path: Path) -> tuple[list[np.ndarray], list[np.ndarr
 
 
 def _joints(
-    rows: list[dict], where: str, true: Truth, person: np.ndarray, poses: np.ndarray,
-    cameras: list[np.ndarray], to_first: list[np.ndarray], views: np.ndarray,
+    rows: list[dict],
+    where: str,
+    true: Truth,
+    person: np.ndarray,
+    poses: np.ndarray,
+    cameras: list[np.ndarray],
+    to_first: list[np.ndarray],
+    views: np.ndarray,
 ) -> np.ndarray:
     """3D joints [N, 10, 4] of all N annotations, each in the frame of its own camera."""
     # Twelve joints a person, the last two of which are no part of the skeleton.

@@ -11,8 +11,8 @@ from fewpose.data.images import warn
 from fewpose.data.pose_data import PoseData
 
 SIDE = 20  # of the thumbnails that are compared
-# Correlation of their edges above which two pictures show one scene: of LSP's training images 21
-# lie above it, nearly all of a test image's scene; of LSP Extended's 5,000 other scenes none.
+# Correlation of their edges above which two pictures show one scene: of LSP's training images 21 lie above it, nearly
+# all of a test image's scene; of LSP Extended's 5,000 other scenes none.
 ALIKE = 0.55
 
 

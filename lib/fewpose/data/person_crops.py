@@ -16,13 +16,11 @@ from fewpose.data.pose_data import PoseData
 from fewpose.models.teacher.crops import crop_maps, look
 
 
-def person_crops(
-    people: LabelledPeople, frames: PoseData, size: tuple[int, int], folder: Path
-) -> PoseData:
+def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int], folder: Path) -> PoseData:
     """A frame of `size` (H, W) around each person that has a keypoint, as `models.crops` cuts it.
 
-    `frames` are those of `people` with their splits and videos. The crops lie in one file in
-    `folder`, named by frames and sizes, and are read if they are there.
+    `frames` are those of `people` with their splits and videos. The crops lie in one file in `folder`, named by
+    frames and sizes, and are read if they are there.
     """
     owner = [i for i, poses in enumerate(people.hard) for _ in range(len(poses))]
     boxes, poses = torch.cat(people.boxes), torch.cat(people.hard)
@@ -46,6 +44,5 @@ def person_crops(
     crops = torch.from_numpy(np.load(path, mmap_mode="c"))
     poses = geometry.transform_points(maps, poses) * (poses[..., 2:] > 0)
     return PoseData(
-        crops, poses, people.skeleton, frames.video[index.numpy()],
-        frames.split[index.numpy()], f"{people.name} crops",
+        crops, poses, people.skeleton, frames.video[index.numpy()], frames.split[index.numpy()], f"{people.name} crops"
     )

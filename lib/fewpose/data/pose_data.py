@@ -68,8 +68,11 @@ class PoseData:
         index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
         return replace(
-            self, frames=self.frames[t], poses=self.poses[t],
-            video=self.video[index], split=self.split[index],
+            self,
+            frames=self.frames[t],
+            poses=self.poses[t],
+            video=self.video[index],
+            split=self.split[index],
             views=None if self.views is None else self.views[t],
         )
 
@@ -107,9 +110,7 @@ def check_disjoint(name: str, unit: str, group: np.ndarray, split: np.ndarray) -
     owner: dict[str, str] = {}
     for one, part in zip(group, split, strict=True):
         if owner.setdefault(one, part) != part:
-            raise ValueError(
-                f"{name}: {unit} {one} lies in both {owner[one]} and {part}; split by {unit}"
-            )
+            raise ValueError(f"{name}: {unit} {one} lies in both {owner[one]} and {part}; split by {unit}")
 
 
 def concatenate(*parts: PoseData) -> PoseData:
@@ -131,15 +132,14 @@ def concatenate(*parts: PoseData) -> PoseData:
 def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose which frames are labelled: indices of the `labels` few and of the unlabelled rest.
 
-    0 labels take every frame that has one. Frames without a label are never among the few. Draws
-    are nested: for one `draw` the first 50 of 100 labels are the 50 labels. Frames are taken over
-    the videos in turn, so that few labels still show many athletes.
+    0 labels take every frame that has one. Frames without a label are never among the few. Draws are nested: for one
+    `draw` the first 50 of 100 labels are the 50 labels. Frames are taken over the videos in turn, so that few labels
+    still show many athletes.
     """
     labelled = np.flatnonzero((data.poses[..., 2] > 0).any(1).numpy())
     if not 0 <= labels <= len(labelled) or not len(labelled):
         raise ValueError(
-            f"{data.name}: {labels} labels asked of {len(labelled)} labelled frames ({len(data)} "
-            "frames in all)"
+            f"{data.name}: {labels} labels asked of {len(labelled)} labelled frames ({len(data)} frames in all)"
         )
     rng = np.random.default_rng([20210, draw])
     shuffled = rng.permutation(labelled)

@@ -16,8 +16,7 @@ from fewpose.data.images import letterbox, to_frames, warn_skipped
 from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import Skeleton
 
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts",
-          ".mts", ".m2ts")  # fmt: skip
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts", ".mts", ".m2ts")
 COUNTED = (".mp4", ".mov", ".m4v", ".3gp")  # their headers count frames, others seconds
 
 
@@ -26,8 +25,7 @@ def read_video(
 ) -> tuple[Tensor, np.ndarray]:
     """Every n-th frame of a video, from the first: frames [N, 3, H, W] uint8 RGB and their numbers.
 
-    With `size` (H, W) each is scaled to fit, black around it; the first `most` of them. Errors as
-    for `frames_of`.
+    With `size` (H, W) each is scaled to fit, black around it; the first `most` of them. Errors as for `frames_of`.
     """
     images, numbers = [], []
     for number, _, image in islice(frames_of(path, every), most):
@@ -39,9 +37,8 @@ def read_video(
 def frames_of(path: str | Path, every: int = 1) -> Iterator[tuple[int, float, np.ndarray]]:
     """Number, seconds since the first and picture [H, W, 3] uint8 RGB of every n-th frame in order.
 
-    Frames are decoded in order, never sought: seeking is not exact in every codec. ValueError if
-    the file cannot be opened, or at the end if that comes before its header says (a cut in an MP4,
-    as phones trim films, is no damage).
+    Frames are decoded in order, never sought: seeking is not exact in every codec. ValueError if the file cannot be
+    opened, or at the end if that comes before its header says (a cut in an MP4, as phones trim films, is no damage).
     """
     check_every(every)
     video = open_video(path)
@@ -68,8 +65,8 @@ def frames_of(path: str | Path, every: int = 1) -> Iterator[tuple[int, float, np
     # Headers of whole files may count a frame or two that no decoder delivers.
     whole = number >= announced - max(2, announced // 100)
     if Path(path).suffix.lower() not in COUNTED or fragmented(Path(path)):
-        # announced is a guess from the length of picture and sound, wrong where the rate varies; an
-        # AVI counts the empty frames of a camera that was too slow
+        # announced is a guess from the length of picture and sound, wrong where the rate varies; an AVI counts the
+        # empty frames of a camera that was too slow
         whole |= seconds * rate >= 0.9 * announced
     if not given or not whole:
         raise ValueError(f"{path} is broken: it ends after {number} of {announced} frames")
@@ -117,8 +114,11 @@ def usable(rate: float) -> float:
 
 
 def read_videos(
-    paths: Iterable[str | Path], skeleton: Skeleton, every: int = 1,
-    size: tuple[int, int] = (256, 256), split: str = "train",
+    paths: Iterable[str | Path],
+    skeleton: Skeleton,
+    every: int = 1,
+    size: tuple[int, int] = (256, 256),
+    split: str = "train",
 ) -> PoseData:
     """Unlabelled frames of several videos; broken ones are named in a warning and left out.
 
@@ -137,9 +137,7 @@ def read_videos(
         raise ValueError(f"no video can be read, tried {', '.join(skipped) or 'none'}")
     warn_skipped("videos", "broken or truncated,", skipped)
     poses = torch.zeros(len(names), len(skeleton), 3)
-    return PoseData(
-        joined(frames), poses, skeleton, np.array(names), np.full(len(names), split), "videos"
-    )
+    return PoseData(joined(frames), poses, skeleton, np.array(names), np.full(len(names), split), "videos")
 
 
 def joined(films: list[Tensor]) -> Tensor:

@@ -15,23 +15,30 @@ from fewpose.metrics.coco_files import Detections, Source, Truth, numbers, read_
 from fewpose.metrics.oks import oks
 
 BOXES = (
-    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
-    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
-)  # fmt: skip
-KEYPOINTS = (
-    "AP", "AP50", "AP75", "AP_medium", "AP_large",
-    "AR", "AR50", "AR75", "AR_medium", "AR_large",
-)  # fmt: skip
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR1",
+    "AR10",
+    "AR100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+)
+KEYPOINTS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
 MOST_POSES = 20  # the most confident of an image, as COCO has it for keypoints
 
 
 def box_ap(truth: Source, detections: Source, first_id: int = 1) -> dict[str, float]:
     """COCO's twelve numbers for boxes (x, y, width, height) by name, fractions from 0 to 1.
 
-    And AR1_50, AR10_50, AR100_50: recall at an overlap of 0.5. A number is -1 where there is no
-    truth. Annotations without `area` have that of their box, without `iscrowd` they are no crowd.
-    With `first_id` 0 the first annotation counts as never found, as when a file numbers them from 0
-    and pycocotools takes id 0 for "no match". ValueError names what cannot be compared.
+    And AR1_50, AR10_50, AR100_50: recall at an overlap of 0.5. A number is -1 where there is no truth. Annotations
+    without `area` have that of their box, without `iscrowd` they are no crowd. With `first_id` 0 the first annotation
+    counts as never found, as when a file numbers them from 0 and pycocotools takes id 0 for "no match". ValueError
+    names what cannot be compared.
     """
     true = read_truth(truth)
     found = read_detections(detections, true)
@@ -52,9 +59,8 @@ def box_ap(truth: Source, detections: Source, first_id: int = 1) -> dict[str, fl
 def keypoint_ap(truth: Source, detections: Source, sigmas: Sequence[float]) -> dict[str, float]:
     """COCO's ten numbers for keypoints by name, fractions from 0 to 1; -1 where there is no truth.
 
-    `sigmas` [K] are the OKS constants, `Skeleton.sigmas`; K is any number, and every pose of truth
-    and detections has 3K numbers (x, y, visibility or confidence) in pixels. ValueError names what
-    cannot be compared.
+    `sigmas` [K] are the OKS constants, `Skeleton.sigmas`; K is any number, and every pose of truth and detections has
+    3K numbers (x, y, visibility or confidence) in pixels. ValueError names what cannot be compared.
     """
     true = read_truth(truth)
     found = read_detections(detections, true)
@@ -68,8 +74,10 @@ def keypoint_ap(truth: Source, detections: Source, sigmas: Sequence[float]) -> d
         sizes = np.ptp(guesses[..., :2], axis=1)
     labelled = (poses[..., 2] > 0).sum(1)
     evaluator = _KeypointEval(
-        _truth(true, boxes, areas, 1, labelled), _detections(true, found, sizes.prod(1)),
-        "keypoints", kpt_oks_sigmas=sigmas,
+        _truth(true, boxes, areas, 1, labelled),
+        _detections(true, found, sizes.prod(1)),
+        "keypoints",
+        kpt_oks_sigmas=sigmas,
     )
     i, j = _pairs(true, found)
     similarity = oks(guesses[i], poses[j], boxes[j], areas[j], sigmas)
@@ -128,8 +136,7 @@ def _boxes_and_areas(truth: Truth) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _truth(
-    truth: Truth, boxes: np.ndarray, areas: np.ndarray, first_id: int,
-    labelled: np.ndarray | None = None,
+    truth: Truth, boxes: np.ndarray, areas: np.ndarray, first_id: int, labelled: np.ndarray | None = None
 ) -> COCO:
     rows = _coco_rows(truth.image, truth.category, areas, boxes, first_id)
     for i, (row, annotation) in enumerate(zip(rows, truth.rows, strict=True)):
@@ -139,9 +146,7 @@ def _truth(
     return _coco(truth, rows)
 
 
-def _detections(
-    truth: Truth, found: Detections, areas: np.ndarray, boxes: np.ndarray | None = None
-) -> COCO:
+def _detections(truth: Truth, found: Detections, areas: np.ndarray, boxes: np.ndarray | None = None) -> COCO:
     rows = _coco_rows(found.image, found.category, areas, boxes, 1)
     for row, score in zip(rows, found.score.tolist(), strict=True):
         row["score"] = score
@@ -149,8 +154,7 @@ def _detections(
 
 
 def _coco_rows(
-    image: np.ndarray, category: np.ndarray, areas: np.ndarray, boxes: np.ndarray | None,
-    first_id: int,
+    image: np.ndarray, category: np.ndarray, areas: np.ndarray, boxes: np.ndarray | None, first_id: int
 ) -> list[dict]:
     """Rows as the evaluator reads them, ids counted anew: those of files repeat, or are text."""
     columns = zip(image.tolist(), category.tolist(), areas.tolist(), strict=True)

@@ -16,8 +16,8 @@ Source = dict | list | str | Path  # parsed JSON, or the file that holds it
 class Truth:
     """What is to be found: one row an annotation, in the order of the file.
 
-    `images` are the ids of all images in ascending order, `categories` the ids as text; `image` and
-    `category` [N] are places in them. `rows` are the annotations themselves, `name` says whose.
+    `images` are the ids of all images in ascending order, `categories` the ids as text; `image` and `category` [N]
+    are places in them. `rows` are the annotations themselves, `name` says whose.
     """
 
     images: dict[int, int]
@@ -90,9 +90,7 @@ def read_detections(source: Source, truth: Truth) -> Detections:
     return Detections(image[known], category[known], score[known], kept, name, known)
 
 
-def numbers(
-    rows: list[dict], key: str, count: int, where: str, places: Sequence[int] | None = None
-) -> np.ndarray:
+def numbers(rows: list[dict], key: str, count: int, where: str, places: Sequence[int] | None = None) -> np.ndarray:
     """`key` of every row as [N, count]; ValueError names the first that is not finite numbers.
 
     Rows are named by their place in the file, `places`, or else by that among `rows`.

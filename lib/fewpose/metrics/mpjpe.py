@@ -12,9 +12,15 @@ from fewpose.metrics.oks import oks
 
 # The eight joints that the paper averages, in the order of every array here.
 UPPER_BODY = (
-    "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_elbow", "right_elbow",
-    "left_wrist", "right_wrist",
-)  # fmt: skip
+    "left_shoulder",
+    "right_shoulder",
+    "left_hip",
+    "right_hip",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+)
 HIPS = [UPPER_BODY.index("left_hip"), UPPER_BODY.index("right_hip")]
 PROTOCOLS = ("one_to_one", "paper")
 
@@ -23,9 +29,9 @@ PROTOCOLS = ("one_to_one", "paper")
 class Scene3D:
     """One frame: P people as they are, D as they were found. Both 3D in the same camera frame, mm.
 
-    poses [P, K, 3] and found_poses [D, K, ≥2] are the 2D keypoints in pixels that decide who is
-    who; boxes [P, 4] are x, y, width, height; joints [P, 8, 4] (x, y, z, visibility) and
-    found_joints [D, 8, 3] are in the order of `UPPER_BODY`.
+    poses [P, K, 3] and found_poses [D, K, ≥2] are the 2D keypoints in pixels that decide who is who; boxes [P, 4] are
+    x, y, width, height; joints [P, 8, 4] (x, y, z, visibility) and found_joints [D, 8, 3] are in the order of
+    `UPPER_BODY`.
     """
 
     poses: np.ndarray
@@ -37,10 +43,12 @@ class Scene3D:
     def __post_init__(self) -> None:
         people, found, k = len(self.poses), len(self.found_poses), np.shape(self.poses)[1:2]
         for name, shape in (
-            ("poses", (people, *k, 3)), ("boxes", (people, 4)), ("joints", (people, 8, 4)),
+            ("poses", (people, *k, 3)),
+            ("boxes", (people, 4)),
+            ("joints", (people, 8, 4)),
             ("found_poses", (found, *k, *np.shape(self.found_poses)[2:])),
             ("found_joints", (found, 8, 3)),
-        ):  # fmt: skip
+        ):
             array = np.asarray(getattr(self, name), dtype=np.float64)
             if array.shape != shape:
                 raise ValueError(f"{name} are {array.shape}, not {shape}")
@@ -54,8 +62,8 @@ class Scene3D:
 class Mpjpe:
     """Errors [N, 8] in mm of the N people compared, NaN where a joint does not count.
 
-    `scene` [N] is the place of each one's frame among those given, for intervals by video; `missed`
-    is how many people had no detection to be compared with: a low error of few people is no feat.
+    `scene` [N] is the place of each one's frame among those given, for intervals by video; `missed` is how many
+    people had no detection to be compared with: a low error of few people is no feat.
     """
 
     errors: np.ndarray
@@ -80,9 +88,7 @@ class Mpjpe:
         return float(self.per_joint.mean())
 
 
-def mpjpe(
-    scenes: Sequence[Scene3D], sigmas: Sequence[float], protocol: str = "one_to_one"
-) -> Mpjpe:
+def mpjpe(scenes: Sequence[Scene3D], sigmas: Sequence[float], protocol: str = "one_to_one") -> Mpjpe:
     """Distance of true and found joints after both are put with the middle of the hips at 0.
 
     `sigmas` [K] are the OKS constants of the 2D keypoints that decide who is who. Protocols:
@@ -94,8 +100,7 @@ def mpjpe(
       it; only in a frame without detections is a person missed. A joint without truth counts as an
       error of 0, as in the authors' code.
 
-    No alignment of scale or rotation. People without any 3D joint are not asked for. ValueError
-    for another protocol.
+    No alignment of scale or rotation. People without any 3D joint are not asked for. ValueError for another protocol.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
@@ -125,9 +130,7 @@ def _likeness(scene: Scene3D, people: np.ndarray, sigmas: Sequence[float]) -> np
     count = len(scene.found_poses)
     person, detection = np.repeat(people, count), np.tile(np.arange(count), len(people))
     boxes = scene.boxes[person]
-    values = oks(
-        scene.found_poses[detection], scene.poses[person], boxes, boxes[:, 2:].prod(1), sigmas
-    )
+    values = oks(scene.found_poses[detection], scene.poses[person], boxes, boxes[:, 2:].prod(1), sigmas)
     return values.reshape(len(people), count)
 
 

@@ -19,12 +19,11 @@ PAIRS = ("head", "shoulder", "hip", "elbow", "wrist")  # as published; "head" is
 def pck(truth: Source, detections: Source, at: float = 0.2) -> pd.DataFrame:
     """Hits, persons and PCK in percent of each joint, each published pair, and their mean.
 
-    A row is (level, name, hits, persons, pck), level one of joint, pair, mean. Every person
-    annotated with joints counts, and a joint without truth or detection is a miss. A hit is within
-    `at` of the longer side of the box around the person's true joints. The person's detection is
-    the most confident of those that cover the box, and may be that of others too. Detections hold
-    17 COCO keypoints (x, y, anything) in `coco_keypoints`, or else in `keypoints`, (0, 0) for a
-    missing one. ValueError names file and row of what cannot be compared.
+    A row is (level, name, hits, persons, pck), level one of joint, pair, mean. Every person annotated with joints
+    counts, and a joint without truth or detection is a miss. A hit is within `at` of the longer side of the box
+    around the person's true joints. The person's detection is the most confident of those that cover the box, and may
+    be that of others too. Detections hold 17 COCO keypoints (x, y, anything) in `coco_keypoints`, or else in
+    `keypoints`, (0, 0) for a missing one. ValueError names file and row of what cannot be compared.
     """
     true = read_truth(truth)
     found = read_detections(detections, true)
@@ -49,9 +48,8 @@ def pck(truth: Source, detections: Source, at: float = 0.2) -> pd.DataFrame:
 def box_ap(truth: Source, detections: Source, as_published: bool = False) -> pd.DataFrame:
     """COCO's numbers for all boxes of MVOR, rows (metric, value), fractions; -1 without truth.
 
-    AR…_50 is the recall at an overlap of 0.5 alone, which MVOR gives for pose detectors.
-    `as_published` keeps the quirk of the published numbers: MVOR counts annotations from 0, and
-    pycocotools takes id 0 for "not found".
+    AR…_50 is the recall at an overlap of 0.5 alone, which MVOR gives for pose detectors. `as_published` keeps the
+    quirk of the published numbers: MVOR counts annotations from 0, and pycocotools takes id 0 for "not found".
     """
     stats = coco_ap.box_ap(truth, detections, first_id=0 if as_published else 1)
     return pd.DataFrame(stats.items(), columns=["metric", "value"])
@@ -61,8 +59,7 @@ def _guesses(found: Detections) -> np.ndarray:
     keys = found.rows[0] if found.rows else {}
     if found.rows and not {"coco_keypoints", "keypoints"} & set(keys):
         raise ValueError(
-            f"{found.name} holds boxes alone: PCK needs 17 COCO keypoints a person, "
-            "in `coco_keypoints` or `keypoints`"
+            f"{found.name} holds boxes alone: PCK needs 17 COCO keypoints a person, in `coco_keypoints` or `keypoints`"
         )
     key = "coco_keypoints" if "coco_keypoints" in keys else "keypoints"
     return _present(found.numbers(key, 3 * len(COCO)))
@@ -79,8 +76,13 @@ def _as_mvor(points: np.ndarray) -> np.ndarray:
     p = {name: points[:, i] for i, name in enumerate(COCO.keypoints)}
     left, right = p["left_shoulder"], p["right_shoulder"]
     head = _first(
-        (p["left_eye"] + p["right_eye"]) / 2, (p["left_ear"] + p["right_ear"]) / 2, p["nose"],
-        p["right_eye"], p["left_eye"], p["right_ear"], p["left_ear"],
+        (p["left_eye"] + p["right_eye"]) / 2,
+        (p["left_ear"] + p["right_ear"]) / 2,
+        p["nose"],
+        p["right_eye"],
+        p["left_eye"],
+        p["right_ear"],
+        p["left_ear"],
     )
     p |= {"head": head, "neck": _first((left + right) / 2, right, left)}
     return np.stack([p[name] for name in MVOR.keypoints], axis=1)
@@ -108,8 +110,8 @@ def _match(box: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> int | None
     covers = shared / (box[2:] - box[:2] + 1).prod() > OVERLAP
     if not covers.any():
         return None
-    # Of equal scores the first. The authors' code takes the first of the whole image, even if that
-    # covers nothing; no published number turns on it.
+    # Of equal scores the first. The authors' code takes the first of the whole image, even if that covers nothing; no
+    # published number turns on it.
     return int(np.where(covers, scores, -np.inf).argmax())
 
 

@@ -8,15 +8,13 @@ import numpy as np
 
 
 def oks(
-    detected: np.ndarray, truth: np.ndarray, boxes: np.ndarray, areas: np.ndarray,
-    sigmas: Sequence[float],
+    detected: np.ndarray, truth: np.ndarray, boxes: np.ndarray, areas: np.ndarray, sigmas: Sequence[float]
 ) -> np.ndarray:
     """Similarity [N] of N detected poses [N, K, ≥2] with N true ones [N, K, 3], all in pixels.
 
-    Mean over the labelled keypoints (visibility > 0) of exp(-d² / (2 area (2 sigma)²)), as COCO
-    defines it. `boxes` [N, 4] (x, y, width, height) stand in for a true pose without any label:
-    there d is the distance to the box of three times the width and height. ValueError if sigmas and
-    keypoints are not equally many.
+    Mean over the labelled keypoints (visibility > 0) of exp(-d² / (2 area (2 sigma)²)), as COCO defines it. `boxes`
+    [N, 4] (x, y, width, height) stand in for a true pose without any label: there d is the distance to the box of
+    three times the width and height. ValueError if sigmas and keypoints are not equally many.
     """
     if len(sigmas) != truth.shape[1]:
         raise ValueError(f"{len(sigmas)} sigmas for poses of {truth.shape[1]} keypoints")
@@ -39,8 +37,8 @@ def oks(
     distance /= -2
     alike = np.exp(distance, out=distance)
     similarity = np.empty(len(truth))
-    # Poses with equally many labels go together: each mean is then over the labelled keypoints
-    # alone, added in COCO's order, so that what ties there ties here.
+    # Poses with equally many labels go together: each mean is then over the labelled keypoints alone, added in COCO's
+    # order, so that what ties there ties here.
     for n in np.unique(count):
         these = np.flatnonzero(count == n)
         parts = alike[these] if n == 0 else alike[these][labelled[these]].reshape(-1, n)

@@ -24,15 +24,13 @@ def reference_length(poses: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.where(lengths[0].isnan(), lengths[1], lengths[0])
 
 
-def normalised_distances(
-    predicted: Tensor, truth: Tensor, skeleton: Skeleton, compat: str | None = None
-) -> Tensor:
+def normalised_distances(predicted: Tensor, truth: Tensor, skeleton: Skeleton, compat: str | None = None) -> Tensor:
     """Distance of prediction and truth over the reference length, [N, K].
 
-    predicted [N, K, 2 or 3] and truth [N, K, 3] in pixels of the same frame. NaN where it does not
-    count: the truth is unlabelled (visibility 0) or the pose has no reference length. A missing
-    prediction (NaN) is infinitely far: it counts as wrong. compat="augsburg" takes a reference of
-    1 px wherever a joint of the *fallback* pair is unlabelled, as the authors' code does.
+    predicted [N, K, 2 or 3] and truth [N, K, 3] in pixels of the same frame. NaN where it does not count: the truth
+    is unlabelled (visibility 0) or the pose has no reference length. A missing prediction (NaN) is infinitely far: it
+    counts as wrong. compat="augsburg" takes a reference of 1 px wherever a joint of the *fallback* pair is
+    unlabelled, as the authors' code does.
     """
     if predicted.shape[:2] != truth.shape[:2]:
         raise ValueError(
@@ -100,9 +98,9 @@ def gap_closed(ours: float, few: float, full: float) -> float:
 def risk_coverage_curve(distances: Tensor, doubt: Tensor, threshold: float = 0.1) -> Tensor:
     """How often labels are wrong if only the least doubted part is believed: risk [N] in percent.
 
-    distances, doubt [N, K]: normalised distances (NaN does not count) and any measure of doubt. As
-    in the paper's rule each keypoint is ranked by itself; entry i is the share of labels beyond
-    `threshold` among the i + 1 least doubted of each keypoint.
+    distances, doubt [N, K]: normalised distances (NaN does not count) and any measure of doubt. As in the paper's
+    rule each keypoint is ranked by itself; entry i is the share of labels beyond `threshold` among the i + 1 least
+    doubted of each keypoint.
     """
     order = torch.where(distances.isnan(), torch.inf, doubt).argsort(dim=0, stable=True)
     sorted_distances = distances.gather(0, order)

@@ -62,9 +62,7 @@ class Evidence:
             return self.joints[protocol].mean
         return float(average_precision(self._matches(metric))[0])
 
-    def samples(
-        self, metric: str, protocol: str = "one_to_one", resamples: int = 1000, seed: int = 0
-    ) -> np.ndarray:
+    def samples(self, metric: str, protocol: str = "one_to_one", resamples: int = 1000, seed: int = 0) -> np.ndarray:
         """The metric [resamples] with days drawn with replacement; the same seed pairs networks."""
         days, unit = np.unique(self.day, return_inverse=True)
         drawn = resample(len(days), resamples, seed)
@@ -88,11 +86,10 @@ class Evidence:
 def evaluate(found: Sequence[Found], truth: Labelled) -> Evidence:
     """Hold the people found in each of N frames against the true ones.
 
-    Both as in `People` and `PeopleData`: boxes x0, y0, x1, y1 and keypoints in pixels of the frame,
-    3D in mm in the axes of the camera. Keypoint AP counts people with a labelled keypoint
-    (visibility > 0) and ranks by the score of the box. In 3D a joint counts whose keypoint is
-    labelled: where the others are no annotator could tell. ValueError if the numbers of frames or
-    of keypoints differ.
+    Both as in `People` and `PeopleData`: boxes x0, y0, x1, y1 and keypoints in pixels of the frame, 3D in mm in the
+    axes of the camera. Keypoint AP counts people with a labelled keypoint (visibility > 0) and ranks by the score of
+    the box. In 3D a joint counts whose keypoint is labelled: where the others are no annotator could tell. ValueError
+    if the numbers of frames or of keypoints differ.
     """
     if len(found) != len(truth.day):
         raise ValueError(f"{truth.name}: {len(found)} answers for {len(truth.day)} frames")
@@ -148,8 +145,9 @@ def _scene(people: Found, truth: Labelled, i: int) -> Scene3D:
     index = [truth.skeleton.index(name) for name in UPPER_BODY]
     poses = _array(truth.keypoints[i])
     joints = np.concatenate([_array(truth.keypoints3d[i]), poses[..., 2:]], axis=-1)[:, index]
-    return Scene3D(poses, _corner_and_size(truth.boxes[i]), joints, _array(people.keypoints),
-                   _array(people.keypoints3d)[:, index])  # fmt: skip
+    return Scene3D(
+        poses, _corner_and_size(truth.boxes[i]), joints, _array(people.keypoints), _array(people.keypoints3d)[:, index]
+    )
 
 
 def _corner_and_size(boxes: Tensor) -> np.ndarray:

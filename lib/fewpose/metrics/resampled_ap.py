@@ -33,20 +33,17 @@ class Matches:
 
 
 def match_images(
-    similarities: Sequence[np.ndarray], scores: Sequence[np.ndarray],
-    counted: Sequence[np.ndarray], most: int,
+    similarities: Sequence[np.ndarray], scores: Sequence[np.ndarray], counted: Sequence[np.ndarray], most: int
 ) -> Matches:
     """Who was found by which detection, image by image as COCO decides it.
 
-    similarities [D, P] of each image's detections with its people, scores [D], counted [P] whether
-    a person is to be found at all. Only the `most` most confident detections of an image count.
+    similarities [D, P] of each image's detections with its people, scores [D], counted [P] whether a person is to be
+    found at all. Only the `most` most confident detections of an image count.
     """
     images, kept_scores = [np.empty(0, int)], [np.empty(0)]
     hits = [np.empty((len(THRESHOLDS), 0), bool)]
     ignored = [np.empty((len(THRESHOLDS), 0), bool)]
-    for i, (similarity, score, counts) in enumerate(
-        zip(similarities, scores, counted, strict=True)
-    ):
+    for i, (similarity, score, counts) in enumerate(zip(similarities, scores, counted, strict=True)):
         order = np.argsort(-score, kind="stable")[:most]
         hit, skipped = _match(similarity[order], counts)
         images.append(np.full(len(order), i))
@@ -54,8 +51,9 @@ def match_images(
         hits.append(hit)
         ignored.append(skipped)
     truths = np.array([int(counts.sum()) for counts in counted], dtype=int)
-    return Matches(np.concatenate(images), np.concatenate(kept_scores), np.concatenate(hits, 1),
-                   np.concatenate(ignored, 1), truths)  # fmt: skip
+    return Matches(
+        np.concatenate(images), np.concatenate(kept_scores), np.concatenate(hits, 1), np.concatenate(ignored, 1), truths
+    )
 
 
 def _match(similarity: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +80,8 @@ def average_precision(
 ) -> np.ndarray:
     """COCO's AP [R] in percent, mean over the ten thresholds; NaN where nobody is to be found.
 
-    Image n counts weights[r, unit[n]] times in resample r: unit [N] is the place of its day among U
-    and weights [R, U] how often each day was drawn. Without both every image counts once.
+    Image n counts weights[r, unit[n]] times in resample r: unit [N] is the place of its day among U and weights [R,
+    U] how often each day was drawn. Without both every image counts once.
     """
     if unit is None or weights is None:
         unit, weights = np.zeros(len(matches.truths), dtype=int), np.ones((1, 1))

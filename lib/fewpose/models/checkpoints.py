@@ -9,18 +9,15 @@ from fewpose.models.higher_hrnet import HigherHRNet
 from fewpose.models.weights import LoadReport, take
 
 
-def load_official(
-    model: HigherHRNet, state_dict: Mapping, backbone_only: bool = False
-) -> LoadReport:
+def load_official(model: HigherHRNet, state_dict: Mapping, backbone_only: bool = False) -> LoadReport:
     """Load an official HigherHRNet or HRNet (pose or classification) state dict into the model.
 
-    Names may carry the prefixes of wrappers ("module.", "1."); a whole training checkpoint with
-    the weights under "state_dict" will do. ``backbone_only`` leaves the head out, as the sports
-    paper does for its other keypoints; what does not fit is listed in the report.
+    Names may carry the prefixes of wrappers ("module.", "1."); a whole training checkpoint with the weights under
+    "state_dict" will do. ``backbone_only`` leaves the head out, as the sports paper does for its other keypoints;
+    what does not fit is listed in the report.
 
-    Official HigherHRNets have tag maps, and their deconvolution reads them: a model made without
-    tags computes them from then on, gives the same heat maps, and still returns heat maps only.
-    Raises ValueError if no weight fits.
+    Official HigherHRNets have tag maps, and their deconvolution reads them: a model made without tags computes them
+    from then on, gives the same heat maps, and still returns heat maps only. Raises ValueError if no weight fits.
     """
     given = _official_names(state_dict)
     heads = [given.get(f"final_layers.{i}.weight") for i in (0, 1)]

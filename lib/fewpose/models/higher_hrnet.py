@@ -1,8 +1,8 @@
 """HigherHRNet: a high-resolution backbone with heat maps at 1/4 and 1/2 of the input.
 
-Cheng et al., *HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose
-Estimation* (CVPR 2020). Parameter names are the official ones, so that official checkpoints load
-(:func:`fewpose.models.load_official`). The residual blocks and fusion modules are timm's.
+Cheng et al., *HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose Estimation* (CVPR 2020).
+Parameter names are the official ones, so that official checkpoints load (:func:`fewpose.models.load_official`). The
+residual blocks and fusion modules are timm's.
 """
 
 import torch
@@ -17,14 +17,14 @@ NARROW = dict(width=16, modules=(1, 3, 1), blocks=2, stem=16, bottlenecks=2, dec
 class HigherHRNet(nn.Module):
     """HigherHRNet of any width; the defaults are W32 as published (28.6 M parameters).
 
-    ``width`` is the number of channels of the highest resolution; each branch below has twice the
-    channels at half the resolution. ``modules`` counts the fusion modules of stages 2, 3 and 4,
-    ``blocks`` the residual blocks a branch has in each, ``stem`` the channels of the stem,
-    ``bottlenecks`` the blocks of stage 1, ``deconv_blocks`` those behind the deconvolution.
+    ``width`` is the number of channels of the highest resolution; each branch below has twice the channels at half
+    the resolution. ``modules`` counts the fusion modules of stages 2, 3 and 4, ``blocks`` the residual blocks a
+    branch has in each, ``stem`` the channels of the stem, ``bottlenecks`` the blocks of stage 1, ``deconv_blocks``
+    those behind the deconvolution.
 
-    ``dropout`` drops whole channels of every fused map of ``dropout_stages`` (the sports paper,
-    section 3.2, "all fusion layers"; its authors' code leaves stage 4 out: ``(2, 3)``).
-    ``tags=True`` also returns the associative-embedding maps of the bottom-up method.
+    ``dropout`` drops whole channels of every fused map of ``dropout_stages`` (the sports paper, section 3.2, "all
+    fusion layers"; its authors' code leaves stage 4 out: ``(2, 3)``). ``tags=True`` also returns the
+    associative-embedding maps of the bottom-up method.
     """
 
     def __init__(
@@ -43,8 +43,12 @@ class HigherHRNet(nn.Module):
         super().__init__()
         check_keypoints(keypoints)
         self.config = dict(
-            width=width, modules=tuple(modules), blocks=blocks, stem=stem,
-            bottlenecks=bottlenecks, deconv_blocks=deconv_blocks,
+            width=width,
+            modules=tuple(modules),
+            blocks=blocks,
+            stem=stem,
+            bottlenecks=bottlenecks,
+            deconv_blocks=deconv_blocks,
         )
         self.keypoints, self.width, self.tags, self.strides = keypoints, width, tags, (4, 2)
 
@@ -73,8 +77,8 @@ class HigherHRNet(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heat maps of images [N, 3, H, W] (RGB, ImageNet-normalised, H and W multiples of 32).
 
-        Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are
-        Gaussians of peak 1. With ``tags`` the first has 2K channels: heat maps, then tag maps.
+        Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are Gaussians of peak 1.
+        With ``tags`` the first has 2K channels: heat maps, then tag maps.
         """
         x = self.trunk(images)
         quarter = self.final_layers[0](x)
@@ -96,8 +100,8 @@ class HigherHRNet(nn.Module):
     def set_dropout(self, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> None:
         """Drop whole channels with probability ``p`` after each fusion of ``stages`` and no other.
 
-        It stands behind the ReLU of every fused map, as in the code of the sports paper's group.
-        Raises ValueError for a probability outside [0, 1) or a stage other than 2, 3 and 4.
+        It stands behind the ReLU of every fused map, as in the code of the sports paper's group. Raises ValueError
+        for a probability outside [0, 1) or a stage other than 2, 3 and 4.
         """
         check_dropout(p)
         if not set(stages) <= {2, 3, 4}:
@@ -111,8 +115,8 @@ class HigherHRNet(nn.Module):
     def new_head(self, keypoints: int, tag_maps: bool | None = None) -> None:
         """Replace the heads by untrained ones for other keypoints; the rest stays as it is.
 
-        The part of the deconvolution that reads the first head's maps is renewed with it.
-        ``tag_maps`` says whether there are tag maps to read (None: as ``tags``).
+        The part of the deconvolution that reads the first head's maps is renewed with it. ``tag_maps`` says whether
+        there are tag maps to read (None: as ``tags``).
         """
         check_keypoints(keypoints)
         maps = 2 * keypoints if (self.tags if tag_maps is None else tag_maps) else keypoints
@@ -153,9 +157,7 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Con
 
 
 def _conv_bn_relu(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        _conv(inputs, outputs, stride=stride), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(_conv(inputs, outputs, stride=stride), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _stage1(stem: int, bottlenecks: int) -> nn.Sequential:
@@ -184,7 +186,12 @@ def _stage(modules: int, blocks: int, channels: list[int], only_highest: bool = 
     return _Stage(
         *(
             HighResolutionModule(
-                n, BasicBlock, (blocks,) * n, list(channels), tuple(channels), "SUM",
+                n,
+                BasicBlock,
+                (blocks,) * n,
+                list(channels),
+                tuple(channels),
+                "SUM",
                 multi_scale_output=not (only_highest and i == modules - 1),
             )
             for i in range(modules)
@@ -197,12 +204,8 @@ def _upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 
 
 def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    upsample = nn.Sequential(
-        _upsampling(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
-    return nn.Sequential(
-        upsample, *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks))
-    )
+    upsample = nn.Sequential(_upsampling(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(upsample, *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks)))
 
 
 def _heads(width: int, maps: int, keypoints: int) -> nn.ModuleList:

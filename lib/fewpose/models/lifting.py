@@ -1,7 +1,7 @@
 """Stage 3 of the teacher: a residual network that lifts 2D keypoints of one person to 3D.
 
-Martinez et al., *A simple yet effective baseline for 3D human pose estimation* (ICCV 2017),
-section 3; Srivastav et al., section 3.1.
+Martinez et al., *A simple yet effective baseline for 3D human pose estimation* (ICCV 2017), section 3; Srivastav et
+al., section 3.1.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 class Occlusion:
     """What training does to true keypoints, so that found ones are no surprise.
 
-    All are moved by noise of a deviation up to `jitter` (each person has its own), in shares of the
-    pose's size. A keypoint is hidden with probability `drop`, and with `cut` all below a random
-    height are, as behind a table. Hidden ones are guessed: their deviation is up to `guess`; of
-    the share `missing` of people they are missing, as in hard labels.
+    All are moved by noise of a deviation up to `jitter` (each person has its own), in shares of the pose's size. A
+    keypoint is hidden with probability `drop`, and with `cut` all below a random height are, as behind a table.
+    Hidden ones are guessed: their deviation is up to `guess`; of the share `missing` of people they are missing, as
+    in hard labels.
     """
 
     jitter: float = 0.05
@@ -44,28 +44,24 @@ class Occlusion:
 class Lifter(nn.Module):
     """Linear 2K + 2 → width, two residual blocks of two layers, linear → 3K.
 
-    Each layer is linear, batch norm, ReLU, dropout. It reads in which direction a person stands,
-    and the keypoints as a camera turned there would see them: about their own middle, in units of
-    their spread. It answers in the axes of that camera, which are turned back. So people look the
-    same wherever they stand in the picture; the paper's lifter must learn that from pixels.
-    Keypoints and answers are normalised by mean and deviation of each coordinate over a training
-    set, which are saved with the weights. A missing keypoint enters as the mean, 0.
+    Each layer is linear, batch norm, ReLU, dropout. It reads in which direction a person stands, and the keypoints as
+    a camera turned there would see them: about their own middle, in units of their spread. It answers in the axes of
+    that camera, which are turned back. So people look the same wherever they stand in the picture; the paper's lifter
+    must learn that from pixels. Keypoints and answers are normalised by mean and deviation of each coordinate over a
+    training set, which are saved with the weights. A missing keypoint enters as the mean, 0.
     """
 
     head: tuple[str, ...] = ()
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
-    def __init__(
-        self, width: int = 1024, blocks: int = 2, dropout: float = 0.5, skeleton: Skeleton = COCO
-    ):
+    def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.5, skeleton: Skeleton = COCO):
         super().__init__()
         self.keypoints = k = len(skeleton)
         self.config = dict(width=width, blocks=blocks, dropout=dropout)
         self.skeleton = skeleton
         self.first = layer(2 * k + 2, width, dropout)
         self.blocks = nn.ModuleList(
-            nn.Sequential(layer(width, width, dropout), layer(width, width, dropout))
-            for _ in range(blocks)
+            nn.Sequential(layer(width, width, dropout), layer(width, width, dropout)) for _ in range(blocks)
         )
         self.last = nn.Linear(width, 3 * k)
         for module in self.modules():
@@ -88,8 +84,7 @@ class Lifter(nn.Module):
     def normalised(self, rays: Tensor) -> Tensor:
         """What the layers answer, in the person's own view: 3D in units of its deviation."""
         if tuple(rays.shape[1:]) != (self.keypoints, 3):
-            raise ValueError(f"the lifter reads poses [P, {self.keypoints}, 3], not "
-                             f"{list(rays.shape)}")  # fmt: skip
+            raise ValueError(f"the lifter reads poses [P, {self.keypoints}, 3], not {list(rays.shape)}")
         middle, seen = middle_ray(rays), rays[..., 2:] > 0
         flat = own_frame(turned(rays, geometry.turn_to(middle)))
         x = ((flat - self.mean2d) / self.std2d * seen).flatten(1)
@@ -131,14 +126,11 @@ def load_lifter(path: str | Path) -> Lifter:
 
 def layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     """Linear, batch norm, ReLU, dropout: figure 1 of the paper."""
-    return nn.Sequential(
-        nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout)
-    )
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
 def middle_ray(rays: Tensor) -> Tensor:
-    """Unit vectors [P, 3] to the mean of the keypoints seen of each person; ahead if there is none.
-    """
+    """Unit vectors [P, 3] to the mean of the keypoints seen of each person; ahead if there is none."""
     seen = rays[..., 2:] > 0
     xy = torch.where(seen, rays[..., :2], 0).sum(1) / seen.sum(1).clamp_min(1)
     return F.normalize(F.pad(xy, (0, 1), value=1.0), dim=-1)
@@ -164,8 +156,7 @@ def own_frame(poses: Tensor) -> Tensor:
 
 
 def occlude(
-    rays: Tensor, points: Tensor, occlusion: Occlusion, skeleton: Skeleton,
-    generator: torch.Generator,
+    rays: Tensor, points: Tensor, occlusion: Occlusion, skeleton: Skeleton, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Rays and points [P, K, 3] mirrored, moved and partly hidden at random."""
     n, k = rays.shape[:2]
@@ -179,8 +170,7 @@ def occlude(
     points = torch.where(flipped, (points * mirrored)[:, skeleton.flip_index], points)
     y, seen = rays[..., 1], rays[..., 2] > 0
     low, high = y.amin(1, keepdim=True), y.amax(1, keepdim=True)
-    hidden = (u(n, k) < occlusion.drop) | (
-        (y > low + (high - low) * (0.4 + 0.5 * u(n, 1))) & (u(n, 1) < occlusion.cut))
+    hidden = (u(n, k) < occlusion.drop) | ((y > low + (high - low) * (0.4 + 0.5 * u(n, 1))) & (u(n, 1) < occlusion.cut))
     hidden &= (seen & ~hidden).sum(1, keepdim=True) >= 4  # of less no one could tell
     far = torch.where(hidden, occlusion.guess * u(n, k), occlusion.jitter * u(n, 1))
     extent = (rays[..., :2].amax(1) - rays[..., :2].amin(1)).amax(1).view(n, 1, 1)
@@ -190,16 +180,22 @@ def occlude(
 
 
 def fit_lifter(
-    model: Lifter, draw: Draw, schedule: Schedule, *, occlusion: Occlusion = Occlusion(),
-    max_norm: float = 1.0, validation: int = 2048, seed: int = 0, checkpoint: Path | None = None,
+    model: Lifter,
+    draw: Draw,
+    schedule: Schedule,
+    *,
+    occlusion: Occlusion = Occlusion(),
+    max_norm: float = 1.0,
+    validation: int = 2048,
+    seed: int = 0,
+    checkpoint: Path | None = None,
 ) -> History:
     """Train the lifter on what `draw` makes: rays [n, K, 3] and points [n, K, 3] in millimetres.
 
-    Points are in the axes of the camera, any root; the loss is their mean distance in metres, which
-    is what counts in the end (paper: the mean squared error of normalised coordinates). Each weight
-    matrix is kept within the Frobenius norm `max_norm`, as in the paper (0: not at all). Mean and
-    deviation, and the least error, whose weights are kept, are those of `validation` poses drawn
-    first. Resumes as `loop.minimise`.
+    Points are in the axes of the camera, any root; the loss is their mean distance in metres, which is what counts in
+    the end (paper: the mean squared error of normalised coordinates). Each weight matrix is kept within the Frobenius
+    norm `max_norm`, as in the paper (0: not at all). Mean and deviation, and the least error, whose weights are kept,
+    are those of `validation` poses drawn first. Resumes as `loop.minimise`.
     """
     device = model.mean2d.device
 
@@ -228,9 +224,26 @@ def fit_lifter(
     def score() -> float:
         return -float(error(held, truth))
 
-    identity = repr((asdict(schedule), asdict(occlusion), max_norm, validation, seed,
-                     round(float(points.double().sum()), 3), start_of(model)))  # fmt: skip
+    identity = repr(
+        (
+            asdict(schedule),
+            asdict(occlusion),
+            max_norm,
+            validation,
+            seed,
+            round(float(points.double().sum()), 3),
+            start_of(model),
+        )
+    )
     return minimise(
-        model, losses, schedule, identity=identity, score=score, after_step=clip, weight_decay=0.0,
-        seed=seed, checkpoint=checkpoint, title="lifter",
+        model,
+        losses,
+        schedule,
+        identity=identity,
+        score=score,
+        after_step=clip,
+        weight_decay=0.0,
+        seed=seed,
+        checkpoint=checkpoint,
+        title="lifter",
     )

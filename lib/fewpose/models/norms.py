@@ -9,8 +9,8 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 def freeze_norms(model: nn.Module, eps: float = 1e-5) -> nn.Module:
     """Put torchvision's FrozenBatchNorm2d in the place of each BatchNorm2d, in place; returned.
 
-    In evaluation mode the model answers as before. `eps` is the ε that the new ones add to the
-    variance: what the old ones added more goes into the variance itself.
+    In evaluation mode the model answers as before. `eps` is the ε that the new ones add to the variance: what the old
+    ones added more goes into the variance itself.
     """
     for name, child in model.named_children():
         if not isinstance(child, nn.BatchNorm2d):

@@ -41,8 +41,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
     try:
         graph = onnx.load(str(path)).graph
         constants = {
-            tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
-            for tensor in graph.initializer
+            tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer
         }
         nodes = tuple(
             Node(
@@ -64,8 +63,8 @@ def read_onnx(path: str | Path) -> OnnxFile:
 class OnnxGraph(nn.Module):
     """The operations between the tensors ``inputs`` and ``outputs`` of an ONNX file.
 
-    ``forward(*inputs)`` returns the list of outputs. Floating-point constants become parameters
-    under their ONNX names (dots become underscores), the others buffers.
+    ``forward(*inputs)`` returns the list of outputs. Floating-point constants become parameters under their ONNX
+    names (dots become underscores), the others buffers.
     """
 
     def __init__(self, file: OnnxFile, inputs: tuple[str, ...], outputs: tuple[str, ...]):

@@ -1,8 +1,8 @@
 """RTMPose-s, trainable: for real images on small machines.
 
-Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). Its ONNX
-file (26 Halpe keypoints; :func:`fewpose.models.find_onnx`) is run in torch, so that what it has
-learned of people in photographs can be carried over to other keypoints and learn on.
+Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). Its ONNX file (26 Halpe
+keypoints; :func:`fewpose.models.find_onnx`) is run in torch, so that what it has learned of people in photographs can
+be carried over to other keypoints and learn on.
 """
 
 from contextlib import nullcontext
@@ -32,16 +32,14 @@ FINAL = "head.final_layer.weight"
 class RTMPose(nn.Module):
     """RTMPose as published but for one layer: that which makes a row of each keypoint.
 
-    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``),
-    whose rows a gated attention unit turns into bins of x and of y (SimCC, section 3.1 of the
-    RTMPose paper). Only the convolution knows which keypoints there are: ``carry_over`` gives a
-    keypoint the row of its namesake. Its answers are bins, no heat maps: it brings its own loss and
-    its own way to read them (`training.pose_loss`, `heatmaps.read_poses`).
+    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``), whose rows a gated
+    attention unit turns into bins of x and of y (SimCC, section 3.1 of the RTMPose paper). Only the convolution knows
+    which keypoints there are: ``carry_over`` gives a keypoint the row of its namesake. Its answers are bins, no heat
+    maps: it brings its own loss and its own way to read them (`training.pose_loss`, `heatmaps.read_poses`).
 
-    The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor
-    stored for the backward pass. Batch norm is folded into the convolutions: the last stage learns
-    at a tenth of the head's rate. A CPU that multiplies bf16 trains the convolutions so, a third
-    faster; answers to be used are of single precision.
+    The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
+    backward pass. Batch norm is folded into the convolutions: the last stage learns at a tenth of the head's rate. A
+    CPU that multiplies bf16 trains the convolutions so, a third faster; answers to be used are of single precision.
     """
 
     reads_head: dict[str, int] = {}  # noqa: RUF012
@@ -53,14 +51,10 @@ class RTMPose(nn.Module):
         self.config = dict(frozen=frozen)
         self.keypoints, self.strides = keypoints, (4,)
         cuts = backbone_cuts(file)
-        self.backbone = nn.ModuleList(
-            OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts)
-        )
+        self.backbone = nn.ModuleList(OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts))
         self.dropout = nn.Dropout2d(0.0)
         final = next(node for node in file.nodes if FINAL in node.inputs)
-        self.published = {
-            name: file.constants[f"head.final_layer.{name}"] for name in ("weight", "bias")
-        }
+        self.published = {name: file.constants[f"head.final_layer.{name}"] for name in ("weight", "bias")}
         rows, features, side, _ = self.published["weight"].shape
         self.final_layer = nn.Conv2d(features, rows, side, padding=side // 2)
         self.final_layer.load_state_dict(self.published)
@@ -108,10 +102,7 @@ class RTMPose(nn.Module):
         xy = poses[..., :2]
         inside = (xy >= 0) & (xy <= xy.new_tensor(CROP[::-1]) - 1)
         shown = (poses[..., 2] > 0) & inside.all(-1)
-        return sum(
-            simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i])
-            for i, axis in enumerate(bins)
-        )
+        return sum(simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i]) for i, axis in enumerate(bins))
 
     def read(self, bins: list[Tensor]) -> Tensor:
         """Poses [N, K, 3]: x, y in pixels of the images and the lower of the two highest bins."""
@@ -153,8 +144,8 @@ class RTMPose(nn.Module):
     def carry_over(self, skeleton: Skeleton) -> dict[str, str]:
         """Give each keypoint of ``skeleton`` the published row that fits it, and say which.
 
-        That of its namesake, of one whose name says more (``left_big_toe`` for ``left_toe``), or
-        of the keypoint at the other end of one of its limbs; what has none of these stays new.
+        That of its namesake, of one whose name says more (``left_big_toe`` for ``left_toe``), or of the keypoint at
+        the other end of one of its limbs; what has none of these stays new.
         """
         self.new_head(len(skeleton))
         rows = partners(skeleton)
@@ -217,13 +208,11 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
     return [*cuts, end]
 
 
-def rtmpose_s(
-    keypoints: int, path: str | Path | None = None, frozen: int = FROZEN, dropout: float = 0.0
-) -> RTMPose:
+def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZEN, dropout: float = 0.0) -> RTMPose:
     """RTMPose-s from ``path`` (ONNX), its head trainable and new unless for 26 keypoints.
 
-    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`).
-    Raises ValueError naming the file if it is absent, damaged or no RTMPose.
+    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`). Raises ValueError naming the
+    file if it is absent, damaged or no RTMPose.
     """
     path = find_onnx("rtmpose_s", path)
     try:

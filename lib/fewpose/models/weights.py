@@ -22,8 +22,8 @@ SHIPPED = Path(__file__).parent / "files"
 class LoadReport:
     """What a model took from a checkpoint; prints as a few lines.
 
-    ``taken`` and ``missing`` name parameters of the model, ``refused`` maps names in the
-    checkpoint to the reason why they (or a part of them) were left out.
+    ``taken`` and ``missing`` name parameters of the model, ``refused`` maps names in the checkpoint to the reason why
+    they (or a part of them) were left out.
     """
 
     taken: tuple[str, ...]
@@ -47,8 +47,8 @@ class LoadReport:
 def take(model: nn.Module, given: Mapping[str, Tensor], backbone_only: bool = False) -> LoadReport:
     """Copy the tensors of ``given`` that fit by name and shape into the model.
 
-    With ``backbone_only`` the model keeps its own head: its ``model.head`` parameters and, of
-    ``model.reads_head``, the inputs that are heat maps.
+    With ``backbone_only`` the model keeps its own head: its ``model.head`` parameters and, of ``model.reads_head``,
+    the inputs that are heat maps.
     """
     own = model.state_dict()
     taken, partly, refused = [], {}, {}
@@ -78,14 +78,12 @@ def take(model: nn.Module, given: Mapping[str, Tensor], backbone_only: bool = Fa
 
 
 def save_weights(
-    model: nn.Module, path: str | Path, meta: dict | None = None, half: bool = False,
-    parts: tuple[str, ...] = ("",),
+    model: nn.Module, path: str | Path, meta: dict | None = None, half: bool = False, parts: tuple[str, ...] = ("",)
 ) -> Path:
     """Write the model's weights and ``meta`` (JSON types) to a safetensors file, atomically.
 
-    ``half`` stores floating-point numbers in 16 bits. ``parts`` keeps only the tensors whose names
-    begin so, to be read by `load_part`. The description also holds the model's class, ``config``
-    and number of keypoints.
+    ``half`` stores floating-point numbers in 16 bits. ``parts`` keeps only the tensors whose names begin so, to be
+    read by `load_part`. The description also holds the model's class, ``config`` and number of keypoints.
     """
     state = model.state_dict().items()
     tensors = {name: value.detach().cpu() for name, value in state if name.startswith(parts)}
@@ -116,19 +114,16 @@ def load_weights(
 ) -> LoadReport:
     """Load a file of :func:`save_weights` into the model, whole, and report what was taken.
 
-    With ``backbone_only`` the file may come from other keypoints: the model keeps its own head,
-    and the report tells what it left. Raises ValueError naming the file if it is absent,
-    damaged, of another checksum, another model or another number of keypoints; the model is then
-    unchanged.
+    With ``backbone_only`` the file may come from other keypoints: the model keeps its own head, and the report tells
+    what it left. Raises ValueError naming the file if it is absent, damaged, of another checksum, another model or
+    another number of keypoints; the model is then unchanged.
     """
     path = Path(path)
     if sha256 is not None:
         check_sha256(path, sha256)
     about, given = _read(path)
     if about.get("model") != type(model).__name__:
-        raise ValueError(
-            f"{path} holds a {about.get('model')}, the model is a {type(model).__name__}."
-        )
+        raise ValueError(f"{path} holds a {about.get('model')}, the model is a {type(model).__name__}.")
     if not backbone_only and about["keypoints"] != model.keypoints:
         raise ValueError(
             f"{path} is for {about['keypoints']} keypoints, the model has {model.keypoints}: load "
@@ -154,14 +149,12 @@ def load_weights(
 def load_part(model: nn.Module, path: str | Path) -> LoadReport:
     """Load a file that holds a part of the model (see `save_weights`) and report what was taken.
 
-    Raises ValueError naming the file if it is absent, damaged, of another model, or if one of its
-    tensors does not fit; the model is then unchanged.
+    Raises ValueError naming the file if it is absent, damaged, of another model, or if one of its tensors does not
+    fit; the model is then unchanged.
     """
     about, given = _read(Path(path))
     if about.get("model") != type(model).__name__:
-        raise ValueError(
-            f"{path} holds a part of a {about.get('model')}, the model is a {type(model).__name__}."
-        )
+        raise ValueError(f"{path} holds a part of a {about.get('model')}, the model is a {type(model).__name__}.")
     own = model.state_dict()
     for name, value in given.items():
         if name not in own or own[name].shape != value.shape:
@@ -206,9 +199,7 @@ def check_sha256(path: str | Path, expected: str) -> None:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
-        raise ValueError(
-            f"{path} is damaged or another file: its sha256 is {found}, expected {expected}."
-        )
+        raise ValueError(f"{path} is damaged or another file: its sha256 is {found}, expected {expected}.")
 
 
 def _read(path: Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:

@@ -28,9 +28,8 @@ def _as_made(made: object) -> object:
 class Ahead:
     """`make(step)` for steps asked for one after the other; on a GPU's side made before.
 
-    make must depend on the step alone and stay on the CPU: it then gives the same everywhere, and
-    a training goes on after a kill at any step. On a CPU, which has nothing to wait for, it is
-    simply called.
+    make must depend on the step alone and stay on the CPU: it then gives the same everywhere, and a training goes on
+    after a kill at any step. On a CPU, which has nothing to wait for, it is simply called.
     """
 
     def __init__(self, make: Callable[[int], object], steps: int, device: torch.device):
@@ -48,12 +47,18 @@ class Ahead:
         return next(self.made)
 
     def _from(self, step: int) -> Iterator:
-        return iter(DataLoader(
-            _Steps(self.make), None, sampler=range(step, self.steps), num_workers=self.workers,
-            collate_fn=_as_made,
-            # Forked: the frames are shared and `make` may be any function. They never touch CUDA.
-            multiprocessing_context=multiprocessing.get_context("fork"), prefetch_factor=4,
-        ))  # fmt: skip
+        return iter(
+            DataLoader(
+                _Steps(self.make),
+                None,
+                sampler=range(step, self.steps),
+                num_workers=self.workers,
+                collate_fn=_as_made,
+                # Forked: the frames are shared and `make` may be any function. They never touch CUDA.
+                multiprocessing_context=multiprocessing.get_context("fork"),
+                prefetch_factor=4,
+            )
+        )
 
 
 def workers() -> int:

@@ -36,8 +36,8 @@ _ASTRAY = 1500.0  # millimetres
 class Scene:
     """People of one frame, to be drawn: the frame as it was seen, 2D and 3D poses.
 
-    frame [3, H, W] uint8; poses [P, K, 3] in its pixels, the third a visibility or confidence;
-    points [P, K, 3] in mm, z up: of the room where it is known, else level with the camera.
+    frame [3, H, W] uint8; poses [P, K, 3] in its pixels, the third a visibility or confidence; points [P, K, 3] in
+    mm, z up: of the room where it is known, else level with the camera.
     """
 
     title: str
@@ -52,9 +52,7 @@ def true_scene(data: PeopleData, i: int, title: str = "truth") -> Scene:
     return Scene(title, data.frames[i], data.keypoints[i], points)
 
 
-def found_scene(
-    data: PeopleData, i: int, people: People, title: str, score: float = SCORE
-) -> Scene:
+def found_scene(data: PeopleData, i: int, people: People, title: str, score: float = SCORE) -> Scene:
     """Frame i with the people found there, each put where its own 2D pose has it stand."""
     kept = people.scores >= score
     poses, points = people.keypoints[kept], people.keypoints3d[kept]
@@ -70,21 +68,32 @@ def upright(points: Tensor, to_room: Tensor | None = None) -> Tensor:
 
 
 def people_figure(
-    scenes: Sequence[Scene], skeleton: Skeleton, to_room: Tensor | None = None,
-    azimuth: float = AZIMUTH, width: float = 10.0,
+    scenes: Sequence[Scene],
+    skeleton: Skeleton,
+    to_room: Tensor | None = None,
+    azimuth: float = AZIMUTH,
+    width: float = 10.0,
 ) -> Figure:
     """Scenes side by side, 2D above and 3D below; where the first is the truth, it is grey behind.
 
-    to_room [4, 4] is the camera's, None where points are level with it; the 3D view is turned by
-    `azimuth` degrees from the camera's own. The grid on the floor has a metre.
+    to_room [4, 4] is the camera's, None where points are level with it; the 3D view is turned by `azimuth` degrees
+    from the camera's own. The grid on the floor has a metre.
     """
     height, columns = scenes[0].frame.shape[-2] / scenes[0].frame.shape[-1], len(scenes)
     side = width / columns
     fig = plt.figure(figsize=(width, side * (height + 0.85) + 0.3))
     fig.set_layout_engine("none")
-    rows = fig.add_gridspec(2, columns, height_ratios=(height, 0.85), left=0.005, right=0.995,
-                            top=1 - 0.25 / fig.get_figheight(), bottom=0, wspace=0.02,
-                            hspace=0)  # fmt: skip
+    rows = fig.add_gridspec(
+        2,
+        columns,
+        height_ratios=(height, 0.85),
+        left=0.005,
+        right=0.995,
+        top=1 - 0.25 / fig.get_figheight(),
+        bottom=0,
+        wspace=0.02,
+        hspace=0,
+    )
     truth = scenes[0].points if scenes[0].title == "truth" and columns > 1 else None
     limits = _limits(torch.cat([scene.points for scene in scenes]), truth)
     for column, scene in enumerate(scenes):
@@ -107,8 +116,13 @@ def draw_frame(ax: Axes, scene: Scene, skeleton: Skeleton) -> None:
 
 
 def draw_room(
-    ax: Axes, points: Tensor, skeleton: Skeleton, limits: np.ndarray,
-    to_room: Tensor | None = None, azimuth: float = AZIMUTH, truth: Tensor | None = None,
+    ax: Axes,
+    points: Tensor,
+    skeleton: Skeleton,
+    limits: np.ndarray,
+    to_room: Tensor | None = None,
+    azimuth: float = AZIMUTH,
+    truth: Tensor | None = None,
 ) -> None:
     """3D poses [P, K, 3] in mm, z up, over a floor of square metres; the truth thin and grey.
 
@@ -160,20 +174,21 @@ def _floor(ax: Axes, limits: np.ndarray) -> None:
 
 
 def soft_and_hard(
-    frame: Tensor, people: People, skeleton: Skeleton, threshold: float, score: float = SCORE,
-    width: float = 10.0,
+    frame: Tensor, people: People, skeleton: Skeleton, threshold: float, score: float = SCORE, width: float = 10.0
 ) -> Figure:
     """The two kinds of labels of one frame: soft, with their confidence, beside hard.
 
-    Left every keypoint, larger and more opaque the surer the teacher is; right the keypoints of
-    confidence ≥ `threshold`, and hollow those that are dropped. People below `score` have neither.
+    Left every keypoint, larger and more opaque the surer the teacher is; right the keypoints of confidence ≥
+    `threshold`, and hollow those that are dropped. People below `score` have neither.
     """
     height = width / 2 * frame.shape[1] / frame.shape[2] + 0.3
     fig, axes = plt.subplots(1, 2, figsize=(width, height), layout="constrained")
     poses = people.keypoints[people.scores >= score].numpy()
     sure = int((poses[..., 2] >= threshold).sum())
-    titles = (f"soft: all {int((poses[..., 2] > 0).sum())} keypoints, by confidence",
-              f"hard: {sure} of confidence ≥ {threshold:g}, the rest dropped")  # fmt: skip
+    titles = (
+        f"soft: all {int((poses[..., 2] > 0).sum())} keypoints, by confidence",
+        f"hard: {sure} of confidence ≥ {threshold:g}, the rest dropped",
+    )
     for ax, title in zip(axes, titles, strict=True):
         ax.set_axis_off()
         ax.set_title(title, fontsize=9)
@@ -191,16 +206,28 @@ def _soft_pose(ax: Axes, pose: np.ndarray, skeleton: Skeleton) -> None:
         alpha = float(min(confidence[a], confidence[b]))
         ax.plot(*pose[[a, b], :2].T, color=side_colour(skeleton, a, b), lw=1.5, alpha=alpha)
     for k in np.flatnonzero(confidence):
-        ax.plot(*pose[k, :2], "o", color=side_colour(skeleton, k), ms=2 + 4 * confidence[k], mew=0,
-                alpha=0.15 + 0.85 * confidence[k])  # fmt: skip
+        ax.plot(
+            *pose[k, :2],
+            "o",
+            color=side_colour(skeleton, k),
+            ms=2 + 4 * confidence[k],
+            mew=0,
+            alpha=0.15 + 0.85 * confidence[k],
+        )
 
 
 def _hard_pose(ax: Axes, pose: np.ndarray, skeleton: Skeleton, threshold: float) -> None:
     draw_pose(ax, torch.from_numpy(pose * (pose[:, 2:] >= threshold)), skeleton)
     for k in np.flatnonzero(pose[:, 2]):
         full = pose[k, 2] >= threshold
-        ax.plot(*pose[k, :2], "o", color=side_colour(skeleton, k), ms=4.5, mew=0 if full else 0.9,
-                mfc=None if full else "none")  # fmt: skip
+        ax.plot(
+            *pose[k, :2],
+            "o",
+            color=side_colour(skeleton, k),
+            ms=4.5,
+            mew=0 if full else 0.9,
+            mfc=None if full else "none",
+        )
 
 
 def privacy_table(summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
@@ -212,31 +239,34 @@ def privacy_table(summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
                 ours = summary.get((method, scale, metric))
                 if ours is not None:
                     low, high = ours.interval
-                    rows.append({"method": method, "scale": scale, "metric": metric,
-                                 "value": ours.value, "low": low, "high": high})  # fmt: skip
+                    rows.append(
+                        {
+                            "method": method,
+                            "scale": scale,
+                            "metric": metric,
+                            "value": ours.value,
+                            "low": low,
+                            "high": high,
+                        }
+                    )
     return pd.DataFrame(rows)
 
 
 def privacy_curves(table: pd.DataFrame) -> Figure:
     """The privacy curve: accuracy over the loss of resolution, a line a method, with intervals.
 
-    table: see `privacy_table`. Students of one scale each are points joined by dots, for each is
-    another network.
+    table: see `privacy_table`. Students of one scale each are points joined by dots, for each is another network.
     """
     metrics = ("box_ap", "keypoint_ap", "mpjpe")
     fig, axes = plt.subplots(1, len(metrics), figsize=(10, 3.3))
-    colours = dict(zip(dict.fromkeys(table["method"]), sns.color_palette("colorblind"),
-                       strict=False))  # fmt: skip
+    colours = dict(zip(dict.fromkeys(table["method"]), sns.color_palette("colorblind"), strict=False))
     for ax, metric in zip(axes, metrics, strict=True):
         part = table[table["metric"] == metric]
         for method, group in part.groupby("method", sort=False):
             style = "o:" if method == "student_fixed" else "o-"
-            ax.plot(group["scale"], group["value"], style, ms=4, color=colours[method],
-                    label=method.replace("_", " "))  # fmt: skip
-            ax.fill_between(group["scale"], group["low"], group["high"], color=colours[method],
-                            alpha=0.15, lw=0)  # fmt: skip
-        ax.set(xlabel="resolution, times lower", xticks=SCALES, ylabel=METRIC_NAMES[metric],
-               ylim=(0, None))  # fmt: skip
+            ax.plot(group["scale"], group["value"], style, ms=4, color=colours[method], label=method.replace("_", " "))
+            ax.fill_between(group["scale"], group["low"], group["high"], color=colours[method], alpha=0.15, lw=0)
+        ax.set(xlabel="resolution, times lower", xticks=SCALES, ylabel=METRIC_NAMES[metric], ylim=(0, None))
         ax.set_xticklabels([f"{scale}x" for scale in SCALES])
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels))

@@ -60,9 +60,7 @@ class Measured:
 Summary = dict[tuple[str, int, str], Measured]  # method, scale, one of SHOWN → the number
 
 
-def people_rows(
-    evidence: Evidence, *, method: str, dataset: str, scale: int, seed: int
-) -> list[dict]:
+def people_rows(evidence: Evidence, *, method: str, dataset: str, scale: int, seed: int) -> list[dict]:
     """Rows of box AP, keypoint AP (percent) and MPJPE (mm, one to one) at a scale of the frames.
 
     Intervals by bootstrap over days; `n` is the number of people the metric is about.
@@ -70,22 +68,37 @@ def people_rows(
     rows = []
     for metric in METRICS:
         low, high = interval(evidence.samples(metric))
-        rows.append({
-            "method": method, "dataset": dataset, "scale": scale, "seed": seed, "metric": metric,
-            "value": evidence.value(metric), "ci_low": low, "ci_high": high,
-            "n": evidence.count(metric),
-        })  # fmt: skip
+        rows.append(
+            {
+                "method": method,
+                "dataset": dataset,
+                "scale": scale,
+                "seed": seed,
+                "metric": metric,
+                "value": evidence.value(metric),
+                "ci_low": low,
+                "ci_high": high,
+                "n": evidence.count(metric),
+            }
+        )
     return rows
 
 
 def save_people_test(
-    folder: Path, found: Sequence[People], evidence: Evidence, test: PeopleData, *,
-    method: str, dataset: str, scale: int, seed: int,
+    folder: Path,
+    found: Sequence[People],
+    evidence: Evidence,
+    test: PeopleData,
+    *,
+    method: str,
+    dataset: str,
+    scale: int,
+    seed: int,
 ) -> None:
     """Write what the report needs of a network into `<folder>/test/<method>_<scale>_<seed>.npz`.
 
-    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them spread over the
-    test go into the strip `<folder>/test/examples_<scale>.jpg`, what was found there beside them.
+    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them spread over the test go into the
+    strip `<folder>/test/examples_<scale>.jpg`, what was found there beside them.
     """
     (folder / "test").mkdir(exist_ok=True)
     chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
@@ -95,17 +108,21 @@ def save_people_test(
     here = [found[int(i)] for i in chosen]
     np.savez_compressed(
         folder / "test" / f"{method}_{scale}_{seed}.npz",
-        method=method, dataset=dataset, scale=scale, seed=seed, day=evidence.day,
-        **_flat("box", asdict(evidence.boxes)), **_flat("pose", asdict(evidence.keypoints)),
-        **{f"{protocol}_{k}": v for protocol, result in evidence.joints.items()
-           for k, v in asdict(result).items()},
+        method=method,
+        dataset=dataset,
+        scale=scale,
+        seed=seed,
+        day=evidence.day,
+        **_flat("box", asdict(evidence.boxes)),
+        **_flat("pose", asdict(evidence.keypoints)),
+        **{f"{protocol}_{k}": v for protocol, result in evidence.joints.items() for k, v in asdict(result).items()},
         found_count=[len(people) for people in here],
         **{f"found_{part}": torch.cat([getattr(p, part) for p in here]) for part in _FOUND},
         true_count=[len(boxes) for boxes in some.boxes],
         **{f"true_{part}": torch.cat(getattr(some, part)) for part in _TRUE},
         **{f"frame_{part}": getattr(some, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
         **{f"skeleton_{k}": v for k, v in asdict(some.skeleton).items()},
-    )  # fmt: skip
+    )
 
 
 def load_people_tests(root: Path) -> list[PeopleTest]:
@@ -152,13 +169,13 @@ def _read_test(entry: dict[str, np.ndarray], path: Path) -> PeopleTest:
         return {k.removeprefix(prefix): v for k, v in entry.items() if k.startswith(prefix)}
 
     joints = {
-        protocol: Mpjpe(entry[f"{protocol}_errors"], entry[f"{protocol}_scene"],
-                        int(entry[f"{protocol}_missed"]))
+        protocol: Mpjpe(entry[f"{protocol}_errors"], entry[f"{protocol}_scene"], int(entry[f"{protocol}_missed"]))
         for protocol in ("one_to_one", "paper")
-    }  # fmt: skip
+    }
     evidence = Evidence(Matches(**part("box_")), Matches(**part("pose_")), joints, entry["day"])
     skeleton = Skeleton(
-        str(entry["skeleton_name"]), tuple(entry["skeleton_keypoints"].tolist()),
+        str(entry["skeleton_name"]),
+        tuple(entry["skeleton_keypoints"].tolist()),
         tuple(map(tuple, entry["skeleton_limbs"].tolist())),
         tuple(entry["skeleton_sigmas"].tolist()),
     )
@@ -168,13 +185,17 @@ def _read_test(entry: dict[str, np.ndarray], path: Path) -> PeopleTest:
     cameras = {name: torch.from_numpy(frame.pop(name)) for name in ("cameras", "to_room")}
     examples = PeopleData(
         torch.stack(strip.chunk(len(frame["day"]), dim=2)),
-        **_split(part("true_"), _TRUE), **frame, **cameras, skeleton=skeleton,
+        **_split(part("true_"), _TRUE),
+        **frame,
+        **cameras,
+        skeleton=skeleton,
         name=str(entry["dataset"]),
     )
     found = _split(part("found_"), _FOUND)
     people = [People(*parts) for parts in zip(*(found[name] for name in _FOUND), strict=True)]
-    return PeopleTest(str(entry["method"]), str(entry["dataset"]), int(entry["scale"]),
-                      int(entry["seed"]), evidence, examples, people)  # fmt: skip
+    return PeopleTest(
+        str(entry["method"]), str(entry["dataset"]), int(entry["scale"]), int(entry["seed"]), evidence, examples, people
+    )
 
 
 def _split(parts: dict[str, np.ndarray], names: Sequence[str]) -> dict[str, list[Tensor]]:

@@ -1,7 +1,7 @@
 """Tables 1, 2 and 3 of Srivastav et al. beside ours.
 
-Published numbers are on MVOR+: real frames that cannot be had here, so cells of ours stand beside
-them in shape, not in size. A cell is empty where the published number is not known to us.
+Published numbers are on MVOR+: real frames that cannot be had here, so cells of ours stand beside them in shape, not
+in size. A cell is empty where the published number is not known to us.
 """
 
 from __future__ import annotations
@@ -42,15 +42,13 @@ class Cost(Protocol):
 def operating_room_table1(summary: Summary, costs: Mapping[str, Cost]) -> pd.DataFrame:
     """Table 1: teacher and untrained student at each scale, parameters and GFLOPs.
 
-    summary: see `people_results.summarise`. Ours is the mean over seeds with its interval over
-    seeds and test days. costs: of "teacher" and "student".
+    summary: see `people_results.summarise`. Ours is the mean over seeds with its interval over seeds and test days.
+    costs: of "teacher" and "student".
     """
     rows = _rows(summary, [(m, s) for m in ("teacher", "student_untrained") for s in SCALES])
     for name, cost in costs.items():
         ours = cost.parameters / 1e6, cost.gflops
-        for metric, paper, value in zip(
-            ("parameters in millions", "GFLOPs"), PUBLISHED_COSTS[name], ours, strict=True
-        ):
+        for metric, paper, value in zip(("parameters in millions", "GFLOPs"), PUBLISHED_COSTS[name], ours, strict=True):
             rows.append(_row(name, "", metric, paper, value))
     return pd.DataFrame(rows)
 
@@ -64,8 +62,7 @@ def operating_room_table2(summary: Summary) -> pd.DataFrame:
 def operating_room_table3(summary: Summary, scale: int = 1) -> pd.DataFrame:
     """Table 3, the ablation: one branch on hard labels, on soft ones, on both, and two branches.
 
-    Two branches on both kinds of labels are the student of this one scale where no run is named
-    "double".
+    Two branches on both kinds of labels are the student of this one scale where no run is named "double".
     """
     methods = ["single_hard", "single_soft", "single_both", "double"]
     if not any(method == "double" for method, _, _ in summary):
@@ -73,13 +70,11 @@ def operating_room_table3(summary: Summary, scale: int = 1) -> pd.DataFrame:
     return pd.DataFrame(_rows(summary, [(method, scale) for method in methods]))
 
 
-def difference_table(
-    summary: Summary, pairs: Sequence[tuple[tuple[str, int], tuple[str, int]]]
-) -> pd.DataFrame:
+def difference_table(summary: Summary, pairs: Sequence[tuple[tuple[str, int], tuple[str, int]]]) -> pd.DataFrame:
     """How much more the first (method, scale) of each pair has than the second, with intervals.
 
-    Paired: both are resampled with the same days and, if equally many, the same seeds. Pairs that
-    were not run are left out.
+    Paired: both are resampled with the same days and, if equally many, the same seeds. Pairs that were not run are
+    left out.
     """
     rows = []
     for (one, at), (other, there) in pairs:
@@ -88,8 +83,16 @@ def difference_table(
                 continue
             a, b = summary[one, at, metric], summary[other, there, metric]
             low, high = interval(a.samples - b.samples)
-            rows.append({"method": _name(one, at), "over": _name(other, there), "metric": name,
-                         "difference": a.value - b.value, "low": low, "high": high})  # fmt: skip
+            rows.append(
+                {
+                    "method": _name(one, at),
+                    "over": _name(other, there),
+                    "metric": name,
+                    "difference": a.value - b.value,
+                    "low": low,
+                    "high": high,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -106,17 +109,19 @@ def _rows(summary: Summary, wanted: Iterable[tuple[str, int]]) -> list[dict]:
 
 
 def _row(
-    method: str, scale: str, metric: str, paper: float | None, value: float,
-    measured: Measured | None = None,
+    method: str, scale: str, metric: str, paper: float | None, value: float, measured: Measured | None = None
 ) -> dict:
     low, high = measured.interval if measured else (None, None)
     return {
-        "method": method.replace("_", " "), "scale": scale, "metric": metric, "paper": paper,
+        "method": method.replace("_", " "),
+        "scale": scale,
+        "metric": metric,
+        "paper": paper,
         "ours": round(value, 1),
         "95 % interval": f"{low:.1f} to {high:.1f}" if measured else "",
         "difference": None if paper is None else round(value - paper, 1),
         "seeds": measured.seeds if measured else "",
-    }  # fmt: skip
+    }
 
 
 def _name(method: str, scale: int) -> str:

@@ -25,19 +25,16 @@ def best_to_worst(model: nn.Module, data: PoseData, distances: Tensor, n: int = 
     chosen = order[torch.linspace(0, len(order) - 1, n).long()]
     poses = predict_all(model, data.frames[chosen])
     titles = [f"PCK {scores[i]:.0f} %" for i in chosen]
-    return pose_grid(
-        data.frames[chosen], poses, data.skeleton, titles, data.poses[chosen], threshold=SHOWN
-    )
+    return pose_grid(data.frames[chosen], poses, data.skeleton, titles, data.poses[chosen], threshold=SHOWN)
 
 
 def before_and_after(
-    before: nn.Module, after: nn.Module, data: PoseData, d_before: Tensor, d_after: Tensor,
-    n: int = 6,
+    before: nn.Module, after: nn.Module, data: PoseData, d_before: Tensor, d_after: Tensor, n: int = 6
 ) -> Figure:
     """The n frames whose PCK changed most for the better, but every third for the worse.
 
-    Top row the network before, bottom row after; d_before and d_after [N, K] are their normalised
-    distances on `data`.
+    Top row the network before, bottom row after; d_before and d_after [N, K] are their normalised distances on
+    `data`.
     """
     change = (frame_scores(d_after) - frame_scores(d_before)).nan_to_num(0)
     order = change.argsort(descending=True)
@@ -47,8 +44,13 @@ def before_and_after(
     poses = torch.cat([predict_all(before, frames), predict_all(after, frames)])
     titles = [""] * len(chosen) + [f"{change[i]:+.0f} points" for i in chosen]
     return pose_grid(
-        torch.cat([frames, frames]), poses, data.skeleton, titles, torch.cat([truth, truth]),
-        columns=len(chosen), threshold=SHOWN,
+        torch.cat([frames, frames]),
+        poses,
+        data.skeleton,
+        titles,
+        torch.cat([truth, truth]),
+        columns=len(chosen),
+        threshold=SHOWN,
     )
 
 
@@ -60,8 +62,12 @@ def overview(named: dict[str, dict], skeleton: Skeleton) -> Figure:
     entries = list(named.values())
     frames = torch.cat([e["frames"] for e in entries])
     fig = pose_grid(
-        frames, torch.cat([e["poses"] for e in entries]), skeleton, [""] * len(frames),
-        torch.cat([e["truth"] for e in entries]), columns=len(entries[0]["frames"]),
+        frames,
+        torch.cat([e["poses"] for e in entries]),
+        skeleton,
+        [""] * len(frames),
+        torch.cat([e["truth"] for e in entries]),
+        columns=len(entries[0]["frames"]),
         threshold=SHOWN,
     )
     for row, name in enumerate(named):

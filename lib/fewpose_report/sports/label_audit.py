@@ -26,13 +26,11 @@ RULES = {  # how to choose which labels to believe: name → doubt of each label
 KEPT, DROPPED = "#1f77b4", "#d1495b"
 
 
-def audit_rows(
-    candidates: Candidates, keep: Tensor, held_back: PoseData, iteration: int
-) -> list[dict]:
+def audit_rows(candidates: Candidates, keep: Tensor, held_back: PoseData, iteration: int) -> list[dict]:
     """How right the kept and the dropped pseudo labels [N, K] of one iteration are, by keypoint.
 
-    number counts the labels; PCK (@0.1) and error, the median distance in % of the reference
-    length, are of those whose truth is known, NaN where it is of none.
+    number counts the labels; PCK (@0.1) and error, the median distance in % of the reference length, are of those
+    whose truth is known, NaN where it is of none.
     """
     distances = normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
     rows = []
@@ -41,27 +39,31 @@ def audit_rows(
         columns = {k: [i] for i, k in enumerate(held_back.skeleton.keypoints)}
         columns["all"] = list(range(keep.shape[1]))
         for keypoint, index in columns.items():
-            rows.append({
-                "iteration": iteration, "labels": name, "keypoint": keypoint,
-                "number": int(mask[:, index].sum()), "PCK": pck(chosen[:, index]),
-                "error": 100 * float(chosen[:, index].nanmedian()),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "iteration": iteration,
+                    "labels": name,
+                    "keypoint": keypoint,
+                    "number": int(mask[:, index].sum()),
+                    "PCK": pck(chosen[:, index]),
+                    "error": 100 * float(chosen[:, index].nanmedian()),
+                }
+            )
     return rows
 
 
 def audit_table(rows: list[dict], value: str = "PCK") -> pd.DataFrame:
     """A column a keypoint (left and right averaged), a row for kept and dropped an iteration.
 
-    value is "PCK", "error" or "number"; the last column is always the number of labels. Rows of
-    several label draws are averaged.
+    value is "PCK", "error" or "number"; the last column is always the number of labels. Rows of several label draws
+    are averaged.
     """
     table = pd.DataFrame(rows)
     whole = table[table["keypoint"] == "all"]
     total = whole.groupby(["iteration", "labels"])["number"].mean().round(1)
     table["keypoint"] = table["keypoint"].str.replace("^(left|right)_", "", regex=True)
     order = list(dict.fromkeys(table["keypoint"]))
-    pivot = table.pivot_table(value, ["iteration", "labels"], "keypoint", sort=False,
-                              dropna=False)  # fmt: skip
+    pivot = table.pivot_table(value, ["iteration", "labels"], "keypoint", sort=False, dropna=False)
     pivot = pivot[order].round(1).assign(number=total)
     return pivot.sort_index(ascending=[True, False])
 
@@ -73,8 +75,7 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
     """
     table = pd.DataFrame(rows)
     iterations = sorted(table["iteration"].unique())
-    fig, axes = plt.subplots(2, len(iterations), figsize=(10, 4.6), sharex=True, sharey="row",
-                             squeeze=False)  # fmt: skip
+    fig, axes = plt.subplots(2, len(iterations), figsize=(10, 4.6), sharex=True, sharey="row", squeeze=False)
     error, number = (audit_table(rows, v).drop(columns="number") for v in ("error", "number"))
     for (top, bottom), t in zip(axes.T, iterations, strict=True):
         x = np.arange(error.shape[1])
@@ -102,20 +103,18 @@ def risk_rows(candidates: Candidates, held_back: PoseData, iteration: int) -> li
     rows = []
     for rule, (doubt, apart) in RULES.items():
         d, u = distances[known], doubt(candidates)[known]
-        risk = risk_coverage_curve(d, u) if apart else risk_coverage_curve(
-            d.reshape(-1, 1), u.reshape(-1, 1))  # fmt: skip
+        risk = risk_coverage_curve(d, u) if apart else risk_coverage_curve(d.reshape(-1, 1), u.reshape(-1, 1))
         for percent in range(1, 101) if len(risk) else ():
             entry = max(0, round(len(risk) * percent / 100) - 1)
-            rows.append({"iteration": iteration, "rule": rule, "coverage": percent,
-                         "risk": float(risk[entry])})  # fmt: skip
+            rows.append({"iteration": iteration, "rule": rule, "coverage": percent, "risk": float(risk[entry])})
     return rows
 
 
 def risk_coverage(rows: list[dict] | pd.DataFrame, percents: list[float]) -> Figure:
     """The curves of `risk_rows`, a panel an iteration; dotted at the p of the iterations.
 
-    The mean over label draws where there are several, their range as a band. The number is the
-    area under the curve: the mean risk over all coverages.
+    The mean over label draws where there are several, their range as a band. The number is the area under the curve:
+    the mean risk over all coverages.
     """
     table = pd.DataFrame(rows)
     if not len(table):
@@ -162,8 +161,7 @@ def save_audit(folder: Path, audit: list[dict], risk: list[dict]) -> None:
     """Write `audit.csv` and `risk_coverage.csv` into a run's folder, for the report over draws."""
     pd.DataFrame(audit).round(3).to_csv(folder / "audit.csv", index=False)
     columns = ["iteration", "rule", "coverage", "risk"]
-    pd.DataFrame(risk, columns=columns).round(3).to_csv(
-        folder / "risk_coverage.csv", index=False)  # fmt: skip
+    pd.DataFrame(risk, columns=columns).round(3).to_csv(folder / "risk_coverage.csv", index=False)
 
 
 def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame:
@@ -179,9 +177,7 @@ def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def labels_table(
-    labellers: dict[str, Candidates], held_back: PoseData, percents: tuple[float, ...]
-) -> pd.DataFrame:
+def labels_table(labellers: dict[str, Candidates], held_back: PoseData, percents: tuple[float, ...]) -> pd.DataFrame:
     """PCK@0.1 of the least doubted labels of each keypoint, a row a labeller, a column a percent.
 
     All labels are ranked, whatever their score.
@@ -214,9 +210,7 @@ def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -
     return fig
 
 
-def kept_labels(
-    unlabelled: PoseData, candidates: Candidates, keep: Tensor, truth: Tensor, n: int = 6
-) -> Figure:
+def kept_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor, truth: Tensor, n: int = 6) -> Figure:
     """Frames with their kept pseudo labels over the truth, from all kept to few kept."""
     order = keep.sum(1).argsort(descending=True)
     chosen = order[torch.linspace(0, len(order) - 1, n).long()]
@@ -246,8 +240,12 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
     for mask, name, colour in ((keep, "kept", KEPT), (~keep, "dropped", DROPPED)):
         chosen = order[mask.flatten()[order]]
         ax.plot(x[chosen], y[chosen], ".", ms=2, alpha=0.5, color=colour, label=name)
-    ax.set(xscale="log", yscale="log", xlabel="disagreement of the views in px",
-           ylabel="error against the held-back truth in px")  # fmt: skip
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="disagreement of the views in px",
+        ylabel="error against the held-back truth in px",
+    )
     ax.legend(markerscale=5)
     return fig
 

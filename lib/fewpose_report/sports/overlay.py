@@ -19,18 +19,15 @@ from fewpose_report.figures import pose_grid
 from fewpose_report.sports.pck_results import skeleton_of
 
 
-def film_networks(
-    entries: dict[str, dict], named: dict[str, list[Tensor]]
-) -> dict[str, nn.Module]:
+def film_networks(entries: dict[str, dict], named: dict[str, list[Tensor]]) -> dict[str, nn.Module]:
     """Two networks to look at: the first of `entries`, few labels, and the best with as many.
 
-    entries and named hold for each name of `results.compared` a result of `load_tests` and the
-    normalised distances of all draws. Networks that their run does not keep are left out.
+    entries and named hold for each name of `results.compared` a result of `load_tests` and the normalised distances
+    of all draws. Networks that their run does not keep are left out.
     """
     first, *others = entries
     labels = entries[first]["labels"]
-    others = [name for name in others if entries[name]["labels"] == labels
-              and entries[name].get("network", True)]  # fmt: skip
+    others = [name for name in others if entries[name]["labels"] == labels and entries[name].get("network", True)]
     best = sorted(others, key=lambda name: -np.mean([pck(d) for d in named[name]]))[:1]
     networks = {name: network_of(entries[name]) for name in [first, *best]}
     return {name: network for name, network in networks.items() if network is not None}
@@ -55,34 +52,27 @@ def parameters_of(entry: dict) -> dict:
     return json.loads((entry["folder"] / "run.json").read_text())["parameters"]
 
 
-def overlay_film(
-    frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float
-) -> Path:
+def overlay_film(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float) -> Path:
     """Write frames [T, 3, H, W] uint8 as MP4 with poses [T, K, 3] drawn, a column a network.
 
-    named: for each network its poses in pixels of the frames; `rate` in frames a second. Returns
-    `path`; RuntimeError if the film cannot be written.
+    named: for each network its poses in pixels of the frames; `rate` in frames a second. Returns `path`; RuntimeError
+    if the film cannot be written.
     """
     height, width = frames.shape[2:]
     with film_writer(path, (height, width * len(named)), rate) as write:
         for t, frame in enumerate(frames):
             picture = np.ascontiguousarray(frame.permute(1, 2, 0).numpy()[..., ::-1])
-            columns = [
-                titled(drawn(picture, poses[t], skeleton), name) for name, poses in named.items()
-            ]
+            columns = [titled(drawn(picture, poses[t], skeleton), name) for name, poses in named.items()]
             write(np.concatenate(columns, 1))
     return path
 
 
-def film_strip(
-    frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, n: int = 8
-) -> Figure:
+def film_strip(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, n: int = 8) -> Figure:
     """n frames of the film of `overlay_film`, evenly spread: a row a network."""
     chosen = torch.linspace(0, len(frames) - 1, min(n, len(frames))).long()
     poses = torch.cat([p[chosen] for p in named.values()])
     pictures = frames[chosen].repeat(len(named), 1, 1, 1)
-    fig = pose_grid(pictures, poses, skeleton, [""] * len(pictures), columns=len(chosen),
-                    threshold=SHOWN)  # fmt: skip
+    fig = pose_grid(pictures, poses, skeleton, [""] * len(pictures), columns=len(chosen), threshold=SHOWN)
     for row, name in enumerate(named):
         fig.axes[row * len(chosen)].set_title(name, loc="left", fontsize=9)
     return fig

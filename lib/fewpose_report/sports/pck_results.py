@@ -23,8 +23,7 @@ EXAMPLES = 8
 
 
 def pck_rows(
-    distances: Tensor, video: np.ndarray, *, method: str, dataset: str, labels: int,
-    iteration: int | None = None,
+    distances: Tensor, video: np.ndarray, *, method: str, dataset: str, labels: int, iteration: int | None = None
 ) -> list[dict]:
     """One row a threshold of the PCK on a test set, with intervals over its videos.
 
@@ -32,9 +31,16 @@ def pck_rows(
     """
     return [
         {
-            "method": method, "dataset": dataset, "labels": labels, "iteration": iteration,
-            "metric": "pck", "at": at, "value": pck(distances, at),
-            "ci_low": low, "ci_high": high, "n": int((~distances.isnan()).sum()),
+            "method": method,
+            "dataset": dataset,
+            "labels": labels,
+            "iteration": iteration,
+            "metric": "pck",
+            "at": at,
+            "value": pck(distances, at),
+            "ci_low": low,
+            "ci_high": high,
+            "n": int((~distances.isnan()).sum()),
         }
         for at in THRESHOLDS
         for low, high in [pck_interval(distances, video, at)]
@@ -42,29 +48,42 @@ def pck_rows(
 
 
 def save_test(
-    folder: Path, model: nn.Module | Tensor, test: PoseData, distances: Tensor, *,
-    method: str, dataset: str, labels: int, seed: int, iteration: int = 0,
+    folder: Path,
+    model: nn.Module | Tensor,
+    test: PoseData,
+    distances: Tensor,
+    *,
+    method: str,
+    dataset: str,
+    labels: int,
+    seed: int,
+    iteration: int = 0,
     history: History | None = None,
 ) -> None:
     """Write what the report needs of one trained network to `<folder>/test/<name>.npz`.
 
-    In place of the model stand its poses [N, K, 3] where it is not asked once and plainly.
-    distances [N, K] of all test frames, and the poses of EXAMPLES frames spread over them, whose
-    pictures go into the strip `<folder>/test/examples.jpg`; of the training's `history` the scores
-    on validation.
+    In place of the model stand its poses [N, K, 3] where it is not asked once and plainly. distances [N, K] of all
+    test frames, and the poses of EXAMPLES frames spread over them, whose pictures go into the strip
+    `<folder>/test/examples.jpg`; of the training's `history` the scores on validation.
     """
     (folder / "test").mkdir(exist_ok=True)
     chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
     poses = model[chosen] if isinstance(model, Tensor) else predict_all(model, test.frames[chosen])
     strip = torch.cat(list(test.frames[chosen]), dim=2).permute(1, 2, 0).numpy()
-    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1],
-                [cv2.IMWRITE_JPEG_QUALITY, 85])  # fmt: skip
+    cv2.imwrite(str(folder / "test" / "examples.jpg"), strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
     np.savez_compressed(
         folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
-        distances=distances.numpy().astype(np.float32), video=test.video,
-        keypoints=test.skeleton.keypoints, limbs=test.skeleton.limbs, method=method,
-        dataset=dataset, labels=labels, iteration=iteration, seed=seed,
-        poses=poses.numpy(), truth=test.poses[chosen].numpy(),
+        distances=distances.numpy().astype(np.float32),
+        video=test.video,
+        keypoints=test.skeleton.keypoints,
+        limbs=test.skeleton.limbs,
+        method=method,
+        dataset=dataset,
+        labels=labels,
+        iteration=iteration,
+        seed=seed,
+        poses=poses.numpy(),
+        truth=test.poses[chosen].numpy(),
         validation=np.reshape(history.score if history else [], (-1, 2)),
         network=not isinstance(model, Tensor),  # whether the run's network alone says this
     )
@@ -73,9 +92,7 @@ def save_test(
 def show_rows(rows: list[dict]) -> pd.DataFrame:
     """The rows as a small table to look at: PCK with interval, a column a threshold."""
     table = pd.DataFrame(rows)
-    table["PCK"] = [
-        f"{r.value:.1f} ({r.ci_low:.1f} to {r.ci_high:.1f})" for r in table.itertuples()
-    ]
+    table["PCK"] = [f"{r.value:.1f} ({r.ci_low:.1f} to {r.ci_high:.1f})" for r in table.itertuples()]
     table["at"] = "PCK@" + table["at"].astype(str)
     table["iteration"] = table["iteration"].fillna(0).astype(int)
     return table.pivot(index=["method", "labels", "iteration"], columns="at", values="PCK")
@@ -84,10 +101,9 @@ def show_rows(rows: list[dict]) -> pd.DataFrame:
 def load_tests(root: Path) -> list[dict]:
     """What `save_test` wrote in all finished runs below `root`, in order of their paths.
 
-    Each a dict of distances [N, K] tensor, video [N], keypoints, method, dataset, labels,
-    iteration, seed, poses and truth [EXAMPLES, K, 3] tensors, frames [EXAMPLES, 3, H, W],
-    validation [scores, 2] of steps and PCK, and the folder of its run.
-    ValueError if there is none or two were tested on different frames.
+    Each a dict of distances [N, K] tensor, video [N], keypoints, method, dataset, labels, iteration, seed, poses and
+    truth [EXAMPLES, K, 3] tensors, frames [EXAMPLES, 3, H, W], validation [scores, 2] of steps and PCK, and the
+    folder of its run. ValueError if there is none or two were tested on different frames.
     """
     found = []
     for path in sorted(p for f in finished_folders(root) for p in f.glob("test/*.npz")):
@@ -99,8 +115,10 @@ def load_tests(root: Path) -> list[dict]:
             entry[name] = torch.from_numpy(entry[name])
         picture = cv2.imread(str(path.parent / "examples.jpg"))
         if picture is None:
-            raise ValueError(f"{path.parent} has no examples.jpg: a reference without its pictures "
-                             "can only be read; run its profile to draw anew")
+            raise ValueError(
+                f"{path.parent} has no examples.jpg: a reference without its pictures "
+                "can only be read; run its profile to draw anew"
+            )
         strip = torch.from_numpy(picture[..., ::-1].copy())
         entry["frames"] = torch.stack(strip.permute(2, 0, 1).chunk(len(entry["poses"]), dim=2))
         if found and not np.array_equal(entry["video"], found[0]["video"]):
@@ -108,8 +126,10 @@ def load_tests(root: Path) -> list[dict]:
         row = {key: entry[key] for key in ("method", "labels", "iteration", "seed")}
         for other in found:
             if all(other[key] == value for key, value in row.items()):
-                raise ValueError(f"{other['folder']} and {entry['folder']} hold the same row, "
-                                 f"{row}: delete the one that the profile has no more")
+                raise ValueError(
+                    f"{other['folder']} and {entry['folder']} hold the same row, "
+                    f"{row}: delete the one that the profile has no more"
+                )
         found.append(entry)
     if not found:
         raise ValueError(f"{root} holds no finished run with test results: run some first")
@@ -119,8 +139,7 @@ def load_tests(root: Path) -> list[dict]:
 def skeleton_of(entry: dict) -> Skeleton:
     """The skeleton that a network of `load_tests` predicts."""
     names = tuple(entry["keypoints"].tolist())
-    return Skeleton(entry["dataset"], names, tuple(map(tuple, entry["limbs"].tolist())),
-                    (0.08,) * len(names))  # fmt: skip
+    return Skeleton(entry["dataset"], names, tuple(map(tuple, entry["limbs"].tolist())), (0.08,) * len(names))
 
 
 def finished_folders(root: Path) -> list[Path]:
@@ -128,9 +147,7 @@ def finished_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in Path(root).rglob("run.json"))
 
 
-def draws(
-    found: list[dict], method: str, labels: int | None = None, iteration: int = 0
-) -> list[Tensor]:
+def draws(found: list[dict], method: str, labels: int | None = None, iteration: int = 0) -> list[Tensor]:
     """Distances of each label draw of one method, by seed; labels None: the most there are."""
     if labels is None:
         labels = max(e["labels"] for e in found if e["method"] == method)
@@ -185,19 +202,28 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
             continue
         ours, samples = mean_pck(sets, video, at)
         low, high = interval(gap_closed(samples, few_samples, full_samples))
-        rows.append({
-            "method": method, "dataset": dataset, "labels": labels, "iteration": iteration,
-            "metric": "gap_closed", "at": at, "value": gap_closed(ours, few, full),
-            "ci_low": low, "ci_high": high, "n": len(sets),
-        })  # fmt: skip
+        rows.append(
+            {
+                "method": method,
+                "dataset": dataset,
+                "labels": labels,
+                "iteration": iteration,
+                "metric": "gap_closed",
+                "at": at,
+                "value": gap_closed(ours, few, full),
+                "ci_low": low,
+                "ci_high": high,
+                "n": len(sets),
+            }
+        )
     return rows
 
 
 def difference_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
     """Points of PCK between each two methods with `labels` labels, in their last iteration.
 
-    Paired: both are resampled with the same draws and test videos, so that what is hard for both
-    does not blur their difference. Methods with different numbers of draws are not compared.
+    Paired: both are resampled with the same draws and test videos, so that what is hard for both does not blur their
+    difference. Methods with different numbers of draws are not compared.
     """
     video, rows = found[0]["video"], []
     samples = {m: (draws(found, m, labels, i), i) for m, i in last_iterations(found, labels)}
@@ -206,8 +232,17 @@ def difference_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dic
             continue
         (a, a_samples), (b, b_samples) = mean_pck(sets, video, at), mean_pck(others, video, at)
         low, high = interval(b_samples - a_samples)
-        rows.append({"labels": labels, "method": name_of(other, j), "over": name_of(one, i),
-                     "points": b - a, "low": low, "high": high, "draws": len(sets)})  # fmt: skip
+        rows.append(
+            {
+                "labels": labels,
+                "method": name_of(other, j),
+                "over": name_of(one, i),
+                "points": b - a,
+                "low": low,
+                "high": high,
+                "draws": len(sets),
+            }
+        )
     return rows
 
 
@@ -227,22 +262,22 @@ def label_counts(found: list[dict]) -> list[int]:
     """
     counts = sorted({e["labels"] for e in found if e["method"] == "supervised"})
     if not counts:
-        raise ValueError("tables compare with supervised training: add a run of the notebook "
-                         "sports/supervised to the profile, with the labels of the others")
+        raise ValueError(
+            "tables compare with supervised training: add a run of the notebook "
+            "sports/supervised to the profile, with the labels of the others"
+        )
     return counts
 
 
 def compared(found: list[dict], labels: int) -> dict[str, tuple[str, int, int]]:
     """What a figure shows side by side: name → (method, labels, iteration).
 
-    Every method with `labels` labels in its last iteration, between supervised training on the few
-    and on all.
+    Every method with `labels` labels in its last iteration, between supervised training on the few and on all.
     """
     rows = {}
     for method, iteration in last_iterations(found, labels):
         name = name_of(method, iteration)
-        rows[f"{name}, {labels} labels" if method == "supervised" else name] = (
-            method, labels, iteration)  # fmt: skip
+        rows[f"{name}, {labels} labels" if method == "supervised" else name] = (method, labels, iteration)
     most = label_counts(found)[-1]
     return rows | ({"supervised, all labels": ("supervised", most, 0)} if most != labels else {})
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from fewpose_report.sports.pck_results import draws, interval, label_counts, last_iterations, mean_pck
 
-# Ludwig et al., PCK@0.1: (method, labels, iteration) → published, None where it is not; labels
-# "all" = 3,154. Methods whose name ends in "video" have the videos' frames in their pool, too. The
-# second opinion is not the paper's: its rows stand beside theirs.
+# Ludwig et al., PCK@0.1: (method, labels, iteration) → published, None where it is not; labels "all" = 3,154. Methods
+# whose name ends in "video" have the videos' frames in their pool, too. The second opinion is not the paper's: its
+# rows stand beside theirs.
 SPORTS_TABLE1 = {
     ("supervised", 50, 0): 83.8,
     ("pseudo_labels", 50, 1): 87.7,
@@ -37,13 +37,11 @@ SPORTS_TABLE2 = {
 }
 
 
-def sports_table(
-    found: list[dict], published: dict[tuple, float | None], at: float = 0.1
-) -> pd.DataFrame:
+def sports_table(found: list[dict], published: dict[tuple, float | None], at: float = 0.1) -> pd.DataFrame:
     """Paper / ours / difference for each row of a published table that was run.
 
-    found: see `results.load_tests`. Ours is the mean over label draws with its interval over
-    draws and test videos; the difference is in points of PCK.
+    found: see `results.load_tests`. Ours is the mean over label draws with its interval over draws and test videos;
+    the difference is in points of PCK.
     """
     most = max(e["labels"] for e in found)
     rows = []
@@ -53,16 +51,18 @@ def sports_table(
             continue
         value, samples = mean_pck(sets, found[0]["video"], at)
         low, high = interval(samples)
-        rows.append({
-            "method": method.replace("_", " "),
-            "labels": f"all ({most})" if labels == "all" else str(labels),
-            "iteration": iteration or "",
-            "paper": paper,
-            "ours": round(value, 1),
-            "95 % interval": f"{low:.1f} to {high:.1f}",
-            "difference": None if paper is None else round(value - paper, 1),
-            "draws": len(sets),
-        })  # fmt: skip
+        rows.append(
+            {
+                "method": method.replace("_", " "),
+                "labels": f"all ({most})" if labels == "all" else str(labels),
+                "iteration": iteration or "",
+                "paper": paper,
+                "ours": round(value, 1),
+                "95 % interval": f"{low:.1f} to {high:.1f}",
+                "difference": None if paper is None else round(value - paper, 1),
+                "draws": len(sets),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -86,16 +86,25 @@ def budget_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
             value, samples = mean_pck(sets, video, at)
             low, high = interval(samples)
             paper = SPORTS_TABLE2.get((method, "all" if labels == most else labels, iteration))
-            rows.append({"method": method, "labels": labels, "PCK": value, "low": low,
-                         "high": high, "paper": paper, "draws": len(sets)})  # fmt: skip
+            rows.append(
+                {
+                    "method": method,
+                    "labels": labels,
+                    "PCK": value,
+                    "low": low,
+                    "high": high,
+                    "paper": paper,
+                    "draws": len(sets),
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def convergence_table(found: list[dict]) -> pd.DataFrame:
     """Whether supervised training was done: of each network what its last fifth still brought.
 
-    A row a network whose run kept its validation scores: steps, best PCK on validation, the step
-    it was at, and the points gained over the best of the first four fifths.
+    A row a network whose run kept its validation scores: steps, best PCK on validation, the step it was at, and the
+    points gained over the best of the first four fifths.
     """
     rows = []
     for e in found:
@@ -103,11 +112,16 @@ def convergence_table(found: list[dict]) -> pd.DataFrame:
             continue
         steps, scores = e["validation"].T
         best, early = scores.argmax(), scores[steps <= 0.8 * steps[-1]]
-        rows.append({
-            "labels": e["labels"], "draw": e["seed"], "steps": int(steps[-1]),
-            "best PCK": scores[best], "at step": int(steps[best]),
-            "gained in the last fifth": scores[best] - early.max() if len(early) else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "labels": e["labels"],
+                "draw": e["seed"],
+                "steps": int(steps[-1]),
+                "best PCK": scores[best],
+                "at step": int(steps[best]),
+                "gained in the last fifth": scores[best] - early.max() if len(early) else None,
+            }
+        )
     table = pd.DataFrame(rows)
     return table.sort_values(["labels", "draw"]) if rows else table
 
@@ -119,8 +133,7 @@ def network_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
         for labels in sorted({e["labels"] for e in found if e["method"] == method}):
             value, samples = mean_pck(draws(found, method, labels), found[0]["video"], at)
             low, high = interval(samples)
-            rows.append({"method": method.replace("_", " "), "labels": labels, "PCK": value,
-                         "low": low, "high": high})  # fmt: skip
+            rows.append({"method": method.replace("_", " "), "labels": labels, "PCK": value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 

@@ -11,20 +11,36 @@ from scipy.spatial.transform import Rotation
 from fewpose_worlds.body import JOINTS
 
 _J = {name: i for i, name in enumerate(JOINTS)}
-SWAP = [
-    _J[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in JOINTS
-]
+SWAP = [_J[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in JOINTS]
 
 # How often each kind is drawn; the dynamic ones of sport are more than half.
 KINDS = {
-    "run": .15, "take_off": .07, "step": .06, "leap": .05, "hang": .05, "land": .05, "spring": .05,
-    "kick": .04, "throw": .04, "lunge": .03, "start": .02, "balance": .03, "handstand": .015,
-    "cartwheel": .02, "star": .02,
-    "stand": .10, "walk": .07, "sit": .05, "crouch": .03, "reach": .04, "bend": .03, "arms_up": .03,
-    "lie": .02, "any": .03,
-}  # fmt: skip
-AIRBORNE = {"take_off": .3, "step": .7, "leap": .9, "hang": 1, "land": .7, "spring": .8, "run": .4,
-            "star": .7}  # fmt: skip
+    "run": 0.15,
+    "take_off": 0.07,
+    "step": 0.06,
+    "leap": 0.05,
+    "hang": 0.05,
+    "land": 0.05,
+    "spring": 0.05,
+    "kick": 0.04,
+    "throw": 0.04,
+    "lunge": 0.03,
+    "start": 0.02,
+    "balance": 0.03,
+    "handstand": 0.015,
+    "cartwheel": 0.02,
+    "star": 0.02,
+    "stand": 0.10,
+    "walk": 0.07,
+    "sit": 0.05,
+    "crouch": 0.03,
+    "reach": 0.04,
+    "bend": 0.03,
+    "arms_up": 0.03,
+    "lie": 0.02,
+    "any": 0.03,
+}
+AIRBORNE = {"take_off": 0.3, "step": 0.7, "leap": 0.9, "hang": 1, "land": 0.7, "spring": 0.8, "run": 0.4, "star": 0.7}
 
 
 def arm(a: np.ndarray, side: str, flex=0.0, out=8.0, turn=0.0, elbow=15.0) -> None:
@@ -86,10 +102,19 @@ def _looseness() -> np.ndarray:
     sd = np.zeros((len(JOINTS), 3))
     for name, i in _J.items():
         part = name.rpartition("_")[2]
-        sd[i] = {"shoulder": (10, 8, 12), "elbow": (12, 0, 0), "wrist": (14, 8, 18),
-                 "hip": (7, 5, 6), "knee": (7, 0, 0), "ankle": (8, 3, 3), "toes": (6, 0, 0),
-                 "pelvis": (4, 4, 0), "spine": (3, 3, 4), "chest": (3, 3, 4),
-                 "collar": (2, 3, 2)}.get(part, (0, 0, 0))  # fmt: skip
+        sd[i] = {
+            "shoulder": (10, 8, 12),
+            "elbow": (12, 0, 0),
+            "wrist": (14, 8, 18),
+            "hip": (7, 5, 6),
+            "knee": (7, 0, 0),
+            "ankle": (8, 3, 3),
+            "toes": (6, 0, 0),
+            "pelvis": (4, 4, 0),
+            "spine": (3, 3, 4),
+            "chest": (3, 3, 4),
+            "collar": (2, 3, 2),
+        }.get(part, (0, 0, 0))
     return sd
 
 

@@ -49,12 +49,12 @@ def site(rng: np.random.Generator) -> Site:
     warm = rng.normal(0, 0.07)
     tint = np.array([1 + warm, 1.0, 1 - warm])
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.3)
-    direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height),
-                          np.sin(height)])  # fmt: skip
+    direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     hard = rng.uniform(0, 1) ** 0.7 * (0.6 if indoor else 1.0)
     level = rng.uniform(0.75, 1.15)
     light = Light(
-        direction, level * tint * (0.25 + 0.75 * hard),
+        direction,
+        level * tint * (0.25 + 0.75 * hard),
         level * (0.62 - 0.25 * hard) * np.array([0.96, 0.99, 1.06]),
         level * rng.uniform(0.12, 0.3) * np.ones(3),
     )
@@ -63,10 +63,15 @@ def site(rng: np.random.Generator) -> Site:
     wall = _room(rng) if indoor else _outdoors(rng)
     distance = rng.uniform(3.5, 10) if indoor else rng.uniform(15, 60)
     return Site(
-        _lit(ground, shade), _lit(wall, shade), distance,
-        rng.uniform(2.6, 5) if indoor else distance * 1.0, indoor, light,
-        0.25 + 0.4 * hard, rng.uniform(0.4, 1.5) + 5 * (1 - hard),
-    )  # fmt: skip
+        _lit(ground, shade),
+        _lit(wall, shade),
+        distance,
+        rng.uniform(2.6, 5) if indoor else distance * 1.0,
+        indoor,
+        light,
+        0.25 + 0.4 * hard,
+        rng.uniform(0.4, 1.5) + 5 * (1 - hard),
+    )
 
 
 def _lit(texture: np.ndarray, shade: np.ndarray) -> np.ndarray:
@@ -77,11 +82,19 @@ def _lit(texture: np.ndarray, shade: np.ndarray) -> np.ndarray:
 
 def _ground(rng: np.random.Generator, indoor: bool) -> np.ndarray:
     n = 384
-    kinds = ["wood", "tiles", "plain", "carpet"] if indoor else [
-        "grass", "grass", "track", "track", "sand", "asphalt", "tiles", "plain"]
+    kinds = (
+        ["wood", "tiles", "plain", "carpet"]
+        if indoor
+        else ["grass", "grass", "track", "track", "sand", "asphalt", "tiles", "plain"]
+    )
     kind = str(rng.choice(kinds))
-    base = {"grass": (0.33, 0.45, 0.18), "track": (0.68, 0.30, 0.22), "sand": (0.80, 0.71, 0.54),
-            "asphalt": (0.42, 0.42, 0.43), "wood": (0.68, 0.50, 0.32)}.get(kind)  # fmt: skip
+    base = {
+        "grass": (0.33, 0.45, 0.18),
+        "track": (0.68, 0.30, 0.22),
+        "sand": (0.80, 0.71, 0.54),
+        "asphalt": (0.42, 0.42, 0.43),
+        "wood": (0.68, 0.50, 0.32),
+    }.get(kind)
     if base is None:
         base = colour(rng)
         base = (base + 1.5 * base.mean()) / 2.5 * 0.6 + 0.22  # floors are rarely gaudy
@@ -144,9 +157,9 @@ def _outdoors(rng: np.random.Generator) -> np.ndarray:
                         cv2.rectangle(out, (wx, wy), (wx + 7, wy + 10), glass, -1)
         elif kind == "stands":
             tall = int(rows * rng.uniform(0.15, 0.5))
-            out[rows - tall:] = colour(rng) * 0.5 + 0.2
+            out[rows - tall :] = colour(rng) * 0.5 + 0.2
             for row in range(rows - tall, rows - 8, 8):
-                out[row:row + 2] *= 0.7
+                out[row : row + 2] *= 0.7
                 for x in rng.integers(0, cols, int(cols * rng.uniform(0.02, 0.12))):
                     x, shirt = int(x), colour(rng).tolist()
                     cv2.rectangle(out, (x, row), (x + 4, row + 6), shirt, -1)
@@ -156,9 +169,16 @@ def _outdoors(rng: np.random.Generator) -> np.ndarray:
             board = colour(rng)
             for x in range(0, cols, 64):
                 board = colour(rng) if rng.random() < 0.5 else board
-                out[rows - tall:, x:x + 63] = board
-                cv2.putText(out, "".join(rng.choice(list("ABEIKNORSTXZ379"), 5)), (x + 4, rows - 3),
-                            cv2.FONT_HERSHEY_SIMPLEX, tall / 34, colour(rng).tolist(), 1)
+                out[rows - tall :, x : x + 63] = board
+                cv2.putText(
+                    out,
+                    "".join(rng.choice(list("ABEIKNORSTXZ379"), 5)),
+                    (x + 4, rows - 3),
+                    cv2.FONT_HERSHEY_SIMPLEX,
+                    tall / 34,
+                    colour(rng).tolist(),
+                    1,
+                )
     return out * cv2.merge((1 + 0.02 * noise(rng, rows, cols, 1),) * 3)
 
 
@@ -192,7 +212,7 @@ def _room(rng: np.random.Generator) -> np.ndarray:
 
 def backdrop(place: Site, camera: Camera, shadow: np.ndarray | None = None) -> np.ndarray:
     """The place as the camera sees it, [H,W,3]; shadow [H,W] in [0,1] darkens the ground."""
-    rows, cols = np.mgrid[:camera.height, :camera.width].astype(np.float32)
+    rows, cols = np.mgrid[: camera.height, : camera.width].astype(np.float32)
     ray = camera.rays(np.stack([cols, rows], -1)).astype(np.float32)
     x, y, z = cv2.split(ray)
     flat = np.maximum(np.hypot(x, y), 1e-6)
@@ -210,9 +230,8 @@ def backdrop(place: Site, camera: Camera, shadow: np.ndarray | None = None) -> n
         near = reach[part]
         along = np.minimum(near, 200) / flat[part]
         east, north = (
-            ((r[part] * along + p) / _TILE) for r, p in
-            zip((x, y), camera.position.astype(np.float32), strict=False)
-        )  # fmt: skip
+            ((r[part] * along + p) / _TILE) for r, p in zip((x, y), camera.position.astype(np.float32), strict=False)
+        )
         ground = _ground_seen(place, east, north, near, camera.focal)
         if shadow is not None:
             ground *= cv2.merge((1 - place.shadow * shadow[part],) * 3)
@@ -241,13 +260,10 @@ def _wall_seen(place: Site, x, y, up) -> np.ndarray:
     return cv2.remap(place.wall, around, row, cv2.INTER_LINEAR)
 
 
-def box(
-    centre, size, turn: float, painted: np.ndarray, stripes: float = 0.0, piece: float = 0.35
-) -> Mesh:
+def box(centre, size, turn: float, painted: np.ndarray, stripes: float = 0.0, piece: float = 0.35) -> Mesh:
     """A box: centre and size [3] in metres, turned by turn radians about z, of one colour.
 
-    Its sides are cut into pieces of about `piece` metres, so that sorting by depth works beside
-    people.
+    Its sides are cut into pieces of about `piece` metres, so that sorting by depth works beside people.
     """
     size = np.asarray(size, float)
     vertices, faces = [], []

@@ -1,8 +1,8 @@
 """The everyday world: all sorts of people, clothes, poses, places and cameras, one scene at a time.
 
-Stands in for COCO: 17 keypoints, one main person a frame (the biggest, nearest the centre), others
-behind. A scene is a few frames of one place with new people and a new camera each; scenes, never
-frames, are split into train, val and test.
+Stands in for COCO: 17 keypoints, one main person a frame (the biggest, nearest the centre), others behind. A scene is
+a few frames of one place with new people and a new camera each; scenes, never frames, are split into train, val and
+test.
 """
 
 from __future__ import annotations
@@ -41,19 +41,17 @@ def make_scene(seed: int, scene: int, frames: int, size: int, above: float) -> s
         picture, annotation = _shoot(rng, place, mine, cast[3], cast[4], size, above)
         pictures.append(picture)
         annotations.append(annotation)
-        about.append({"video_id": f"scene{scene:05d}", "frame": frame,
-                      "split": _SPLITS[scene % len(_SPLITS)]})  # fmt: skip
+        about.append({"video_id": f"scene{scene:05d}", "frame": frame, "split": _SPLITS[scene % len(_SPLITS)]})
     return np.stack(pictures), about, annotations
 
 
 def _cast(rng: np.random.Generator):
     """Phenotypes, rotations (facing anywhere), roots, kinds of pose and air of some people."""
-    count = 1 + int(rng.choice([0, 1, 2, 3, 4], p=[.42, .24, .18, .1, .06]))
+    count = 1 + int(rng.choice([0, 1, 2, 3, 4], p=[0.42, 0.24, 0.18, 0.1, 0.06]))
     rotations, kinds, airs = [], [], []
     for i in range(count):
         calm = i > 0 and rng.random() < 0.6
-        rotation, kind, air = poses.sample(rng, str(rng.choice(["stand", "walk", "reach"]))
-                                           if calm else None)
+        rotation, kind, air = poses.sample(rng, str(rng.choice(["stand", "walk", "reach"])) if calm else None)
         turn = rng.uniform(0, 2 * np.pi)
         c, s = np.cos(turn), np.sin(turn)
         rotation[0] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ rotation[0]
@@ -82,8 +80,7 @@ def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int, abov
     shown = [0] + [i for i in range(1, len(bodies)) if _behind(rng, bodies, i, camera, place)]
     meshes, casting = [], []
     for i in shown:
-        worn = people.look(rng, sport=kinds[i] not in ("stand", "sit", "walk", "lie")
-                           and rng.random() < 0.75)
+        worn = people.look(rng, sport=kinds[i] not in ("stand", "sit", "walk", "lie") and rng.random() < 0.75)
         dressed = people.dress(bodies, i, worn, i)
         meshes += dressed
         casting += dressed[:1]
@@ -95,15 +92,11 @@ def _shoot(rng, place: scenes.Site, bodies: Bodies, kinds, airs, size: int, abov
     if place.shadow > 0.3 or not place.indoor:
         dark = shadow(camera, casting, towards, soft)
     image = _develop(rng, picture, scenes.backdrop(place, camera, dark), size)
-    annotations = [
-        made for i in shown if (made := _annotate(picture, camera, bodies, i)) is not None
-    ]
+    annotations = [made for i in shown if (made := _annotate(picture, camera, bodies, i)) is not None]
     return image, annotations
 
 
-def _camera(
-    rng, vertices: np.ndarray, size: int, place: scenes.Site, above: float
-) -> Camera:
+def _camera(rng, vertices: np.ndarray, size: int, place: scenes.Site, above: float) -> Camera:
     """A camera that sees the main person 55 to 95 % of the frame high (or wide), sometimes cut."""
     middle = (vertices.min(0) + vertices.max(0)) / 2
     span = np.linalg.norm(vertices.max(0) - vertices.min(0))
@@ -131,6 +124,7 @@ def _camera(
 
 def _behind(rng, bodies: Bodies, i: int, camera: Camera, place: scenes.Site) -> bool:
     """Put person i somewhere behind the main one and look whether it is in the picture."""
+
     def extent(k: int) -> float:
         return float(np.linalg.norm(np.ptp(bodies.vertices[k], axis=0)))
 
@@ -159,11 +153,9 @@ def _things(rng, place: scenes.Site, camera: Camera, bodies: Bodies, kind: str) 
         back = hips - knees
         under = hips[:2] + back[:2] * 0.12
         top = max(hips[2] - 0.13, 0.1)
-        made.append(scenes.box((*under, top / 2), (0.42, 0.42, top),
-                               np.arctan2(back[1], back[0]), people.colour(rng)))  # fmt: skip
+        made.append(scenes.box((*under, top / 2), (0.42, 0.42, top), np.arctan2(back[1], back[0]), people.colour(rng)))
     if kind in ("kick", "throw") and rng.random() < 0.7:
-        end = points[str(rng.choice(["left_toe", "right_toe"] if kind == "kick"
-                                    else ["left_hand", "right_hand"]))]  # fmt: skip
+        end = points[str(rng.choice(["left_toe", "right_toe"] if kind == "kick" else ["left_hand", "right_hand"]))]
         radius = rng.uniform(0.05, 0.12)
         spot = end + rng.normal(0, 1, 3) * 0.15
         made.append(scenes.ball((*spot[:2], max(spot[2], radius)), radius, people.colour(rng)))
@@ -172,23 +164,30 @@ def _things(rng, place: scenes.Site, camera: Camera, bodies: Bodies, kind: str) 
     forward = forward / away
     right = np.array([forward[1], -forward[0]])
     half = camera.width / camera.focal / 2  # half the picture's width over the depth
-    for _ in range(int(rng.choice([0, 1, 2, 4], p=[.45, .25, .2, .1]))):
+    for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.45, 0.25, 0.2, 0.1]))):
         deep = away + rng.uniform(1.2, 3.5 if place.indoor else 8)
         spot = camera.position[:2] + forward * deep + right * deep * half * rng.uniform(-1.1, 1.1)
         size = rng.uniform((0.2, 0.2, 0.2), (1.5, 0.8, 1.6))
-        made.append(scenes.box((*spot, size[2] / 2), size, rng.uniform(0, 3), people.colour(rng),
-                               rng.choice([0.0, 0.05])))  # fmt: skip
+        made.append(
+            scenes.box((*spot, size[2] / 2), size, rng.uniform(0, 3), people.colour(rng), rng.choice([0.0, 0.05]))
+        )
     if rng.random() < 0.13:
         deep = away * rng.uniform(0.55, 0.8) - 0.3
         if deep > 0.8:
-            spot = camera.position[:2] + forward * deep + right * deep * half * rng.uniform(-.6, .6)
+            spot = camera.position[:2] + forward * deep + right * deep * half * rng.uniform(-0.6, 0.6)
             if rng.random() < 0.5:  # a post
                 size = (rng.uniform(0.03, 0.12), 0.1, 5.0)
             else:  # a hurdle, a low wall, a table
                 size = (rng.uniform(0.4, 2), 0.1, low + np.ptp(v[:, 2]) * rng.uniform(0.1, 0.4))
-            made.append(scenes.box((*spot, size[2] / 2), size,
-                                   np.arctan2(right[1], right[0]) + rng.normal(0, 0.2),
-                                   people.colour(rng), rng.choice([0.0, 0.04])))  # fmt: skip
+            made.append(
+                scenes.box(
+                    (*spot, size[2] / 2),
+                    size,
+                    np.arctan2(right[1], right[0]) + rng.normal(0, 0.2),
+                    people.colour(rng),
+                    rng.choice([0.0, 0.04]),
+                )
+            )
     return made
 
 

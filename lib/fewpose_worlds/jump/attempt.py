@@ -71,24 +71,41 @@ def plan(attempt: Attempt) -> list[Contact]:
     for i in range(a.strides):
         share = 0.93 + 0.07 * i / a.strides
         low = 2.0 if i == a.strides - 1 else 0.0  # the last stride before the board sits low
-        contacts.append(Contact(
-            "run", "run-up", "run-up", (side,), a.speed * share, a.speed * (share + 0.01),
-            21 + 2 * low, -27 - 2 * low, reach_on=0.965 - 0.008 * low,
-        ))  # fmt: skip
+        contacts.append(
+            Contact(
+                "run",
+                "run-up",
+                "run-up",
+                (side,),
+                a.speed * share,
+                a.speed * (share + 0.01),
+                21 + 2 * low,
+                -27 - 2 * low,
+                reach_on=0.965 - 0.008 * low,
+            )
+        )
         side = other(side)
     speed, long = a.speed, a.kind == "long"
     labels = ("flight",) if long else ("hop", "step", "jump")
     sides = (a.foot,) if long else (a.foot, a.foot, other(a.foot))
-    for i, (label, foot, angle, kept) in enumerate(
-        zip(labels, sides, a.angles, a.kept, strict=True)
-    ):
-        contacts.append(Contact(
-            "take-off", "take-off" if i == 0 else label, label, (foot,), speed, speed * kept,
-            33 if long else (26, 27, 29)[i], -22 if long else -25, 0.975, 0.985, -14, 63,
-            rise=speed * kept * np.tan(np.radians(angle)),
-        ))  # fmt: skip
+    for i, (label, foot, angle, kept) in enumerate(zip(labels, sides, a.angles, a.kept, strict=True)):
+        contacts.append(
+            Contact(
+                "take-off",
+                "take-off" if i == 0 else label,
+                label,
+                (foot,),
+                speed,
+                speed * kept,
+                33 if long else (26, 27, 29)[i],
+                -22 if long else -25,
+                0.975,
+                0.985,
+                -14,
+                63,
+                rise=speed * kept * np.tan(np.radians(angle)),
+            )
+        )
         speed *= kept
-    contacts.append(Contact(
-        "pit", "landing", "landing", SIDES, speed, 0.0, 47, 0, reach_on=0.9, pitch_on=-40,
-    ))  # fmt: skip
+    contacts.append(Contact("pit", "landing", "landing", SIDES, speed, 0.0, 47, 0, reach_on=0.9, pitch_on=-40))
     return contacts

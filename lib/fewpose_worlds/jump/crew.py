@@ -54,9 +54,7 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
     land = motion.roots[motion.phases == "landing"][0, 1]
     side = rng.choice([-1.0, 1.0])
     if rng.random() < 0.17:  # obliquely from beyond the pit
-        position = np.array(
-            [side * rng.uniform(2.5, 6), land + rng.uniform(6, 14), rng.uniform(1, 3)]
-        )
+        position = np.array([side * rng.uniform(2.5, 6), land + rng.uniform(6, 14), rng.uniform(1, 3)])
     else:
         middle = rng.uniform(-3, land) if land > 9 else rng.uniform(-3, 8)
         high = rng.uniform(3, 7) if rng.random() < 0.2 else rng.uniform(0.9, 2.6)
@@ -68,9 +66,7 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
 
     late = rng.uniform(-0.01, 0.05)  # seconds the operator is behind, or ahead
     speed = np.gradient(motion.roots[:, 1]) * RATE
-    y = gaussian_filter1d(motion.roots[:, 1], 0.07 * RATE) - late * gaussian_filter1d(
-        speed, 0.1 * RATE
-    )
+    y = gaussian_filter1d(motion.roots[:, 1], 0.07 * RATE) - late * gaussian_filter1d(speed, 0.1 * RATE)
     z = gaussian_filter1d(motion.roots[:, 2], 0.09 * RATE)
     follow = rng.uniform(0.55, 1.0)
     # the middle of an upright athlete is near the pelvis, of a crouching one above it
@@ -82,13 +78,12 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
     return Operator(position, aim, zoom, float(rng.normal(0, 0.025)))
 
 
-def draw_bystanders(
-    rng: np.random.Generator, operator: Operator, site: Site, size: int
-) -> list[Bystander]:
+def draw_bystanders(rng: np.random.Generator, operator: Operator, site: Site, size: int) -> list[Bystander]:
     """Officials, coaches and other athletes along the runway, as the operator sees them."""
     n = int(rng.integers(1, 9))
-    kinds = rng.choice(["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"], n,
-                       p=[.45, .15, .1, .08, .08, .06, .08])  # fmt: skip
+    kinds = rng.choice(
+        ["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"], n, p=[0.45, 0.15, 0.1, 0.08, 0.08, 0.06, 0.08]
+    )
     rotations = np.stack([poses.sample(rng, str(kind))[0] for kind in kinds])
     rotations[:, 0] = rotation("z", rng.uniform(0, 2 * np.pi, n)) @ rotations[:, 0]
     out = site.far * rng.uniform(2.2, max(3.0, min(9.0, site.wall - 1.5)), n)
@@ -135,5 +130,6 @@ def draw_things(rng: np.random.Generator, site: Site) -> Mesh | None:
     return Mesh(
         np.concatenate([m.vertices for m in things]),
         np.concatenate([m.faces + first for m, first in zip(things, firsts, strict=False)]),
-        lambda faces, at: shades[faces], flat=True,
-    )  # fmt: skip
+        lambda faces, at: shades[faces],
+        flat=True,
+    )

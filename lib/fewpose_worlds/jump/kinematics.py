@@ -1,8 +1,8 @@
 """Kinematics of the stick figure behind the jump world: joints, centre of mass, leg solution.
 
-Convention of the worlds: axes x = the person's right, y = forward, z = up (metres); in rest the
-person stands upright with hanging arms and every joint frame is parallel to these axes. A pose is a
-rotation per joint (child relative to parent) and the position of the pelvis.
+Convention of the worlds: axes x = the person's right, y = forward, z = up (metres); in rest the person stands upright
+with hanging arms and every joint frame is parallel to these axes. A pose is a rotation per joint (child relative to
+parent) and the position of the pelvis.
 """
 
 from __future__ import annotations
@@ -13,29 +13,40 @@ from fewpose_worlds.body import JOINTS, PARENTS
 
 # Rest position over body height: x to the right, y forward, z up (after Winter, Biomechanics).
 _REST = {
-    "pelvis": (0, 0, 0.525), "spine": (0, -0.008, 0.600), "chest": (0, -0.010, 0.690),
-    "neck": (0, -0.010, 0.835), "head": (0, 0.005, 0.880), "right_collar": (0.015, 0, 0.815),
-    "right_shoulder": (0.112, -0.005, 0.815), "right_elbow": (0.120, -0.010, 0.635),
-    "right_wrist": (0.122, 0.0, 0.490), "right_hip": (0.052, 0, 0.525),
-    "right_knee": (0.052, 0.004, 0.283), "right_ankle": (0.052, -0.012, 0.044),
+    "pelvis": (0, 0, 0.525),
+    "spine": (0, -0.008, 0.600),
+    "chest": (0, -0.010, 0.690),
+    "neck": (0, -0.010, 0.835),
+    "head": (0, 0.005, 0.880),
+    "right_collar": (0.015, 0, 0.815),
+    "right_shoulder": (0.112, -0.005, 0.815),
+    "right_elbow": (0.120, -0.010, 0.635),
+    "right_wrist": (0.122, 0.0, 0.490),
+    "right_hip": (0.052, 0, 0.525),
+    "right_knee": (0.052, 0.004, 0.283),
+    "right_ankle": (0.052, -0.012, 0.044),
     "right_toes": (0.052, 0.060, 0.014),
-}  # fmt: skip
+}
 
-# Segment masses (share of the body) and the joints they hang between: proximal, distal, and how far
-# along the mass centre lies (de Leva 1996, rounded).
+# Segment masses (share of the body) and the joints they hang between: proximal, distal, and how far along the mass
+# centre lies (de Leva 1996, rounded).
 _SEGMENTS = [
-    ("pelvis", "spine", 0.140, 0.3), ("spine", "chest", 0.140, 0.5), ("chest", "neck", 0.216, 0.5),
+    ("pelvis", "spine", 0.140, 0.3),
+    ("spine", "chest", 0.140, 0.5),
+    ("chest", "neck", 0.216, 0.5),
     ("neck", "head", 0.081, 1.6),
     *(
         (f"{side}_{a}", f"{side}_{b}", mass, along)
         for side in ("left", "right")
         for a, b, mass, along in (
-            ("shoulder", "elbow", 0.028, 0.44), ("elbow", "wrist", 0.0225, 0.55),
-            ("hip", "knee", 0.100, 0.43), ("knee", "ankle", 0.0465, 0.43),
+            ("shoulder", "elbow", 0.028, 0.44),
+            ("elbow", "wrist", 0.0225, 0.55),
+            ("hip", "knee", 0.100, 0.43),
+            ("knee", "ankle", 0.0465, 0.43),
             ("ankle", "toes", 0.0145, 0.5),
         )
     ),
-]  # fmt: skip
+]
 _PROXIMAL = np.array([JOINTS.index(a) for a, _, _, _ in _SEGMENTS])
 _DISTAL = np.array([JOINTS.index(b) for _, b, _, _ in _SEGMENTS])
 _MASS = np.array([m for _, _, m, _ in _SEGMENTS]) / sum(m for _, _, m, _ in _SEGMENTS)
@@ -63,9 +74,7 @@ def rotation(axis: str, angle: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def joint_positions(
-    rest: np.ndarray, rotations: np.ndarray, roots: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def joint_positions(rest: np.ndarray, rotations: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Forward kinematics: joint positions [T,21,3] and global rotations [T,21,3,3].
 
     rest [21,3] joints at rest, rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis.
@@ -86,14 +95,12 @@ def centre_of_mass(joints: np.ndarray) -> np.ndarray:
     return np.einsum("s,...sc->...c", _MASS, proximal + _ALONG * (distal - proximal))
 
 
-def leg_angles(
-    thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def leg_angles(thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hip flexion, hip turn about y and knee flexion [T] (radians) that bring the ankle to `reach`.
 
-    thigh [3] hip to knee and shank [3] knee to ankle at rest, reach [T,3] hip to ankle, all in the
-    frame of the pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). A reach
-    beyond the leg is answered by the straight leg in that direction.
+    thigh [3] hip to knee and shank [3] knee to ankle at rest, reach [T,3] hip to ankle, all in the frame of the
+    pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). A reach beyond the leg is answered by
+    the straight leg in that direction.
     """
     assert reach.ndim == 2 and reach.shape[1] == 3, reach.shape
     # |thigh + R_x(-k) shank| = |reach|  <=>  a cos k + b sin k = c

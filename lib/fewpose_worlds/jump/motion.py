@@ -1,10 +1,10 @@
 """Motion of long and triple jumps at 200 Hz: planned contacts, ballistic flight, locked feet.
 
-The plan is a list of ground contacts with leg angles and speeds at touch-down and toe-off. Between
-contacts the centre of mass flies ballistically; on the ground it follows the cubic that joins both
-states. The foot on the ground stays where it is and the leg is solved for it; legs in the air,
-trunk and arms follow key poses (`jump_poses`). Since the centre of mass depends on the pose and the
-pose of the grounded leg on the centre of mass, both are iterated until they agree.
+The plan is a list of ground contacts with leg angles and speeds at touch-down and toe-off. Between contacts the
+centre of mass flies ballistically; on the ground it follows the cubic that joins both states. The foot on the ground
+stays where it is and the leg is solved for it; legs in the air, trunk and arms follow key poses (`jump_poses`). Since
+the centre of mass depends on the pose and the pose of the grounded leg on the centre of mass, both are iterated until
+they agree.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _J = {name: i for i, name in enumerate(JOINTS)}
 class JumpMotion:
     """One attempt at 200 Hz: athlete runs along +y, the toe leaves the board at y = 0, z is up.
 
-    rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis in metres, phases [T] names,
-    contacts [T,2] whether the left and right foot is planted, mass_centre [T,3] metres,
-    distances (metres): each flight from toe to the next toe (hop, step) or to the heels in the pit.
+    rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis in metres, phases [T] names, contacts [T,2]
+    whether the left and right foot is planted, mass_centre [T,3] metres, distances (metres): each flight from toe to
+    the next toe (hop, step) or to the heels in the pit.
     """
 
     attempt: Attempt
@@ -45,8 +45,8 @@ class JumpMotion:
 def jump_motion(attempt: Attempt, rest: np.ndarray | None = None) -> JumpMotion:
     """Solve the motion of an attempt for a body.
 
-    rest [21,3]: joint positions of the upright body, ground at z = 0, metres; by default an average
-    body of the attempt's height. RuntimeError if plan and pose do not come to agree.
+    rest [21,3]: joint positions of the upright body, ground at z = 0, metres; by default an average body of the
+    attempt's height. RuntimeError if plan and pose do not come to agree.
     """
     rest = rest_joints(attempt.height) if rest is None else np.asarray(rest, float)
     rest = rest - rest[0] * [1, 1, 0]
@@ -79,8 +79,7 @@ class _Solver:
             self.path = self._place()
         mass = self.path
         n = len(self.times)
-        keys = body_keys(self.contacts, self.attempt.style, self.attempt.landing,
-                         self.attempt.lean, self.attempt.arms)  # fmt: skip
+        keys = body_keys(self.contacts, self.attempt.style, self.attempt.landing, self.attempt.lean, self.attempt.arms)
         ch = {name: channel(k, self.times, RATE) for name, k in keys.items()}
         rotations = np.tile(np.eye(3), (n, len(JOINTS), 1, 1))
         pose_trunk_and_arms(rotations, ch)
@@ -234,9 +233,7 @@ class _Solver:
         else:
             u = t / (c.off - c.on)
             late = (0.18, 2.0) if c.pitch_on < 0 else (0.25, 1.0)
-            roll = PchipInterpolator(
-                [0, late[0], 0.5, 0.75, 1], [c.pitch_on, late[1], 5, 26, c.pitch_off]
-            )
+            roll = PchipInterpolator([0, late[0], 0.5, 0.75, 1], [c.pitch_on, late[1], 5, 26, c.pitch_off])
             pitch = np.radians(roll(u))
             place = np.stack([np.full(len(t), out * 0.045), np.full(len(t), c.foot), 0 * t], 1)
         for _ in range(3):  # lift the heel where the ankle would have to bend beyond 32 degrees
@@ -264,16 +261,20 @@ class _Solver:
         marks = [c.foot for c in takeoffs] + [pit.foot - heel - tip]
         shift = np.array([0, -board - tip, 0])
         return JumpMotion(
-            replace(self.attempt), self.rotations, self.roots + shift, phases, self.planted,
-            self.mass + shift, tuple(float(d) for d in np.diff(marks)),
-        )  # fmt: skip
+            replace(self.attempt),
+            self.rotations,
+            self.roots + shift,
+            phases,
+            self.planted,
+            self.mass + shift,
+            tuple(float(d) for d in np.diff(marks)),
+        )
 
 
 def _swing(angles, times, first, last, keys, lean, out) -> None:
     """Fill angles [T,5] between frames first and last (planted) through keys, slopes kept."""
     frames = slice((first + 1) if first is not None else 0, last)
-    inner = [k for k in keys if (first is None or k[0] > times[first] + 0.012)
-             and k[0] < times[last] - 0.012]  # fmt: skip
+    inner = [k for k in keys if (first is None or k[0] > times[first] + 0.012) and k[0] < times[last] - 0.012]
     stamp = np.array([k[0] for k in inner])
     pitch = np.interp(stamp, times, lean)
     values = np.radians([[thigh, knee, ankle] for _, thigh, knee, ankle in inner]).reshape(-1, 3)

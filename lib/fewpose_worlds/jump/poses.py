@@ -1,8 +1,8 @@
 """Key poses of the jump: what trunk, arms and the leg in the air do between ground contacts.
 
-All angles in degrees. Thighs are given against the vertical of the world (forward positive), since
-coaches and films read them so; the solver adds the lean of the pelvis. Arms: flexion (0 hanging, 90
-forward, 180 overhead), abduction, elbow flexion.
+All angles in degrees. Thighs are given against the vertical of the world (forward positive), since coaches and films
+read them so; the solver adds the lean of the pelvis. Arms: flexion (0 hanging, 90 forward, 180 overhead), abduction,
+elbow flexion.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _J = {name: i for i, name in enumerate(JOINTS)}
 class Contact:
     """One foot (or both, in the pit) on the ground. Angles in degrees, speeds in m/s, times in s.
 
-    `leg_on/off`: leg line (hip to ankle) against the vertical, foot ahead positive; `reach_on/off`:
-    its length over the straight leg; `pitch_on/off`: sole against the ground, toes down positive;
-    `rise`: upward speed at take-off, None where the following flight is of given `flight` time.
+    `leg_on/off`: leg line (hip to ankle) against the vertical, foot ahead positive; `reach_on/off`: its length over
+    the straight leg; `pitch_on/off`: sole against the ground, toes down positive; `rise`: upward speed at take-off,
+    None where the following flight is of given `flight` time.
     """
 
     kind: str  # 'run' | 'take-off' | 'pit'
@@ -58,27 +58,36 @@ def other(side: str) -> str:
 _RUN = [(0.20, -14, 70, -12), (0.40, 26, 118, 2), (0.62, 68, 98, 6), (0.80, 56, 48, 6)]
 # The free leg drives up during the take-off: share from its own toe-off to the take-off's toe-off.
 _DRIVE = [(0.25, -10, 75, -10), (0.55, 22, 112, 4), (0.80, 58, 102, 6), (1.0, 74, 84, 4)]
-# Flights that end in the pit: share of the flight, thigh, knee, ankle; the leg that took off, then
-# the free leg. They start from the take-off pose and end in the landing pose.
+# Flights that end in the pit: share of the flight, thigh, knee, ankle; the leg that took off, then the free leg. They
+# start from the take-off pose and end in the landing pose.
 _FLIGHT = {
     "hang": (
-        [(0.14, -24, 42, -22), (0.38, -16, 78, -14), (0.58, 4, 100, -4),
-         (0.75, 48, 92, 4), (0.9, 76, 52, 8)],
-        [(0.14, 48, 70, 0), (0.32, 4, 66, -8), (0.46, -12, 82, -12),
-         (0.6, 6, 100, -4), (0.76, 50, 92, 4), (0.9, 77, 52, 8)],
+        [(0.14, -24, 42, -22), (0.38, -16, 78, -14), (0.58, 4, 100, -4), (0.75, 48, 92, 4), (0.9, 76, 52, 8)],
+        [
+            (0.14, 48, 70, 0),
+            (0.32, 4, 66, -8),
+            (0.46, -12, 82, -12),
+            (0.6, 6, 100, -4),
+            (0.76, 50, 92, 4),
+            (0.9, 77, 52, 8),
+        ],
     ),
     "sail": (
-        [(0.14, -22, 45, -20), (0.32, 8, 85, -6), (0.5, 46, 86, 2),
-         (0.72, 72, 60, 6), (0.88, 78, 38, 10)],
+        [(0.14, -22, 45, -20), (0.32, 8, 85, -6), (0.5, 46, 86, 2), (0.72, 72, 60, 6), (0.88, 78, 38, 10)],
         [(0.15, 76, 80, 0), (0.4, 70, 72, 2), (0.7, 74, 58, 6), (0.88, 78, 36, 10)],
     ),
     "hitch-kick": (
-        [(0.12, -22, 55, -20), (0.27, 16, 108, -4), (0.44, 62, 82, 2),
-         (0.62, 70, 34, 4), (0.86, 76, 24, 10)],
-        [(0.12, 58, 48, -4), (0.27, 6, 22, -10), (0.4, -16, 45, -14),
-         (0.54, 6, 108, -6), (0.7, 52, 100, 2), (0.87, 77, 45, 8)],
+        [(0.12, -22, 55, -20), (0.27, 16, 108, -4), (0.44, 62, 82, 2), (0.62, 70, 34, 4), (0.86, 76, 24, 10)],
+        [
+            (0.12, 58, 48, -4),
+            (0.27, 6, 22, -10),
+            (0.4, -16, 45, -14),
+            (0.54, 6, 108, -6),
+            (0.7, 52, 100, 2),
+            (0.87, 77, 45, 8),
+        ],
     ),
-}  # fmt: skip
+}
 # Hop: the leg that took off circles and lands again; the free leg swings back, to drive once more.
 _HOP = [(0.18, -18, 65, -16), (0.38, 22, 112, 0), (0.58, 66, 92, 6), (0.78, 58, 44, 8)]
 _HOP_FREE = [(0.14, 66, 74, 2), (0.45, 10, 52, -6), (0.72, -24, 62, -12), (0.92, -22, 92, -10)]
@@ -137,8 +146,7 @@ def body_keys(
             keys[channel].append((time, value))
 
     def arm(side: str, time: float, flexion: float, abduction: float, elbow: float) -> None:
-        put(time, **{f"{side}_flexion": flexion, f"{side}_abduction": abduction,
-                     f"{side}_elbow": elbow})  # fmt: skip
+        put(time, **{f"{side}_flexion": flexion, f"{side}_abduction": abduction, f"{side}_elbow": elbow})
 
     for i, c in enumerate(contacts[:-1]):
         side, sign = c.sides[0], 1 if c.sides[0] == "left" else -1
@@ -240,12 +248,8 @@ def pose_trunk_and_arms(rotations: np.ndarray, ch: dict[str, np.ndarray]) -> Non
     """Write pelvis, trunk, head and arms of the channels (radians) into rotations [T,21,3,3]."""
     rx, ry, rz = (lambda a, k=k: rotation(k, a) for k in "xyz")
     rotations[:, _J["pelvis"]] = rz(ch["yaw"]) @ rx(-ch["pitch"]) @ ry(ch["roll"])
-    rotations[:, _J["spine"]] = (
-        rx(-0.5 * ch["bend"]) @ rz(0.4 * ch["twist"]) @ ry(-0.6 * ch["roll"])
-    )
-    rotations[:, _J["chest"]] = (
-        rx(-0.5 * ch["bend"]) @ rz(0.6 * ch["twist"]) @ ry(-0.4 * ch["roll"])
-    )
+    rotations[:, _J["spine"]] = rx(-0.5 * ch["bend"]) @ rz(0.4 * ch["twist"]) @ ry(-0.6 * ch["roll"])
+    rotations[:, _J["chest"]] = rx(-0.5 * ch["bend"]) @ rz(0.6 * ch["twist"]) @ ry(-0.4 * ch["roll"])
     # the head stays upright as far as the neck allows: half of the trunk's lean, at most 35 degrees
     level = np.clip(0.6 * (ch["pitch"] + ch["bend"]), -0.5, 0.6)
     turn = -0.5 * (ch["yaw"] + ch["twist"])

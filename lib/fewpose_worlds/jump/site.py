@@ -1,8 +1,8 @@
 """Sites of the jump world: runway, board and pit, track and grass or hall, stands full of people.
 
-The ground is painted from metres, pixel by pixel, with edges softened by the pixel's footprint; the
-stands are a tile of wall that repeats around the site. World axes as in `jump_motion`: the athlete
-runs along +y at x = 0, the board ends at y = 0, the ground is z = 0.
+The ground is painted from metres, pixel by pixel, with edges softened by the pixel's footprint; the stands are a tile
+of wall that repeats around the site. World axes as in `jump_motion`: the athlete runs along +y at x = 0, the board
+ends at y = 0, the ground is z = 0.
 """
 
 from __future__ import annotations
@@ -15,10 +15,22 @@ import numpy as np
 from fewpose_worlds.jump.stands import banner_tile, stand_tile
 from fewpose_worlds.render import Camera, Light
 
-_TRACKS = np.array([
-    (168, 74, 58), (150, 60, 50), (186, 92, 70), (60, 92, 150), (72, 120, 170), (110, 84, 140),
-    (92, 96, 100), (64, 118, 92), (196, 120, 84),
-]) / 255  # fmt: skip
+_TRACKS = (
+    np.array(
+        [
+            (168, 74, 58),
+            (150, 60, 50),
+            (186, 92, 70),
+            (60, 92, 150),
+            (72, 120, 170),
+            (110, 84, 140),
+            (92, 96, 100),
+            (64, 118, 92),
+            (196, 120, 84),
+        ]
+    )
+    / 255
+)
 _GRASS = np.array([(84, 128, 62), (104, 140, 72), (70, 108, 60), (128, 140, 80)]) / 255
 _FLOORS = np.array([(150, 152, 150), (70, 100, 140), (172, 150, 120), (96, 110, 100)]) / 255
 _SANDS = np.array([(214, 190, 146), (226, 208, 172), (190, 160, 116), (168, 148, 120)]) / 255
@@ -57,17 +69,12 @@ class Site:
 
 
 def draw_site(
-    rng: np.random.Generator,
-    far: int,
-    pit: tuple[float, float],
-    boards: tuple[float, ...],
-    density: float,
+    rng: np.random.Generator, far: int, pit: tuple[float, float], boards: tuple[float, ...], density: float
 ) -> Site:
     """Draw a site.
 
-    far: sign of x of the side that the camera looks at; pit: y of the sand's begin and end, boards:
-    y of the take-off boards (metres); density: pixels a metre at the stands, which sets the
-    resolution of their tile.
+    far: sign of x of the side that the camera looks at; pit: y of the sand's begin and end, boards: y of the take-off
+    boards (metres); density: pixels a metre at the stands, which sets the resolution of their tile.
     """
     indoor = rng.random() < 0.3
     light, level = _light(rng, indoor)
@@ -92,29 +99,40 @@ def draw_site(
         banner = banner_tile(rng, 36.0, 0.9, min(density * 1.5, 70))
     grain = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)).astype(np.float32), (0, 0), 0.8)
     grain = 1 + 0.05 * grain / grain.std() + 0.04 * _clouds(rng, 256)
-    sky_low = (
-        np.array([0.78, 0.84, 0.9]) if not indoor else tint(np.array([0.55, 0.55, 0.56]), 0.15)
-    )
+    sky_low = np.array([0.78, 0.84, 0.9]) if not indoor else tint(np.array([0.55, 0.55, 0.56]), 0.15)
     sky_high = (
-        np.array([0.4, 0.58, 0.85]) * rng.uniform(0.8, 1.1) if rng.random() < 0.6
-        else np.array([0.75, 0.77, 0.8])
-    ) if not indoor else sky_low * rng.uniform(0.4, 0.9)  # fmt: skip
+        (np.array([0.4, 0.58, 0.85]) * rng.uniform(0.8, 1.1) if rng.random() < 0.6 else np.array([0.75, 0.77, 0.8]))
+        if not indoor
+        else sky_low * rng.uniform(0.4, 0.9)
+    )
     return Site(
-        indoor=indoor, light=light, runway=runway * level,
+        indoor=indoor,
+        light=light,
+        runway=runway * level,
         apron=(runway * 0.97 if rng.random() < 0.5 else pick(_TRACKS)) * level,
-        field=pick(_FLOORS if indoor else _GRASS) * level, lane=pick(_TRACKS) * level,
+        field=pick(_FLOORS if indoor else _GRASS) * level,
+        lane=pick(_TRACKS) * level,
         sand=pick(_SANDS) * level,
         rim=tint(rng.choice([0.9, 0.6, 0.15]) * np.ones(3)) * level,
         lines=np.full(3, rng.uniform(0.85, 0.98)) * level,
-        apron_half=float(rng.uniform(0.8, 4.0)), lanes_from=float(rng.uniform(3.5, 7)),
-        lanes=int(rng.integers(0, 9)), boards=boards, pit=pit,
+        apron_half=float(rng.uniform(0.8, 4.0)),
+        lanes_from=float(rng.uniform(3.5, 7)),
+        lanes=int(rng.integers(0, 9)),
+        boards=boards,
+        pit=pit,
         pit_half=float(rng.uniform(1.4, 1.7)),
-        far=far, wall=wall, ends=(-float(rng.uniform(48, 90)), pit[1] + float(rng.uniform(10, 40))),
-        tile=tile * level, tile_height=height, tile_width=width,
+        far=far,
+        wall=wall,
+        ends=(-float(rng.uniform(48, 90)), pit[1] + float(rng.uniform(10, 40))),
+        tile=tile * level,
+        tile_height=height,
+        tile_width=width,
         banner=None if banner is None else banner * level,
-        banner_at=float(rng.uniform(2.6, min(7, wall - 1))), banner_height=0.9,
-        sky=np.stack([sky_low, np.clip(sky_high, 0, 1)]).astype(np.float32), grain=grain,
-    )  # fmt: skip
+        banner_at=float(rng.uniform(2.6, min(7, wall - 1))),
+        banner_height=0.9,
+        sky=np.stack([sky_low, np.clip(sky_high, 0, 1)]).astype(np.float32),
+        grain=grain,
+    )
 
 
 def _light(rng: np.random.Generator, indoor: bool) -> tuple[Light, float]:
@@ -153,9 +171,7 @@ def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     rays = camera.rays(np.stack([xs, ys], -1).reshape(-1, 2)).astype(np.float32)
     origin = camera.position.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        side = np.where(
-            rays[:, 0] * site.far > 0, site.wall * site.far, -site.far * (abs(origin[0]) + 12)
-        )
+        side = np.where(rays[:, 0] * site.far > 0, site.wall * site.far, -site.far * (abs(origin[0]) + 12))
         to_side = (side - origin[0]) / rays[:, 0]
         end = np.where(rays[:, 1] > 0, site.ends[1], site.ends[0])
         to_end = (end - origin[1]) / rays[:, 1]
@@ -215,9 +231,7 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
 
     def within(value, low, high, soft):
         soft = np.maximum(soft, 0.01)
-        return np.clip((value - low) / soft + 0.5, 0, 1) * np.clip(
-            (high - value) / soft + 0.5, 0, 1
-        )
+        return np.clip((value - low) / soft + 0.5, 0, 1) * np.clip((high - value) / soft + 0.5, 0, 1)
 
     out = np.tile(site.field.astype(np.float32), (len(x), 1))
     if not site.indoor:
@@ -238,19 +252,13 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
             * on
             * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep),
         )
-    lay(
-        site.apron,
-        within(x, -site.apron_half, site.apron_half, deep)
-        * within(y, -60, site.pit[1] + 1.0, pixel),
-    )
+    lay(site.apron, within(x, -site.apron_half, site.apron_half, deep) * within(y, -60, site.pit[1] + 1.0, pixel))
     runway = within(y, -50, site.pit[0] + 0.02, pixel)
     lay(site.runway, within(x, -0.61, 0.61, deep) * runway)
     for edge in (-0.635, 0.635):
         lay(
             site.lines,
-            within(x, edge - 0.025, edge + 0.025, deep)
-            * runway
-            * np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1),
+            within(x, edge - 0.025, edge + 0.025, deep) * runway * np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1),
         )
     for board in site.boards:
         across = within(x, -0.61, 0.61, deep)
@@ -258,11 +266,7 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
         lay(np.array([0.35, 0.5, 0.3]), across * within(y, board, board + 0.1, pixel))
     rim = 0.08
     begin, end = site.pit
-    lay(
-        site.rim,
-        within(x, -site.pit_half - rim, site.pit_half + rim, deep)
-        * within(y, begin - rim, end + rim, pixel),
-    )
+    lay(site.rim, within(x, -site.pit_half - rim, site.pit_half + rim, deep) * within(y, begin - rim, end + rim, pixel))
     sand = within(x, -site.pit_half, site.pit_half, deep) * within(y, begin, end, pixel)
     fine, slow = ((at[:, :2] * scale).astype(int) % 256 for scale in (40, 6))
     grain, coarse = site.grain[fine[:, 0], fine[:, 1]], site.grain[slow[:, 0], slow[:, 1]]

@@ -8,9 +8,7 @@ import numpy as np
 _SKINS = np.array([(240, 200, 170), (214, 164, 128), (160, 110, 80), (100, 68, 50)]) / 255
 
 
-def banner_tile(
-    rng: np.random.Generator, width: float, height: float, density: float
-) -> np.ndarray:
+def banner_tile(rng: np.random.Generator, width: float, height: float, density: float) -> np.ndarray:
     """Advertising boards [h,w,3]: panels of 3 to 6 m with letters and signs nobody can read."""
     h, w = max(int(height * density), 4), int(width * density)
     tile = np.zeros((h, w, 3), np.float32)
@@ -58,9 +56,7 @@ def _strong(rng: np.random.Generator) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] / 255.0
 
 
-def stand_tile(
-    rng: np.random.Generator, width: float, height: float, density: float, indoor: bool
-) -> np.ndarray:
+def stand_tile(rng: np.random.Generator, width: float, height: float, density: float, indoor: bool) -> np.ndarray:
     """A wall [h,w,3]: boards, then seats with spectators, or trees, or the wall of a hall."""
     h, w = int(height * density), int(width * density)
     kind = str(rng.choice(["crowd", "sparse", "plain"], p=[0.55, 0.25, 0.2]))
@@ -73,13 +69,7 @@ def stand_tile(
     if kind == "plain":
         if indoor:
             for x in np.arange(0, width, rng.uniform(1.5, 5)):
-                cv2.line(
-                    tile,
-                    (int(x * d), 0),
-                    (int(x * d), h),
-                    (tile[0, 0] * 0.75).tolist(),
-                    max(1, int(0.1 * d)),
-                )
+                cv2.line(tile, (int(x * d), 0), (int(x * d), h), (tile[0, 0] * 0.75).tolist(), max(1, int(0.1 * d)))
         else:  # trees and bushes
             tile[:] = np.array([0.62, 0.70, 0.72])
             for _ in range(220):
@@ -96,16 +86,8 @@ def stand_tile(
         share = rng.uniform(0.6, 0.97) if kind == "crowd" else rng.uniform(0.08, 0.35)
         rows = np.arange(low + 0.2, height - 0.6, rng.uniform(0.6, 0.85))
         for z in rows[::-1]:
-            cv2.line(
-                tile,
-                (0, int(h - z * d)),
-                (w, int(h - z * d)),
-                (seat * 0.6).tolist(),
-                max(1, int(0.12 * d)),
-            )
-            for x in np.arange(0.3, width, 0.55) + rng.normal(
-                0, 0.07, len(np.arange(0.3, width, 0.55))
-            ):
+            cv2.line(tile, (0, int(h - z * d)), (w, int(h - z * d)), (seat * 0.6).tolist(), max(1, int(0.12 * d)))
+            for x in np.arange(0.3, width, 0.55) + rng.normal(0, 0.07, len(np.arange(0.3, width, 0.55))):
                 if rng.random() < share:
                     _spectator(tile, rng, x * d, h - z * d, d)
     if rng.random() < 0.75:
@@ -120,9 +102,7 @@ def _spectator(tile: np.ndarray, rng: np.random.Generator, x: float, y: float, d
     s = 4  # 1/16 pixels
     point = lambda u, v: (int((x + u * d) * 16), int((y - v * d) * 16))  # noqa: E731
     axes = lambda a, b: (max(8, int(a * d * 16)), max(8, int(b * d * 16)))  # noqa: E731
-    cv2.ellipse(
-        tile, point(0, 0.28), axes(0.21, 0.33), 0, 0, 360, shirt.tolist(), -1, cv2.LINE_AA, s
-    )
+    cv2.ellipse(tile, point(0, 0.28), axes(0.21, 0.33), 0, 0, 360, shirt.tolist(), -1, cv2.LINE_AA, s)
     if rng.random() < 0.12:
         for side in (-1, 1):
             cv2.line(
@@ -135,9 +115,5 @@ def _spectator(tile: np.ndarray, rng: np.random.Generator, x: float, y: float, d
                 s,
             )
     hair = rng.choice([0.08, 0.2, 0.45]) * np.array([1, 0.85, 0.7])
-    cv2.ellipse(
-        tile, point(0, 0.74), axes(0.11, 0.14), 0, 0, 360, hair.tolist(), -1, cv2.LINE_AA, s
-    )
-    cv2.ellipse(
-        tile, point(0, 0.70), axes(0.09, 0.115), 0, 0, 360, skin.tolist(), -1, cv2.LINE_AA, s
-    )
+    cv2.ellipse(tile, point(0, 0.74), axes(0.11, 0.14), 0, 0, 360, hair.tolist(), -1, cv2.LINE_AA, s)
+    cv2.ellipse(tile, point(0, 0.70), axes(0.09, 0.115), 0, 0, 360, skin.tolist(), -1, cv2.LINE_AA, s)

@@ -1,7 +1,7 @@
 """The jump world: labelled stills of long and triple jumps, and the videos they are taken from.
 
-It stands in for the videos of Ludwig et al., section 4.1: one athlete, site and panning camera a
-video, 200 frames a second, 20 keypoints, splits by video in the paper's ratio.
+It stands in for the videos of Ludwig et al., section 4.1: one athlete, site and panning camera a video, 200 frames a
+second, 20 keypoints, splits by video in the paper's ratio.
 """
 
 from __future__ import annotations
@@ -61,12 +61,11 @@ def make_video(seed: int, index: int, n: int, size: int, split: str) -> store.Ma
     for time, pose, pose3d, (left, top, right, bottom) in zip(
         times, shots.poses, shots.poses3d, shots.boxes, strict=True
     ):
-        about.append({"video_id": video.name, "frame": int(time), "split": split,
-                      "phase": str(video.motion.phases[time])})  # fmt: skip
-        width, height = right - left, bottom - top
-        persons.append(
-            [store.person(pose, [left, top, width, height], width * height, pose3d, True)]
+        about.append(
+            {"video_id": video.name, "frame": int(time), "split": split, "phase": str(video.motion.phases[time])}
         )
+        width, height = right - left, bottom - top
+        persons.append([store.person(pose, [left, top, width, height], width * height, pose3d, True)])
     return shots.images.transpose(0, 3, 1, 2), about, persons
 
 
@@ -78,8 +77,8 @@ def prepare() -> None:
 def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE) -> int:
     """Write video `index` of the world `seed` as MP4, `rate` frames of each second of the attempt.
 
-    The athlete, site and camera are those of its stills. Returns the number of frames; ValueError
-    for a rate above 200 Hz, RuntimeError if the file cannot be written.
+    The athlete, site and camera are those of its stills. Returns the number of frames; ValueError for a rate above
+    200 Hz, RuntimeError if the file cannot be written.
     """
     if not 1 <= rate <= RATE:
         raise ValueError(f"{path}: a rate of {rate} frames a second; ask for 1 to {RATE:.0f}")

@@ -48,9 +48,7 @@ def draw_video(seed: int, index: int, size: int) -> Video:
     rng = np.random.default_rng([seed, 31, index])
     phenotype = people.phenotypes(rng, athlete=True)
     look = people.look(rng, sport=True)
-    upright = pose_bodies(
-        phenotype[None], np.eye(3)[None, None].repeat(len(JOINTS), 1), np.zeros((1, 3))
-    )
+    upright = pose_bodies(phenotype[None], np.eye(3)[None, None].repeat(len(JOINTS), 1), np.zeros((1, 3)))
     ground = upright.vertices[0, :, 2].min()
     rest = upright.joints[0] - [0, 0, ground]
     height = float(np.ptp(upright.vertices[0, :, 2]))
@@ -64,25 +62,35 @@ def draw_video(seed: int, index: int, size: int) -> Video:
     middle = len(operator.zoom) // 2
     reach = abs(operator.position[0]) + 20
     site = draw_site(
-        rng, far, (begin, land + float(rng.uniform(3, 6))), (0.0, *others),
-        operator.zoom[middle] * size / reach,
-    )  # fmt: skip
+        rng, far, (begin, land + float(rng.uniform(3, 6))), (0.0, *others), operator.zoom[middle] * size / reach
+    )
     behind, before = [], []
     for stander in draw_bystanders(rng, operator, site, size):
         (behind if stander.place[0] * far > 0 else before).append(stander)
     behind.sort(key=lambda b: -np.linalg.norm(b.place - operator.position))
     return Video(
-        name=video_name(index), motion=motion, phenotype=phenotype, look=look, site=site,
-        operator=operator, behind=behind, before=before, things=draw_things(rng, site),
+        name=video_name(index),
+        motion=motion,
+        phenotype=phenotype,
+        look=look,
+        site=site,
+        operator=operator,
+        behind=behind,
+        before=before,
+        things=draw_things(rng, site),
         exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 800), np.log(1 / 90)))),
         grade=dict(
-            gain=rng.uniform(0.7, 1.2), gamma=rng.uniform(0.8, 1.3), colour=rng.uniform(0.6, 1.2),
-            warm=rng.normal(0, 0.04), haze=max(0.0, rng.uniform(-0.1, 0.12)),
-            noise=rng.uniform(0.004, 0.04), soft=max(0.0, rng.uniform(-0.5, 0.9)),
+            gain=rng.uniform(0.7, 1.2),
+            gamma=rng.uniform(0.8, 1.3),
+            colour=rng.uniform(0.6, 1.2),
+            warm=rng.normal(0, 0.04),
+            haze=max(0.0, rng.uniform(-0.1, 0.12)),
+            noise=rng.uniform(0.004, 0.04),
+            soft=max(0.0, rng.uniform(-0.5, 0.9)),
             quality=rng.uniform(25, 90),
         ),
         size=size,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -102,26 +110,17 @@ def shoot(video: Video, times: np.ndarray, seed: int) -> Shots:
     nxt = np.minimum(times + 1, len(video.motion.roots) - 1)
     both = np.concatenate([times, nxt])
     bodies = pose_bodies(
-        video.phenotype[None].repeat(len(both), 0),
-        video.motion.rotations[both],
-        video.motion.roots[both],
+        video.phenotype[None].repeat(len(both), 0), video.motion.rotations[both], video.motion.roots[both]
     )
     n, size = len(times), video.size
     images = np.empty((n, size, size, 3), np.uint8)
-    points, points3d = (
-        np.zeros((n, len(JUMP), 3), np.float32),
-        np.zeros((n, len(JUMP), 3), np.float32),
-    )
+    points, points3d = (np.zeros((n, len(JUMP), 3), np.float32), np.zeros((n, len(JUMP), 3), np.float32))
     boxes = np.zeros((n, 4), np.float32)
     for i, time in enumerate(times):
         camera = video.operator.camera(time, size)
-        now, then = (
-            people.dress(bodies, i, video.look, 0),
-            people.dress(bodies, n + i, video.look, 0),
-        )
+        now, then = (people.dress(bodies, i, video.look, 0), people.dress(bodies, n + i, video.look, 0))
         picture, colour, alpha = _exposed(video, time, now, then)
-        images[i] = _develop(video, time, camera, now, colour, alpha,
-                             np.random.default_rng([seed, int(time)]))  # fmt: skip
+        images[i] = _develop(video, time, camera, now, colour, alpha, np.random.default_rng([seed, int(time)]))
         world = bodies.keypoints[i, _ORDER]
         pixels, _ = camera.project(world)
         seen = visibility(picture, camera, world, 0, people.SLACK[_ORDER])
@@ -140,17 +139,17 @@ def _exposed(video: Video, time: int, now: list[Mesh], then: list[Mesh]):
     """Athlete and things over the exposure: the middle picture, mean colour and alpha."""
     size = video.size
     fastest = np.abs(then[0].vertices - now[0].vertices).max() * video.exposure  # metres
-    blur = fastest * video.operator.zoom[time] * size / np.linalg.norm(
-        video.operator.aim[time] - video.operator.position)  # fmt: skip
+    blur = (
+        fastest * video.operator.zoom[time] * size / np.linalg.norm(video.operator.aim[time] - video.operator.position)
+    )
     steps = 1 if blur < 1.0 else 3 if blur < 8 else 5
     pictures = []
     for share in (np.arange(steps) - (steps - 1) / 2) / steps:
         late = share * video.exposure
         camera = video.operator.camera(time + late, size)
         meshes = [
-            replace(a, vertices=a.vertices + (b.vertices - a.vertices) * late)
-            for a, b in zip(now, then, strict=True)
-        ]  # fmt: skip
+            replace(a, vertices=a.vertices + (b.vertices - a.vertices) * late) for a, b in zip(now, then, strict=True)
+        ]
         if video.things is not None:
             meshes.append(video.things)
         pictures.append(render(camera, meshes, video.site.light, 2 if steps == 1 else 1))
@@ -198,16 +197,12 @@ def _placed(stander: Bystander, camera: Camera) -> np.ndarray:
     if depth < 0.5 or min(x, y) < -reach or max(x, y) > camera.width + reach:
         return np.zeros((camera.height, camera.width, 4), np.float32)
     matrix = np.array([[scale, 0, x - scale * half], [0, scale, y - scale * half]])
-    return cv2.warpAffine(
-        stander.picture, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR
-    )
+    return cv2.warpAffine(stander.picture, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR)
 
 
 def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
     """Motion blur of everything that stands still while the camera pans."""
-    early, late = (
-        video.operator.camera(time + s * video.exposure / 2, video.size) for s in (-1, 1)
-    )
+    early, late = (video.operator.camera(time + s * video.exposure / 2, video.size) for s in (-1, 1))
     far = early.position + 100 * early.rotation[2]
     (x, y) = late.project(far)[0] - early.project(far)[0]
     length = float(np.hypot(x, y))
@@ -224,8 +219,7 @@ def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
 
 def pick_frames(rng: np.random.Generator, phases: np.ndarray, n: int) -> np.ndarray:
     """n frames of a video in order: fair shares for the phases, an even spread within each."""
-    share = {"run-up": 3.0, "take-off": 1.2, "hop": 1.8, "step": 1.8, "jump": 2.4, "flight": 4.0,
-             "landing": 1.2}  # fmt: skip
+    share = {"run-up": 3.0, "take-off": 1.2, "hop": 1.8, "step": 1.8, "jump": 2.4, "flight": 4.0, "landing": 1.2}
     weight = np.array([share[p] for p in phases]) / np.array([(phases == p).sum() for p in phases])
     total = np.cumsum(weight) / weight.sum()
     wanted = (np.arange(n) + rng.uniform(0.1, 0.9, n)) / n

@@ -55,10 +55,8 @@ def tube(path: np.ndarray, radius: float, colour: np.ndarray, sides: int = 6) ->
             faces += [[p, p + sides, q], [q, p + sides, q + sides]]
     last = ends - sides
     for k in range(sides):
-        faces += [[ends, k, (k + 1) % sides],
-                  [ends + 1, last + (k + 1) % sides, last + k]]  # fmt: skip
-    return Mesh(np.concatenate([vertices, path[[0, -1]]]), np.array(faces), _plain(colour),
-                two_sided=True)  # fmt: skip
+        faces += [[ends, k, (k + 1) % sides], [ends + 1, last + (k + 1) % sides, last + k]]
+    return Mesh(np.concatenate([vertices, path[[0, -1]]]), np.array(faces), _plain(colour), two_sided=True)
 
 
 def pole(low, high, radius: float, colour: np.ndarray, sides: int = 6) -> Mesh:
@@ -114,8 +112,7 @@ def lamp(rng: np.random.Generator, above: np.ndarray) -> Gear:
     shell = np.array([0.85, 0.86, 0.87]) * rng.uniform(0.85, 1.05)
     turn = np.arange(18) * 2 * np.pi / 18
     rings = [(0.02, 0.09), (wide * 0.7, 0.07), (wide, 0.02), (wide * 0.92, 0.0), (0.02, 0.0)]
-    vertices = np.concatenate([
-        np.stack([r * np.cos(turn), r * np.sin(turn), turn * 0 + z], 1) for r, z in rings])
+    vertices = np.concatenate([np.stack([r * np.cos(turn), r * np.sin(turn), turn * 0 + z], 1) for r, z in rings])
     faces = []
     for r in range(len(rings) - 1):
         for k in range(18):
@@ -143,12 +140,12 @@ def screens(rng: np.random.Generator, at: np.ndarray, count: int) -> Gear:
     for k in range(count):
         middle = (0, (k - (count - 1) / 2) * (wide + 0.03), 0)
         panels.append(_screen(rng, middle, wide, tall))
-        panels.append(box((-0.07, middle[1], 0), (0.06, wide * 0.8, tall * 0.8), 0, DARK + 0.35,
-                          piece=0.1))  # fmt: skip
+        panels.append(box((-0.07, middle[1], 0), (0.06, wide * 0.8, tall * 0.8), 0, DARK + 0.35, piece=0.1))
     frame = np.array([0.75, 0.76, 0.76])
-    panels += [pole((-0.1, -count * wide / 2, tall * 0.55), (-0.1, count * wide / 2, tall * 0.55),
-                    0.03, frame),
-               pole((-0.1, 0, tall * 0.5), (-0.1, 0, 3.0 - up), 0.035, frame)]  # fmt: skip
+    panels += [
+        pole((-0.1, -count * wide / 2, tall * 0.55), (-0.1, count * wide / 2, tall * 0.55), 0.03, frame),
+        pole((-0.1, 0, tall * 0.5), (-0.1, 0, 3.0 - up), 0.035, frame),
+    ]
     return Gear(_turned(panels, _about_z(facing), (*at, up)), no_block())
 
 
@@ -228,11 +225,9 @@ def cart(rng: np.random.Generator, at: np.ndarray, turn: float) -> Gear:
     for _ in range(rng.integers(1, 5)):  # bottles, boxes, devices on top
         small = rng.uniform((0.06, 0.06, 0.06), (0.3, 0.3, 0.28))
         spot = rng.uniform(-0.5, 0.5, 2) * (size[:2] - small[:2])
-        meshes.append(box((*spot, top + small[2] / 2), small, 0, people.colour(rng) * 0.7 + 0.15,
-                          piece=0.2))
+        meshes.append(box((*spot, top + small[2] / 2), small, 0, people.colour(rng) * 0.7 + 0.15, piece=0.2))
     if rng.random() < 0.5:
-        meshes += [_screen(rng, (0.05, 0, top + 0.3), 0.4, 0.3),
-                   pole((0, 0, top), (0, 0, top + 0.2), 0.03, DARK + 0.2)]  # fmt: skip
+        meshes += [_screen(rng, (0.05, 0, top + 0.3), 0.4, 0.3), pole((0, 0, top), (0, 0, top + 0.2), 0.03, DARK + 0.2)]
     return Gear(_turned(meshes, _about_z(turn), (*at, 0)), np.array([[*at, *size[:2], turn]]))
 
 
@@ -244,16 +239,16 @@ def stand(rng: np.random.Generator, at: np.ndarray) -> Gear:
             toe = (at[0] + 0.28 * np.cos(turn), at[1] + 0.28 * np.sin(turn), 0.05)
             meshes.append(pole((*at, 0.09), toe, 0.02, DARK, 4))
         for side in rng.choice([-1, 1], rng.integers(1, 3)):
-            meshes.append(box((at[0] + side * 0.1, at[1], 1.68), (0.1, 0.04, 0.2), 0,
-                              (0.9, 0.92, 0.9), piece=0.2))  # fmt: skip
+            meshes.append(box((at[0] + side * 0.1, at[1], 1.68), (0.1, 0.04, 0.2), 0, (0.9, 0.92, 0.9), piece=0.2))
         return Gear(meshes, np.array([[*at, 0.4, 0.4, 0]]))
     bag = np.array([(0.85, 0.8, 0.3), (0.9, 0.9, 0.9), (0.2, 0.3, 0.7), (0.75, 0.25, 0.2)])
-    bin_ = tube(np.array([(*at, 0.02), (*at, 0.28), (*at, 0.55)]), 0.2,
-                bag[rng.integers(4)] * rng.uniform(0.8, 1), 10)  # fmt: skip
+    bin_ = tube(np.array([(*at, 0.02), (*at, 0.28), (*at, 0.55)]), 0.2, bag[rng.integers(4)] * rng.uniform(0.8, 1), 10)
     return Gear([bin_], np.array([[*at, 0.4, 0.4, 0]]))
 
 
 def stool(at: np.ndarray, high: float) -> list[Mesh]:
     """A stool whose seat is `high` metres up at [2]."""
-    return [tube(np.array([(*at, high - 0.07), (*at, high)]), 0.18, DARK, 10),
-            pole((*at, 0.05), (*at, high - 0.05), 0.03, STEEL)]  # fmt: skip
+    return [
+        tube(np.array([(*at, high - 0.07), (*at, high)]), 0.18, DARK, 10),
+        pole((*at, 0.05), (*at, high - 0.05), 0.03, STEEL),
+    ]

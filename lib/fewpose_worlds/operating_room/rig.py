@@ -1,7 +1,7 @@
 """The cameras of the operating room: three that hang from the ceiling and look down at one table.
 
-Where they hang, how steeply they look and how wide they see is that of MVOR's rig, rounded; every
-day hangs it up anew, turned, shifted and bent a little, as rooms differ.
+Where they hang, how steeply they look and how wide they see is that of MVOR's rig, rounded; every day hangs it up
+anew, turned, shifted and bent a little, as rooms differ.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from fewpose_worlds.render import Camera, look_at
 
 VIEWS = 3
 FOCAL = 538 / 640  # of the picture's width: 61 degrees from side to side
-# Azimuth (degrees) and distance (metres) from the middle of the scene, height over the floor
-# (metres), and how far below the horizon the camera looks (degrees).
+# Azimuth (degrees) and distance (metres) from the middle of the scene, height over the floor (metres), and how far
+# below the horizon the camera looks (degrees).
 _RIG = ((183.0, 2.2, 2.57, 35.0), (12.0, 1.75, 2.67, 39.0), (115.0, 2.65, 2.83, 40.0))
 _ROLL = 3.0  # degrees: standard deviation of how crookedly they hang
 
@@ -40,9 +40,7 @@ def hang(rng: np.random.Generator, size: tuple[int, int]) -> list[Camera]:
 
 def matrix(camera: Camera) -> np.ndarray:
     """Camera matrix [3,3]: pixels (centre of the top-left pixel = (0, 0)) of the camera frame."""
-    return np.array([
-        [camera.focal, 0, camera.centre[0]], [0, camera.focal, camera.centre[1]], [0, 0, 1],
-    ])  # fmt: skip
+    return np.array([[camera.focal, 0, camera.centre[0]], [0, camera.focal, camera.centre[1]], [0, 0, 1]])
 
 
 def to_room(camera: Camera) -> np.ndarray:

@@ -13,14 +13,34 @@ from fewpose_worlds.render import Camera, Light
 
 _FINE = 64  # pixels of texture a metre
 _HIGH = 3.0  # metres to the ceiling
-_FLOORS = np.array([
-    (176, 180, 178), (150, 160, 168), (190, 180, 160), (132, 150, 150), (160, 170, 150),
-    (140, 150, 176), (196, 196, 192),
-]) / 255  # fmt: skip
-_WALLS = np.array([
-    (214, 220, 216), (120, 164, 158), (170, 200, 190), (224, 220, 206), (60, 110, 112),
-    (196, 206, 220), (180, 210, 170),
-]) / 255  # fmt: skip
+_FLOORS = (
+    np.array(
+        [
+            (176, 180, 178),
+            (150, 160, 168),
+            (190, 180, 160),
+            (132, 150, 150),
+            (160, 170, 150),
+            (140, 150, 176),
+            (196, 196, 192),
+        ]
+    )
+    / 255
+)
+_WALLS = (
+    np.array(
+        [
+            (214, 220, 216),
+            (120, 164, 158),
+            (170, 200, 190),
+            (224, 220, 206),
+            (60, 110, 112),
+            (196, 206, 220),
+            (180, 210, 170),
+        ]
+    )
+    / 255
+)
 
 
 @dataclass(frozen=True)
@@ -52,13 +72,21 @@ def furnish(rng: np.random.Generator) -> Room:
     lamps = rng.uniform(0.25, 0.6)
     lean = rng.normal(0, 0.25, 2)
     direction = np.array([*lean, 1.0]) / np.sqrt(1 + lean @ lean)
-    light = Light(direction, level * lamps * tone, level * (0.95 - 0.7 * lamps) * tone,
-                  level * rng.uniform(0.2, 0.38) * tone)  # fmt: skip
+    light = Light(
+        direction, level * lamps * tone, level * (0.95 - 0.7 * lamps) * tone, level * rng.uniform(0.2, 0.38) * tone
+    )
     shown = np.sqrt(level) * tone
     wall = _WALLS[rng.integers(len(_WALLS))] * rng.uniform(0.85, 1.1)
     walls = tuple(_wall(rng, 2 * half[(k + 1) % 2], wall) * shown for k in range(4))
-    return Room(rng.normal(0, 0.25, 2), rng.uniform(-0.5, 0.5), half, _floor(rng, half) * shown,
-                walls, light, rng.uniform(0.25, 0.5))  # fmt: skip
+    return Room(
+        rng.normal(0, 0.25, 2),
+        rng.uniform(-0.5, 0.5),
+        half,
+        _floor(rng, half) * shown,
+        walls,
+        light,
+        rng.uniform(0.25, 0.5),
+    )
 
 
 def _floor(rng: np.random.Generator, half: np.ndarray) -> np.ndarray:
@@ -67,8 +95,7 @@ def _floor(rng: np.random.Generator, half: np.ndarray) -> np.ndarray:
     out[:] = _FLOORS[rng.integers(len(_FLOORS))] * rng.uniform(0.8, 1.1)
     if rng.random() < 0.35:  # another colour under the table
         wide, tall = rng.uniform(1.2, 2.4, 2) * _FINE
-        patch = [int(cols / 2 - wide), int(rows / 2 - tall)], [int(cols / 2 + wide),
-                                                              int(rows / 2 + tall)]
+        patch = [int(cols / 2 - wide), int(rows / 2 - tall)], [int(cols / 2 + wide), int(rows / 2 + tall)]
         tint = (out[0, 0] * rng.uniform(0.75, 1.1) * (1 + rng.normal(0, 0.06, 3))).tolist()
         cv2.rectangle(out, *patch, tint, -1)
     if rng.random() < 0.4:
@@ -80,8 +107,9 @@ def _floor(rng: np.random.Generator, half: np.ndarray) -> np.ndarray:
         ends = rng.uniform(0, (cols, rows), (3, 2))
         curve = ends[0] * (1 - t) ** 2 + 2 * ends[1] * t * (1 - t) + ends[2] * t**2
         shade = float(rng.choice([0.12, 0.3, 0.8]))
-        cv2.polylines(out, [np.rint(curve * 16).astype(np.int32)], False, [shade] * 3,
-                      int(rng.integers(1, 3)), cv2.LINE_AA, 4)  # fmt: skip
+        cv2.polylines(
+            out, [np.rint(curve * 16).astype(np.int32)], False, [shade] * 3, int(rng.integers(1, 3)), cv2.LINE_AA, 4
+        )
     gloss = np.clip(noise(rng, rows, cols, 48) * 0.5, 0, 1)[..., None]  # lamps in the polish
     return np.clip(out + 0.16 * gloss, 0, 1)
 
@@ -92,9 +120,9 @@ def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray
     out = np.empty((rows, cols, 3), np.float32)
     out[:] = base
     if rng.random() < 0.5:
-        out[rows - int(1.1 * _FINE):] *= rng.uniform(0.75, 1.05) * (1 + rng.normal(0, 0.04, 3))
+        out[rows - int(1.1 * _FINE) :] *= rng.uniform(0.75, 1.05) * (1 + rng.normal(0, 0.04, 3))
     for x in range(0, cols, int(rng.uniform(0.9, 1.6) * _FINE)):
-        out[:, x:x + 2] *= 0.88
+        out[:, x : x + 2] *= 0.88
 
     def put(x: float, low: float, w: float, h: float, colour, edge=0.75) -> tuple[int, ...]:
         """A rectangle by its left side, lower edge and size in metres."""
@@ -106,10 +134,14 @@ def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray
 
     grey = np.ones(3)
     if rng.random() < 0.6:
-        door = put(rng.uniform(0, wide - 1.3), 0, rng.uniform(1.0, 1.6), 2.1,
-                   base * rng.uniform(0.6, 1.1) * (1 + rng.normal(0, 0.06, 3)))  # fmt: skip
-        cv2.rectangle(out, (door[0] + 40, door[1] + 20), (door[0] + 56, door[1] + 60),
-                      (0.3, 0.35, 0.38), -1)  # fmt: skip
+        door = put(
+            rng.uniform(0, wide - 1.3),
+            0,
+            rng.uniform(1.0, 1.6),
+            2.1,
+            base * rng.uniform(0.6, 1.1) * (1 + rng.normal(0, 0.06, 3)),
+        )
+        cv2.rectangle(out, (door[0] + 40, door[1] + 20), (door[0] + 56, door[1] + 60), (0.3, 0.35, 0.38), -1)
     for _ in range(rng.integers(0, 3)):  # cupboards with shelves
         x, w, h = rng.uniform(0, wide - 1), rng.uniform(0.6, 1.4), rng.uniform(0.9, 2.1)
         low = 0 if rng.random() < 0.6 else rng.uniform(0.9, 1.3)
@@ -119,14 +151,23 @@ def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray
                 for at in range(left + 4, right - 8, 12):
                     if rng.random() < 0.7:
                         shade = (people.colour(rng) * 0.7 + 0.25).tolist()
-                        cv2.rectangle(out, (at, y), (at + int(rng.integers(4, 11)), y + 16), shade,
-                                      -1)  # fmt: skip
+                        cv2.rectangle(out, (at, y), (at + int(rng.integers(4, 11)), y + 16), shade, -1)
     for _ in range(rng.integers(1, 6)):  # sockets, notices, boxes of gloves
-        put(rng.uniform(0, wide - 0.5), rng.uniform(0.8, 1.9), rng.uniform(0.1, 0.5),
-            rng.uniform(0.08, 0.4), people.colour(rng) * 0.3 + 0.55)  # fmt: skip
+        put(
+            rng.uniform(0, wide - 0.5),
+            rng.uniform(0.8, 1.9),
+            rng.uniform(0.1, 0.5),
+            rng.uniform(0.08, 0.4),
+            people.colour(rng) * 0.3 + 0.55,
+        )
     if rng.random() < 0.3:  # a window into the next room, a light box
-        put(rng.uniform(0, wide - 1.6), 1.1, rng.uniform(0.8, 1.6), rng.uniform(0.5, 0.9),
-            rng.choice([0.16, 0.3, 1.0]) * grey)  # fmt: skip
+        put(
+            rng.uniform(0, wide - 1.6),
+            1.1,
+            rng.uniform(0.8, 1.6),
+            rng.uniform(0.5, 0.9),
+            rng.choice([0.16, 0.3, 1.0]) * grey,
+        )
     out[-8:] *= 0.6
     shade = 1 + 0.05 * noise(rng, rows, cols, 16)
     return out * shade[..., None] * np.linspace(1.05, 0.8, rows)[:, None, None]
@@ -157,8 +198,10 @@ def shell(room: Room, camera: Camera, scale: int) -> tuple[np.ndarray, np.ndarra
             along = (at[mine][:, side] + room.half[side]) / (2 * room.half[side])
             out[mine] = _look_up(texture, np.stack([along, 1 - up[mine] / _HIGH], -1)[None])[0]
     size = (camera.width, camera.height)
-    return (cv2.resize(out, size, interpolation=cv2.INTER_AREA),
-            cv2.resize(floor.astype(np.float32), size, interpolation=cv2.INTER_AREA))  # fmt: skip
+    return (
+        cv2.resize(out, size, interpolation=cv2.INTER_AREA),
+        cv2.resize(floor.astype(np.float32), size, interpolation=cv2.INTER_AREA),
+    )
 
 
 def _look_up(texture: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -167,10 +210,9 @@ def _look_up(texture: np.ndarray, where: np.ndarray) -> np.ndarray:
     place = (np.clip(where, 0, 1) * (width - 1, height - 1)).astype(np.float32)
     flat = place.reshape(1, -1, 2)
     out = [  # remap takes at most 32767 columns
-        cv2.remap(texture.astype(np.float32, copy=False), part[..., 0], part[..., 1],
-                  cv2.INTER_LINEAR)
+        cv2.remap(texture.astype(np.float32, copy=False), part[..., 0], part[..., 1], cv2.INTER_LINEAR)
         for part in np.array_split(flat, -(-flat.shape[1] // 30000), axis=1)
-    ]  # fmt: skip
+    ]
     return np.concatenate(out, 1).reshape(*place.shape[:-1], 3)
 
 
@@ -190,11 +232,14 @@ class Sensor:
 def sensor(rng: np.random.Generator) -> Sensor:
     """A random cheap camera: a little soft, noisy, its whites often burnt out."""
     return Sensor(
-        cast=1 + rng.normal(0, 0.03, 3), saturation=rng.uniform(0.65, 1.0),
-        contrast=rng.uniform(0.9, 1.3), brightness=rng.normal(0, 0.05),
-        blur=rng.uniform(0.2, 0.9), grain=rng.uniform(0.006, 0.028),
+        cast=1 + rng.normal(0, 0.03, 3),
+        saturation=rng.uniform(0.65, 1.0),
+        contrast=rng.uniform(0.9, 1.3),
+        brightness=rng.normal(0, 0.05),
+        blur=rng.uniform(0.2, 0.9),
+        grain=rng.uniform(0.006, 0.028),
         quality=int(rng.integers(60, 96)),
-    )  # fmt: skip
+    )
 
 
 def develop(rng: np.random.Generator, image: np.ndarray, eye: Sensor) -> np.ndarray:
@@ -206,8 +251,7 @@ def develop(rng: np.random.Generator, image: np.ndarray, eye: Sensor) -> np.ndar
     image = grey + (image - grey) * np.float32(eye.saturation)
     image = ((image - 0.45) * eye.contrast + 0.45 + eye.brightness) * eye.cast.astype(np.float32)
     small = tuple(max(n // 2, 1) for n in image.shape[1::-1])
-    fine, coarse = (rng.standard_normal((n[1], n[0], 3), dtype=np.float32)
-                    for n in (image.shape[1::-1], small))  # fmt: skip
+    fine, coarse = (rng.standard_normal((n[1], n[0], 3), dtype=np.float32) for n in (image.shape[1::-1], small))
     coarse = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     image = image + (fine * 0.6 + coarse) * np.float32(eye.grain * min(image.shape[1] / 640, 1))
     out = np.ascontiguousarray(np.clip(image * 255, 0, 255).astype(np.uint8)[..., ::-1])

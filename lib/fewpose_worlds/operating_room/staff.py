@@ -1,7 +1,7 @@
 """Who works in the operating room: what they wear, and how they stand, reach, bend and sit.
 
-Clothes are those of `people`, with a mask and a surgical cap painted onto the head, and a gown or
-a lead apron hung about the legs.
+Clothes are those of `people`, with a mask and a surgical cap painted onto the head, and a gown or a lead apron hung
+about the legs.
 """
 
 from __future__ import annotations
@@ -18,32 +18,42 @@ from fewpose_worlds.people import Garment, Look
 from fewpose_worlds.render import Mesh
 
 _J = {name: i for i, name in enumerate(JOINTS)}
-_CLOTH = np.array([
-    (96, 138, 196), (66, 102, 164), (118, 160, 206), (64, 124, 122), (86, 146, 140),
-    (112, 154, 128), (148, 186, 208), (84, 108, 144),
-]) / 255  # fmt: skip
-_CAPS = np.array([
-    (236, 238, 240), (150, 190, 220), (96, 150, 200), (110, 170, 150), (60, 90, 150),
-    (200, 120, 130),
-]) / 255  # fmt: skip
+_CLOTH = (
+    np.array(
+        [
+            (96, 138, 196),
+            (66, 102, 164),
+            (118, 160, 206),
+            (64, 124, 122),
+            (86, 146, 140),
+            (112, 154, 128),
+            (148, 186, 208),
+            (84, 108, 144),
+        ]
+    )
+    / 255
+)
+_CAPS = (
+    np.array([(236, 238, 240), (150, 190, 220), (96, 150, 200), (110, 170, 150), (60, 90, 150), (200, 120, 130)]) / 255
+)
 _LEAD = np.array([(30, 36, 92), (24, 28, 60), (70, 30, 66), (40, 70, 60), (46, 48, 54)]) / 255
 _GLOVES = np.array([(206, 176, 140), (224, 220, 210), (150, 80, 60), (90, 120, 190)]) / 255
 # What each duty makes people do, and how often.
 DUTIES = {
-    "operate": {"operate": .62, "fold": .12, "reach": .14, "look": .12},
-    "instruments": {"handle": .55, "fold": .15, "reach": .15, "look": .15},
-    "watch": {"look": .35, "fold": .25, "stand": .3, "reach": .1},
-    "anaesthesia": {"handle": .35, "sit": .3, "look": .2, "stand": .15},
-    "circulate": {"walk": .35, "stand": .2, "bend": .12, "reach": .15, "push": .1, "carry": .08},
-}  # fmt: skip
+    "operate": {"operate": 0.62, "fold": 0.12, "reach": 0.14, "look": 0.12},
+    "instruments": {"handle": 0.55, "fold": 0.15, "reach": 0.15, "look": 0.15},
+    "watch": {"look": 0.35, "fold": 0.25, "stand": 0.3, "reach": 0.1},
+    "anaesthesia": {"handle": 0.35, "sit": 0.3, "look": 0.2, "stand": 0.15},
+    "circulate": {"walk": 0.35, "stand": 0.2, "bend": 0.12, "reach": 0.15, "push": 0.1, "carry": 0.08},
+}
 
 
 @dataclass(frozen=True)
 class Clinician:
     """One of a day's staff: number, phenotype [6], clothes, colours [3] of mask (None: bare), cap.
 
-    gown is None, or the cloth that hangs about the legs, as long as `hang` (1 = to the ankles);
-    sleeves is the cloth of the arms where it differs from the trunk's (under a lead apron).
+    gown is None, or the cloth that hangs about the legs, as long as `hang` (1 = to the ankles); sleeves is the cloth
+    of the arms where it differs from the trunk's (under a lead apron).
     """
 
     number: int
@@ -70,9 +80,9 @@ class Wardrobe:
 
 def wardrobe(rng: np.random.Generator) -> Wardrobe:
     """A day's colours: scrubs and gowns are blue to green, as they are."""
+
     def pick(table: np.ndarray) -> np.ndarray:
-        return np.clip(table[rng.integers(len(table))] * rng.uniform(0.85, 1.15)
-                       + rng.normal(0, 0.03, 3), 0.02, 1)  # fmt: skip
+        return np.clip(table[rng.integers(len(table))] * rng.uniform(0.85, 1.15) + rng.normal(0, 0.03, 3), 0.02, 1)
 
     mask = np.array([0.62, 0.78, 0.9]) if rng.random() < 0.6 else np.array([0.9, 0.92, 0.94])
     return Wardrobe(pick(_CLOTH), pick(_CLOTH), pick(_LEAD), pick(_CAPS), mask)
@@ -82,32 +92,49 @@ def clinician(rng: np.random.Generator, day: Wardrobe, duty: str, number: int) -
     """A random person of one duty in the day's clothes, the number-th of its staff."""
     worn = people.look(rng, sport=False)
     sterile = duty in ("operate", "instruments")
-    kind = str(rng.choice(["gown", "lead", "scrubs"],
-                          p=[.86, .08, .06] if sterile else [.12, .33, .55]))
+    kind = str(rng.choice(["gown", "lead", "scrubs"], p=[0.86, 0.08, 0.06] if sterile else [0.12, 0.33, 0.55]))
     shade = rng.uniform(0.85, 1.15)
     scrubs = Garment(np.clip(day.scrubs * shade, 0, 1), day.scrubs)
     if rng.random() < 0.12:  # a visitor in another colour, or a jacket
-        scrubs = Garment(_CLOTH[rng.integers(len(_CLOTH))] if rng.random() < 0.5
-                         else rng.uniform(0.75, 0.95, 3), day.scrubs)  # fmt: skip
-    gown = {"gown": Garment(np.clip(day.gown * rng.uniform(0.9, 1.1), 0, 1), day.gown),
-            "lead": Garment(day.lead * rng.uniform(0.8, 1.3), day.lead)}.get(kind)  # fmt: skip
+        scrubs = Garment(
+            _CLOTH[rng.integers(len(_CLOTH))] if rng.random() < 0.5 else rng.uniform(0.75, 0.95, 3), day.scrubs
+        )
+    gown = {
+        "gown": Garment(np.clip(day.gown * rng.uniform(0.9, 1.1), 0, 1), day.gown),
+        "lead": Garment(day.lead * rng.uniform(0.8, 1.3), day.lead),
+    }.get(kind)
     cap = day.cap if rng.random() < 0.6 else _CAPS[rng.integers(len(_CAPS))]
     long = kind == "gown" or rng.random() < 0.15
-    clogs = rng.choice([0.92, 0.12, 0.4]) * np.ones(3) if rng.random() < 0.6 else _CLOTH[
-        rng.integers(len(_CLOTH))]
+    clogs = rng.choice([0.92, 0.12, 0.4]) * np.ones(3) if rng.random() < 0.6 else _CLOTH[rng.integers(len(_CLOTH))]
     worn = replace(
-        worn, hair_style="full" if rng.random() < 0.6 else "short", cap=None, bib=None, skirt=0.0,
-        beard=worn.beard * 0.5, top=gown or scrubs, bottom=scrubs,
-        sleeve=1.0 if long else rng.uniform(0.3, 0.45), leg=1.0, hem=-0.08,
+        worn,
+        hair_style="full" if rng.random() < 0.6 else "short",
+        cap=None,
+        bib=None,
+        skirt=0.0,
+        beard=worn.beard * 0.5,
+        top=gown or scrubs,
+        bottom=scrubs,
+        sleeve=1.0 if long else rng.uniform(0.3, 0.45),
+        leg=1.0,
+        hem=-0.08,
         loose=rng.uniform(0.02, 0.04) if kind == "gown" else rng.uniform(0.012, 0.025),
-        shoes=clogs, soles=clogs * 0.7, socks=0.0,
+        shoes=clogs,
+        soles=clogs * 0.7,
+        socks=0.0,
         gloves=_GLOVES[rng.integers(len(_GLOVES))] if sterile or rng.random() < 0.25 else None,
-    )  # fmt: skip
+    )
     return Clinician(
-        number, adult(rng), worn, day.mask if sterile or rng.random() < 0.7 else None, cap, gown,
+        number,
+        adult(rng),
+        worn,
+        day.mask if sterile or rng.random() < 0.7 else None,
+        cap,
+        gown,
         rng.uniform(0.62, 0.8) if kind == "gown" else rng.uniform(0.4, 0.52),
-        scrubs if kind == "lead" else None, duty,
-    )  # fmt: skip
+        scrubs if kind == "lead" else None,
+        duty,
+    )
 
 
 def adult(rng: np.random.Generator) -> np.ndarray:
@@ -147,8 +174,7 @@ def dress(bodies: Bodies, i: int, who: Clinician, person: int) -> list[Mesh]:
         if who.mask is not None:
             x, y, z = face.T
             low = -3.4 - 0.25 * (y < -1.5)
-            covers = (y > -2.3) & (z < -0.45 - 0.12 * np.abs(x)) & (z > low) & (
-                part[head] == people.HEAD)
+            covers = (y > -2.3) & (z < -0.45 - 0.12 * np.abs(x)) & (z > low) & (part[head] == people.HEAD)
             out[head[covers]] = who.mask * (1 - 0.12 * (np.sin(z[covers] * 5) > 0.4))[:, None]
         return out
 
@@ -167,8 +193,7 @@ def dress(bodies: Bodies, i: int, who: Clinician, person: int) -> list[Mesh]:
         shown = np.flatnonzero((part_of != people.LEG) | (share > who.hang - 0.08))
         kept, whole = meshes[0].faces[shown], meshes[0].paint
         meshes[0] = replace(meshes[0], faces=kept, paint=lambda f, at: whole(shown[f], at))
-        meshes.append(people.skirt(bodies, i, replace(who.look, bottom=who.gown, skirt=who.hang),
-                                   person))  # fmt: skip
+        meshes.append(people.skirt(bodies, i, replace(who.look, bottom=who.gown, skirt=who.hang), person))
     return meshes
 
 
@@ -227,8 +252,7 @@ def pose(rng: np.random.Generator, kind: str) -> np.ndarray:
     if kind in ("walk", "push") and (kind == "walk" or rng.random() < 0.7):
         phase, power = u(0, 2 * np.pi), u(0.35, 0.6)
         for side, p in (("left", phase), ("right", phase + np.pi)):
-            poses.leg(a, side, (15 + 45 * np.cos(p)) * power - 5,
-                      28 - 26 * np.sin(p) * power * 2, ankle=5 * np.cos(p))  # fmt: skip
+            poses.leg(a, side, (15 + 45 * np.cos(p)) * power - 5, 28 - 26 * np.sin(p) * power * 2, ankle=5 * np.cos(p))
             if kind == "walk":
                 poses.arm(a, side, -28 * np.cos(p) * power, u(4, 14), 0, u(8, 40))
     if rng.random() < 0.5:

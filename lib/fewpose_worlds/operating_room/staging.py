@@ -52,16 +52,14 @@ class Step:
 
 
 def set_stage(
-    rng: np.random.Generator, room: Room, cameras: list[Camera], day: Wardrobe,
-    staff: list[Clinician],
+    rng: np.random.Generator, room: Room, cameras: list[Camera], day: Wardrobe, staff: list[Clinician]
 ) -> Stage:
     """Draw the equipment and three to six of the staff."""
     high = rng.uniform(0.88, 1.08)
     parts = [table(rng, day, high, rng.random() < 0.75)]
     if rng.random() < 0.65:
         parts.append(gears.c_arm(rng, high))
-    parts += [gears.lamp(rng, np.array([rng.uniform(-0.5, 0.3), 0]))
-              for _ in range(rng.integers(0, 3))]  # fmt: skip
+    parts += [gears.lamp(rng, np.array([rng.uniform(-0.5, 0.3), 0])) for _ in range(rng.integers(0, 3))]
     for _ in range(rng.integers(1, 3)):
         angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 1.7)
         spot = np.array([np.cos(angle), np.sin(angle)]) * away
@@ -89,10 +87,9 @@ def set_stage(
         add(lambda s: gears.cart(rng, s, turn_in(s)), 1.5, 3.8)
     for _ in range(rng.integers(1, 4)):
         add(lambda s: gears.stand(rng, s), 1.1, 3.2)
-    gear = Gear([m for part in parts for m in part.meshes],
-                np.concatenate([part.blocks for part in parts]))  # fmt: skip
-    count = int(rng.choice([3, 4, 5, 6], p=[.2, .35, .3, .15]))
-    chosen = [0, *(1 + rng.permutation(len(staff) - 1)[:count - 1])]
+    gear = Gear([m for part in parts for m in part.meshes], np.concatenate([part.blocks for part in parts]))
+    count = int(rng.choice([3, 4, 5, 6], p=[0.2, 0.35, 0.3, 0.15]))
+    chosen = [0, *(1 + rng.permutation(len(staff) - 1)[: count - 1])]
     stage = Stage(room, gear, [])
     for index in chosen:
         stage.cast.append(_arrive(rng, stage, staff[index]))
@@ -109,8 +106,7 @@ def gap(blocks: np.ndarray, spots: np.ndarray) -> np.ndarray:
     """Metres [n] from spots [n,2] on the floor to the nearest block [m,5]; negative within one."""
     offset = spots[:, None] - blocks[:, :2]
     c, s = np.cos(blocks[:, 4]), np.sin(blocks[:, 4])
-    own = np.stack([offset[..., 0] * c + offset[..., 1] * s,
-                    offset[..., 1] * c - offset[..., 0] * s], -1)  # fmt: skip
+    own = np.stack([offset[..., 0] * c + offset[..., 1] * s, offset[..., 1] * c - offset[..., 0] * s], -1)
     beyond = np.abs(own) - blocks[:, 2:4] / 2
     outside = np.linalg.norm(np.maximum(beyond, 0), axis=-1)
     return (outside + np.minimum(beyond.max(-1), 0)).min(1)
@@ -124,8 +120,7 @@ def inside(room: Room, spot: np.ndarray, margin: float) -> bool:
 def _free(stage: Stage, spot: np.ndarray, me: Actor | None) -> bool:
     others = [a.place for a in stage.cast if a is not me]
     apart = min((np.hypot(*(spot - other)) for other in others), default=9)
-    return (apart > _APART and inside(stage.room, spot, 0.35)
-            and gap(stage.gear.blocks, spot[None])[0] > _CLEAR)  # fmt: skip
+    return apart > _APART and inside(stage.room, spot, 0.35) and gap(stage.gear.blocks, spot[None])[0] > _CLEAR
 
 
 def _arrive(rng: np.random.Generator, stage: Stage, who: Clinician) -> Actor:
@@ -198,11 +193,12 @@ def act(rng: np.random.Generator, stage: Stage) -> Step:
             actor.angles = pose(rng, actor.kind)
         else:
             actor.facing += float(rng.normal(0, 0.08))
-            actor.angles = actor.angles + rng.normal(0, 3, actor.angles.shape) * (
-                np.abs(actor.angles) > 2)
+            actor.angles = actor.angles + rng.normal(0, 3, actor.angles.shape) * (np.abs(actor.angles) > 2)
     present = [actor for actor in stage.cast if actor.place[0] < 90]
     return Step(
-        [a.who for a in present], np.stack([a.who.phenotype for a in present]),
+        [a.who for a in present],
+        np.stack([a.who.phenotype for a in present]),
         np.stack([rotations(rng, a.angles.copy(), a.facing) for a in present]),
-        np.stack([[*a.place, 0] for a in present]), np.array([a.kind == "sit" for a in present]),
+        np.stack([[*a.place, 0] for a in present]),
+        np.array([a.kind == "sit" for a in present]),
     )

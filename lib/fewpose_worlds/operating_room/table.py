@@ -52,8 +52,11 @@ def _patient(rng: np.random.Generator, high: float) -> list[Mesh]:
     # Feet along +x, face up: the body's x to -y, its y to z, its z to -x.
     turned[0] = np.array([[0, 0, -1.0], [-1, 0, 0], [0, 1, 0]])
     lying = pose_bodies(adult(rng)[None], turned[None], np.zeros((1, 3)))
-    lying.vertices[0] += (-TABLE[0] / 2 + 0.12 - lying.vertices[0, :, 0].min(), 0,
-                          high + 0.02 - lying.vertices[0, :, 2].min())  # fmt: skip
+    lying.vertices[0] += (
+        -TABLE[0] / 2 + 0.12 - lying.vertices[0, :, 0].min(),
+        0,
+        high + 0.02 - lying.vertices[0, :, 2].min(),
+    )
     worn = replace(people.look(rng, sport=False), cap=None, skirt=0.0, hair_style="short")
     body = people.dress(lying, 0, worn, -1)[0]
     part = people.parts()[1]
@@ -90,11 +93,14 @@ def _drape(rng, colour: np.ndarray, high: float, flat: bool = False) -> Mesh:
         if rng.random() < 0.4:  # the anaesthetist's screen
             bump = bump + 0.35 * np.exp(-((t / 0.035) ** 2))
     ripple = 0.018 * np.sin(x * 17 + rng.uniform(0, 6)) * (over_y > 0)
-    place = np.stack([
-        np.minimum(x, TABLE[0] / 2 + 0.02),
-        np.sign(y) * (np.minimum(np.abs(y), half) + ripple + 0.12 * over_y),
-        high + bump * (over_y == 0) - over_y - over_x,
-    ], 1)  # fmt: skip
+    place = np.stack(
+        [
+            np.minimum(x, TABLE[0] / 2 + 0.02),
+            np.sign(y) * (np.minimum(np.abs(y), half) + ripple + 0.12 * over_y),
+            high + bump * (over_y == 0) - over_y - over_x,
+        ],
+        1,
+    )
     n = len(v)
     faces = []
     for r in range(len(u) - 1):

@@ -1,9 +1,8 @@
 """The operating-room world: what three ceiling cameras see of clinicians at work, day by day.
 
-A day is a room, a rig, clothes and a staff; it is cut into stages of some moments, for which the
-equipment stays where it is. A moment is one pose and place of each clinician, seen by all three
-cameras at once. Days, never frames, are split into train, val and test. Clinicians are labelled,
-the patient under his drapes is not.
+A day is a room, a rig, clothes and a staff; it is cut into stages of some moments, for which the equipment stays
+where it is. A moment is one pose and place of each clinician, seen by all three cameras at once. Days, never frames,
+are split into train, val and test. Clinicians are labelled, the patient under his drapes is not.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ STAGE = 10  # moments for which the equipment stays where it is
 _COCO = slice(0, 17)
 _RATIO = np.array([0.6, 0.15, 0.25])  # of days: train, val, test
 _SMALLEST = 1 / 600  # of the frame: less of somebody is no annotation
-# MVOR's annotators marked keypoints of 62 % of the people and only a box of the others. With three
-# joints of `_TRUNK_AND_ARMS` to be seen it is 65 % here.
+# MVOR's annotators marked keypoints of 62 % of the people and only a box of the others. With three joints of
+# `_TRUNK_AND_ARMS` to be seen it is 65 % here.
 _ENOUGH = 3
 _TRUNK_AND_ARMS = slice(5, 13)
 _JOINED = np.zeros((17, 17), bool)
@@ -83,36 +82,42 @@ def make_stage(
     moments = -(-frames // rigs.VIEWS)
     steps = [act(rng, scene) for _ in range(moments)]
     counts = np.cumsum([0] + [len(step.cast) for step in steps])
-    everybody = pose_bodies(*(
-        np.concatenate([getattr(step, name) for step in steps])
-        for name in ("phenotypes", "rotations", "places")
-    ))  # fmt: skip
-    sets = [
-        build_set(today, camera, scene.gear) for camera in today.cameras[:min(frames, rigs.VIEWS)]
-    ]
+    everybody = pose_bodies(
+        *(np.concatenate([getattr(step, name) for step in steps]) for name in ("phenotypes", "rotations", "places"))
+    )
+    sets = [build_set(today, camera, scene.gear) for camera in today.cameras[: min(frames, rigs.VIEWS)]]
     pictures, about, annotations = [], [], []
     for moment, step in enumerate(steps):
         own = slice(counts[moment], counts[moment + 1])
         bodies = Bodies(*(getattr(everybody, n)[own] for n in everybody.__dataclass_fields__))
         put_down(bodies, step)
         people = [m for i, who in enumerate(step.cast) for m in dress(bodies, i, who, i)]
-        seats = [m for i in np.flatnonzero(step.seated)
-                 for m in stool(bodies.joints[i, 0, :2], bodies.joints[i, 0, 2] - 0.1)]
+        seats = [
+            m for i in np.flatnonzero(step.seated) for m in stool(bodies.joints[i, 0, :2], bodies.joints[i, 0, 2] - 0.1)
+        ]
         grain = np.random.default_rng([seed, 54, first + moment])
         for view, (camera, eye) in enumerate(zip(today.cameras, today.eyes, strict=True)):
             if len(pictures) == frames:
                 break
             image, picture = shoot(today.room, camera, sets[view], people, seats)
             pictures.append(develop(grain, image, eye))
-            annotations.append([
-                made for i, who in enumerate(step.cast)
-                if (made := annotate(picture, camera, bodies, i, who)) is not None
-            ])  # fmt: skip
-            about.append({
-                "video_id": f"day{day:03d}", "split": split, "moment": first + moment, "view": view,
-                "camera_matrix": np.round(rigs.matrix(camera), 6).tolist(),
-                "camera_to_room": np.round(rigs.to_room(camera), 6).tolist(),
-            })  # fmt: skip
+            annotations.append(
+                [
+                    made
+                    for i, who in enumerate(step.cast)
+                    if (made := annotate(picture, camera, bodies, i, who)) is not None
+                ]
+            )
+            about.append(
+                {
+                    "video_id": f"day{day:03d}",
+                    "split": split,
+                    "moment": first + moment,
+                    "view": view,
+                    "camera_matrix": np.round(rigs.matrix(camera), 6).tolist(),
+                    "camera_to_room": np.round(rigs.to_room(camera), 6).tolist(),
+                }
+            )
     return np.stack(pictures), about, annotations
 
 
@@ -120,8 +125,7 @@ def open_day(seed: int, day: int, size: tuple[int, int]) -> Day:
     """Room, cameras, clothes and staff of one day."""
     rng = np.random.default_rng([seed, 52, day])
     clothes = wardrobe(rng)
-    duties = ["operate", "operate", "instruments", "anaesthesia", "circulate", "watch", "circulate",
-              "operate", "watch"]  # fmt: skip
+    duties = ["operate", "operate", "instruments", "anaesthesia", "circulate", "watch", "circulate", "operate", "watch"]
     staff = [clinician(rng, clothes, duty, number) for number, duty in enumerate(duties)]
     eyes = [sensor(rng) for _ in range(rigs.VIEWS)]
     return Day(furnish(rng), rigs.hang(rng, size), eyes, clothes, staff)
@@ -160,9 +164,7 @@ def shoot(room: Room, camera: Camera, still, people: list, seats: list):
     return picture.over(image * (1 - room.shadow * dark * floor)[..., None]), picture
 
 
-def annotate(
-    picture: Picture, camera: Camera, bodies: Bodies, i: int, who: Clinician
-) -> dict | None:
+def annotate(picture: Picture, camera: Camera, bodies: Bodies, i: int, who: Clinician) -> dict | None:
     """COCO annotation of person i, its box around what is seen of it; None if that is next to
     nothing."""
     mine = picture.person == i
@@ -190,8 +192,8 @@ def annotate(
 def annotated(seen: np.ndarray) -> np.ndarray:
     """Of the visibility [17] of COCO's keypoints what an annotator would write down.
 
-    A hidden keypoint is marked where one joined to it is seen, so that it can be inferred, and else
-    left out; of people who show next to nothing of arms and trunk there is but the box.
+    A hidden keypoint is marked where one joined to it is seen, so that it can be inferred, and else left out; of
+    people who show next to nothing of arms and trunk there is but the box.
     """
     if (seen[_TRUNK_AND_ARMS] == 2).sum() < _ENOUGH:
         return np.zeros_like(seen)

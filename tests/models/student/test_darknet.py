@@ -16,12 +16,19 @@ def conv(x, y, stride=1):
 
 
 def test_cuts_are_where_the_resolution_halves():
-    nodes = [conv("in", "stem"), conv("stem", "a", 2), conv("a", "a1"), conv("a1", "b", 2),
-             conv("b", "c", 2), conv("c", "d", 2), conv("d", "d1"), conv("d1", "neck"),
-             Node("Resize", ("neck",), ("up",), {}), conv("up", "down", 2)]  # fmt: skip
-    assert backbone_cuts(OnnxFile(tuple(nodes), {}, ("in",), ("down",))) == [
-        "in", "stem", "a1", "b", "c", "d1",
-    ]  # fmt: skip
+    nodes = [
+        conv("in", "stem"),
+        conv("stem", "a", 2),
+        conv("a", "a1"),
+        conv("a1", "b", 2),
+        conv("b", "c", 2),
+        conv("c", "d", 2),
+        conv("d", "d1"),
+        conv("d1", "neck"),
+        Node("Resize", ("neck",), ("up",), {}),
+        conv("up", "down", 2),
+    ]
+    assert backbone_cuts(OnnxFile(tuple(nodes), {}, ("in",), ("down",))) == ["in", "stem", "a1", "b", "c", "d1"]
     with pytest.raises(KeyError, match="four convolutions"):
         backbone_cuts(OnnxFile(tuple(nodes[:8]), {}, ("in",), ("neck",)))
 
@@ -48,8 +55,12 @@ def test_maps_are_those_of_the_whole_graph():
     assert [m.shape[1] for m in maps[1:]] == [48, 96, 192, 384]
     pyramid = model(images)
     assert [tuple(m.shape[1:]) for m in pyramid.values()] == [
-        (64, 16, 24), (64, 8, 12), (64, 4, 6), (64, 2, 3), (64, 1, 2)
-    ]  # fmt: skip
+        (64, 16, 24),
+        (64, 8, 12),
+        (64, 4, 6),
+        (64, 2, 3),
+        (64, 1, 2),
+    ]
 
 
 @needs_yolox
@@ -71,7 +82,11 @@ def test_the_light_student_is_light_and_reads_0_to_255():
     assert images.tensors[0, :, :240].unique().tolist() == [pytest.approx(255)]
     assert MEAN == (0, 0, 0) and STD == (1 / 255,) * 3
     assert [all(p.requires_grad for p in part.parameters()) for part in model.backbone.body] == [
-        False, True, True, True, True
-    ]  # fmt: skip
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     (people,) = find_people(model, torch.zeros(1, 3, 480, 640, dtype=torch.uint8))
     assert people.keypoints3d.shape == (len(people), 17, 3)

@@ -115,10 +115,8 @@ def test_a_hip_lies_on_the_hill_an_eye_on_the_needle():
     box = torch.tensor([[100.0, 50, 212, 274]])  # cells of 2 x 4 pixels
     keypoints, _ = expect(maps, box, (0.107, 0.004))
     hill, needle = keypoints[0, :, :2]
-    torch.testing.assert_close(hill, torch.tensor([100 + 40.5 * 2, 50 + 40.5 * 4]), atol=0.1,
-                               rtol=0)  # fmt: skip
-    torch.testing.assert_close(needle, torch.tensor([100 + 10.5 * 2, 50 + 10.5 * 4]), atol=0.1,
-                               rtol=0)  # fmt: skip
+    torch.testing.assert_close(hill, torch.tensor([100 + 40.5 * 2, 50 + 40.5 * 4]), atol=0.1, rtol=0)
+    torch.testing.assert_close(needle, torch.tensor([100 + 10.5 * 2, 50 + 10.5 * 4]), atol=0.1, rtol=0)
 
 
 def test_one_sure_cell_is_read_alike():

@@ -5,11 +5,7 @@ import torch
 from torch import nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
-from torchvision.models.detection.keypoint_rcnn import (
-    KeypointRCNN,
-    KeypointRCNNHeads,
-    KeypointRCNNPredictor,
-)
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNN, KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 
 from fewpose.models.student.decoding import decode, expect
@@ -23,16 +19,27 @@ def torchvisions(student):
     """torchvision's own network of the same layout with the weights of a student of one branch."""
     anchors = AnchorGenerator(tuple((a,) for a in ANCHORS), ((0.5, 1.0, 2.0),) * 5)
     model = KeypointRCNN(
-        TinyBackbone(), None, 64, 128, rpn_anchor_generator=anchors, rpn_head=RPNHead(8, 3),
-        rpn_pre_nms_top_n_train=30, rpn_pre_nms_top_n_test=20, rpn_post_nms_top_n_train=30,
-        rpn_post_nms_top_n_test=20, box_head=TwoMLPHead(8 * 49, 16),
-        box_predictor=student.roi_heads.box_predictor, box_detections_per_img=8,
-        box_batch_size_per_image=16, keypoint_head=KeypointRCNNHeads(8, (8,)),
+        TinyBackbone(),
+        None,
+        64,
+        128,
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(8, 3),
+        rpn_pre_nms_top_n_train=30,
+        rpn_pre_nms_top_n_test=20,
+        rpn_post_nms_top_n_train=30,
+        rpn_post_nms_top_n_test=20,
+        box_head=TwoMLPHead(8 * 49, 16),
+        box_predictor=student.roi_heads.box_predictor,
+        box_detections_per_img=8,
+        box_batch_size_per_image=16,
+        keypoint_head=KeypointRCNNHeads(8, (8,)),
         keypoint_predictor=KeypointRCNNPredictor(8, 17),
-    )  # fmt: skip
+    )
     state = {
         name.replace("keypoint_predictors.hard", "keypoint_predictor"): value
-        for name, value in student.state_dict().items() if ".lifters." not in name
+        for name, value in student.state_dict().items()
+        if ".lifters." not in name
     }
     model.load_state_dict(state)
     return model
@@ -53,15 +60,18 @@ def targets(people=(3, 1), seed=0):
         share = torch.rand(p, 17, 2, generator=generator)
         xy = boxes[:, None, :2] + share * (boxes[:, None, 2:] - boxes[:, None, :2])
         third = torch.rand(p, 17, 1, generator=generator)
-        made.append({
-            "boxes": boxes, "labels": torch.ones(p, dtype=torch.long),
-            "keypoints": torch.cat([xy, 2.0 * (third > 0.3)], -1),
-            "keypoints_soft": torch.cat([xy, third], -1),
-            "rays": torch.cat([xy / 40 - 1, 2.0 * (third > 0.3)], -1),
-            "rays_soft": torch.cat([xy / 40 - 1, third], -1),
-            "keypoints3d": 300 * torch.randn(p, 17, 3, generator=generator),
-            "keypoints3d_soft": 300 * torch.randn(p, 17, 3, generator=generator),
-        })  # fmt: skip
+        made.append(
+            {
+                "boxes": boxes,
+                "labels": torch.ones(p, dtype=torch.long),
+                "keypoints": torch.cat([xy, 2.0 * (third > 0.3)], -1),
+                "keypoints_soft": torch.cat([xy, third], -1),
+                "rays": torch.cat([xy / 40 - 1, 2.0 * (third > 0.3)], -1),
+                "rays_soft": torch.cat([xy / 40 - 1, third], -1),
+                "keypoints3d": 300 * torch.randn(p, 17, 3, generator=generator),
+                "keypoints3d_soft": 300 * torch.randn(p, 17, 3, generator=generator),
+            }
+        )
     return made
 
 

@@ -92,8 +92,9 @@ def test_untrained_students_of_one_branch_are_a_part_of_the_double_one(tmp_path)
     for own in double.lifters:  # which are in a file of their own
         own.load_state_dict(load_lifter(shipped("everyday_student_lifter")).state_dict())
     again = pretrained_student(path, YOLOX, seed=4)
-    assert all(torch.equal(a, b) for a, b in zip(
-        double.state_dict().values(), again.state_dict().values(), strict=True))  # fmt: skip
+    assert all(
+        torch.equal(a, b) for a, b in zip(double.state_dict().values(), again.state_dict().values(), strict=True)
+    )
     for branches, own in (("single_soft", "soft"), ("single_both", "hard")):
         state = pretrained_student(path, YOLOX, branches=branches, seed=4).state_dict()
         assert any(f"keypoint_predictors.{own}." in name for name in state)

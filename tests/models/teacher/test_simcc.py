@@ -39,8 +39,7 @@ def answers(x, y):
     """A network of two rows of bins with one peak each."""
     model = Simcc.__new__(Simcc)
     nn.Module.__init__(model)
-    bins = [torch.exp(-((torch.arange(n) - at) ** 2) / (2 * 12.0**2)) for n, at in ((384, x),
-                                                                                  (512, y))]
+    bins = [torch.exp(-((torch.arange(n) - at) ** 2) / (2 * 12.0**2)) for n, at in ((384, x), (512, y))]
     model.graph = lambda images: [b.expand(len(images), 26, -1) for b in bins]
     return model
 

@@ -20,20 +20,37 @@ def truth():
     points = torch.arange(102.0).view(2, 17, 3)
     boxes = torch.tensor([[0.0, 0, 100, 100], [200, 0, 240, 90]])
     return PeopleData(
-        frames=torch.zeros(1, 3, 120, 260, dtype=torch.uint8), boxes=[boxes], keypoints=[pose],
-        keypoints3d=[points], areas=[torch.ones(2)], person=[torch.arange(2)],
-        cameras=torch.eye(3)[None], to_room=torch.eye(4)[None], day=np.array(["a"]),
-        moment=np.array([0]), view=np.array([0]), split=np.array(["train"]),
-        image_id=np.array([0]), skeleton=COCO,
-    )  # fmt: skip
+        frames=torch.zeros(1, 3, 120, 260, dtype=torch.uint8),
+        boxes=[boxes],
+        keypoints=[pose],
+        keypoints3d=[points],
+        areas=[torch.ones(2)],
+        person=[torch.arange(2)],
+        cameras=torch.eye(3)[None],
+        to_room=torch.eye(4)[None],
+        day=np.array(["a"]),
+        moment=np.array([0]),
+        view=np.array([0]),
+        split=np.array(["train"]),
+        image_id=np.array([0]),
+        skeleton=COCO,
+    )
 
 
 def label(data, path, hard, soft):
     hips = data.keypoints3d[0][0, 11:13].mean(0)
     points = (data.keypoints3d[0][0] - hips + torch.tensor([0.0, 0, 7])).flatten().tolist()
-    row = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 100, 100], "score": 0.9,
-           "keypoints": hard.flatten().tolist(), "keypoints_soft": soft.flatten().tolist(),
-           "keypoints3d": points, "keypoints3d_soft": points}  # fmt: skip
+    row = {
+        "id": 1,
+        "image_id": 0,
+        "category_id": 1,
+        "bbox": [0, 0, 100, 100],
+        "score": 0.9,
+        "keypoints": hard.flatten().tolist(),
+        "keypoints_soft": soft.flatten().tolist(),
+        "keypoints3d": points,
+        "keypoints3d_soft": points,
+    }
     path.write_text(json.dumps({"images": [{"id": 0}], "annotations": [row]}))
     return path
 

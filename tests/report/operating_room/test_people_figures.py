@@ -86,8 +86,9 @@ def test_privacy_curve():
     summary = {
         (method, scale, metric): Measured(50.0 / scale, 50 / scale + rng.normal(0, 1, 200), 1)
         for method, scales in (("teacher", (1, 8, 12)), ("student_fixed", (1,)))
-        for scale in scales for metric in ("box_ap", "keypoint_ap", "mpjpe")
-    }  # fmt: skip
+        for scale in scales
+        for metric in ("box_ap", "keypoint_ap", "mpjpe")
+    }
     table = privacy_table(summary, ["teacher", "student_fixed", "student_all"])
     assert len(table) == 12 and (table["low"] < table["value"]).all()
     fig = privacy_curves(table)
@@ -100,8 +101,7 @@ def test_viewer_follows_its_sliders_and_has_a_still_picture():
     data = seen_world()
     people = guesses(data, 2)
     viewer = people_viewer({1: (data, people), 12: (data, guesses(data, 0))})
-    (frame, scale), (score, azimuth), image = (
-        *(box.children for box in viewer.children[:2]), viewer.children[2])  # fmt: skip
+    (frame, scale), (score, azimuth), image = (*(box.children for box in viewer.children[:2]), viewer.children[2])
     first = bytes(image.value)
     assert first.startswith(PNG) and "image/png" in viewer._repr_mimebundle_()
     assert score.value == 0.3

@@ -26,8 +26,7 @@ def save(root, method, scale, seed, right, data=None):
     folder.mkdir(exist_ok=True)
     found = guesses(data, right)
     evidence = evaluate(found, data)
-    save_people_test(folder, found, evidence, data, method=method, dataset="room",
-                            scale=scale, seed=seed)
+    save_people_test(folder, found, evidence, data, method=method, dataset="room", scale=scale, seed=seed)
     (folder / "run.json").write_text(json.dumps({"status": "finished"}))
     return found, evidence
 
@@ -72,10 +71,15 @@ def test_tests_on_other_days_are_refused(tmp_path):
 def summary(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for method, scale, seed, right in (
-        ("teacher", 1, 0, 12), ("teacher", 12, 0, 2), ("student_untrained", 1, 0, 6),
-        ("student_all", 1, 0, 8), ("student_all", 1, 1, 10), ("student_all", 12, 0, 8),
-        ("student_fixed", 1, 0, 8), ("single_hard", 1, 0, 6),
-    ):  # fmt: skip
+        ("teacher", 1, 0, 12),
+        ("teacher", 12, 0, 2),
+        ("student_untrained", 1, 0, 6),
+        ("student_all", 1, 0, 8),
+        ("student_all", 1, 1, 10),
+        ("student_all", 12, 0, 8),
+        ("student_fixed", 1, 0, 8),
+        ("single_hard", 1, 0, 6),
+    ):
         save(root, method, scale, seed, right)
     return summarise(load_people_tests(root))
 
@@ -91,8 +95,10 @@ def test_mean_over_seeds_with_intervals_over_seeds_and_days(summary):
 
 
 def test_tables_have_paper_ours_difference(summary):
-    costs = {"teacher": SimpleNamespace(parameters=4_000_000, gflops=10.0),
-             "student": SimpleNamespace(parameters=1_000_000, gflops=2.0)}  # fmt: skip
+    costs = {
+        "teacher": SimpleNamespace(parameters=4_000_000, gflops=10.0),
+        "student": SimpleNamespace(parameters=1_000_000, gflops=2.0),
+    }
     table = operating_room_table1(summary, costs)
     assert list(table["method"].unique()) == ["teacher", "student untrained", "student"]
     row = table[(table["metric"] == "keypoint AP in %") & (table["scale"] == "1x")].iloc[0]
@@ -103,16 +109,23 @@ def test_tables_have_paper_ours_difference(summary):
     assert size[["paper", "ours", "difference"]].values.tolist() == [[250.1, 4.0, -246.1]]
     second = operating_room_table2(summary)
     assert list(zip(second["method"], second["scale"], strict=True))[::4] == [
-        ("teacher", "1x"), ("student fixed", "1x"), ("student all", "1x"), ("teacher", "12x"),
-        ("student all", "12x")]
+        ("teacher", "1x"),
+        ("student fixed", "1x"),
+        ("student all", "1x"),
+        ("teacher", "12x"),
+        ("student all", "12x"),
+    ]
     third = operating_room_table3(summary)
     assert list(third["method"].unique()) == ["single hard", "student fixed"]
     assert set(third["metric"]) == set(METRIC_NAMES.values())
 
 
 def test_differences_are_paired(summary):
-    pairs = [(("student_all", 12), ("student_fixed", 1)), (("teacher", 1), ("student_fixed", 1)),
-             (("teacher", 8), ("student_fixed", 1))]  # fmt: skip
+    pairs = [
+        (("student_all", 12), ("student_fixed", 1)),
+        (("teacher", 1), ("student_fixed", 1)),
+        (("teacher", 8), ("student_fixed", 1)),
+    ]
     table = difference_table(summary, pairs)
     same, better = (table[table["metric"] == "box AP in %"].iloc[i] for i in (0, 1))
     assert same["difference"] == same["low"] == same["high"] == 0
@@ -120,5 +133,4 @@ def test_differences_are_paired(summary):
 
 
 def test_every_method_of_the_tables_may_be_recorded(summary):
-    assert {method for method, _, _ in summary} | {"single_soft", "single_both", "double"} <= set(
-        METHODS)  # fmt: skip
+    assert {method for method, _, _ in summary} | {"single_soft", "single_both", "double"} <= set(METHODS)

@@ -113,13 +113,16 @@ def test_frames_without_truth_count_for_nothing():
 def test_audits_of_all_draws_come_together(tmp_path):
     data, candidates = half_wrong()
     keep = candidates.spread < 1
-    for name, method in (("a", "pseudo_labels"), ("b", "pseudo_labels"), ("c", "mean_teacher"),
-                         ("d", "pseudo_labels_video")):  # fmt: skip
+    for name, method in (
+        ("a", "pseudo_labels"),
+        ("b", "pseudo_labels"),
+        ("c", "mean_teacher"),
+        ("d", "pseudo_labels_video"),
+    ):
         (tmp_path / name / "test").mkdir(parents=True)
         (tmp_path / name / "run.json").write_text(json.dumps({}))
         (tmp_path / name / "test" / f"{method}_50_1_0.npz").touch()
-        save_audit(tmp_path / name, audit_rows(candidates, keep, data, 1),
-                          risk_rows(candidates, data, 1))  # fmt: skip
+        save_audit(tmp_path / name, audit_rows(candidates, keep, data, 1), risk_rows(candidates, data, 1))
     risk = read_audits(tmp_path, "risk_coverage", "pseudo_labels", 50)
     assert set(risk["run"]) == {"a", "b"}
     assert aurc_table(risk).iloc[0, 0].endswith(")")  # with a range over the draws

@@ -58,16 +58,19 @@ def entry(folder, labels, hits, network=None):
         save_weights(network, folder / "checkpoints" / "network.safetensors")
     distances = torch.ones(10, 20)
     distances[:hits] = 0
-    return dict(folder=folder, labels=labels, dataset="jump", keypoints=np.array(JUMP.keypoints),
-                limbs=np.array(JUMP.limbs)), [distances]  # fmt: skip
+    return dict(
+        folder=folder, labels=labels, dataset="jump", keypoints=np.array(JUMP.keypoints), limbs=np.array(JUMP.limbs)
+    ), [distances]
 
 
 def test_the_film_shows_the_few_labels_and_the_best_method(tmp_path):
     network = build("narrow", 20, seed=3).eval()
     made = {
-        "few": entry(tmp_path / "a", 50, 3, network), "worse": entry(tmp_path / "b", 50, 4),
-        "best": entry(tmp_path / "c", 50, 6, network), "all": entry(tmp_path / "d", 900, 9),
-    }  # fmt: skip
+        "few": entry(tmp_path / "a", 50, 3, network),
+        "worse": entry(tmp_path / "b", 50, 4),
+        "best": entry(tmp_path / "c", 50, 6, network),
+        "all": entry(tmp_path / "d", 900, 9),
+    }
     entries = {name: e for name, (e, _) in made.items()}
     named = {name: sets for name, (_, sets) in made.items()}
     networks = film_networks(entries, named)

@@ -43,13 +43,16 @@ def entry(method, labels, iteration, seed, hits, n=40):
     distances = torch.ones(n, 4)
     distances[:hits] = 0
     video = np.array([f"v{i // 2}" for i in range(n)])
-    return dict(method=method, labels=labels, iteration=iteration, seed=seed, dataset="dots",
-                distances=distances, video=video)
+    return dict(
+        method=method, labels=labels, iteration=iteration, seed=seed, dataset="dots", distances=distances, video=video
+    )
 
 
 FOUND = [
-    entry("supervised", 50, 0, 0, 20), entry("supervised", 50, 0, 1, 24),
-    entry("pseudo_labels", 50, 1, 0, 28), entry("pseudo_labels", 50, 1, 1, 32),
+    entry("supervised", 50, 0, 0, 20),
+    entry("supervised", 50, 0, 1, 24),
+    entry("pseudo_labels", 50, 1, 0, 28),
+    entry("pseudo_labels", 50, 1, 1, 32),
     entry("supervised", 1000, 0, 0, 38),
 ]
 
@@ -69,8 +72,7 @@ def test_gap_closed_is_paired():
 
 
 def test_a_method_equal_to_its_baseline_closes_nothing_in_every_resample():
-    same = [*FOUND[:2], entry("pseudo_labels", 50, 1, 0, 20), entry("pseudo_labels", 50, 1, 1, 24),
-            FOUND[-1]]
+    same = [*FOUND[:2], entry("pseudo_labels", 50, 1, 0, 20), entry("pseudo_labels", 50, 1, 1, 24), FOUND[-1]]
     (row,) = gap_rows(same, 50)
     assert row["value"] == row["ci_low"] == row["ci_high"] == 0
 
@@ -94,24 +96,29 @@ def test_table_has_paper_ours_difference():
 
 
 def test_rows_of_the_report():
-    rows = pck_rows(FOUND[0]["distances"], FOUND[0]["video"], method="supervised",
-                           dataset="dots", labels=50)
+    rows = pck_rows(FOUND[0]["distances"], FOUND[0]["video"], method="supervised", dataset="dots", labels=50)
     assert [r["at"] for r in rows] == [0.05, 0.1, 0.2]
     assert all(math.isclose(r["value"], 50) and r["n"] == 160 for r in rows)
     assert set(rows[0]) <= set(COLUMNS)
 
 
-MORE = [*FOUND, entry("supervised", 100, 0, 0, 30), entry("pseudo_labels", 100, 2, 0, 34),
-        entry("mean_teacher", 50, 0, 0, 26), entry("supervised_narrow", 50, 0, 0, 10)]  # fmt: skip
+MORE = [
+    *FOUND,
+    entry("supervised", 100, 0, 0, 30),
+    entry("pseudo_labels", 100, 2, 0, 34),
+    entry("mean_teacher", 50, 0, 0, 26),
+    entry("supervised_narrow", 50, 0, 0, 10),
+]
 
 
 def test_every_method_is_compared_in_its_last_iteration():
     assert label_counts(MORE) == [50, 100, 1000]
     assert compared(MORE, 50) == {
-        "supervised, 50 labels": ("supervised", 50, 0), "mean teacher": ("mean_teacher", 50, 0),
+        "supervised, 50 labels": ("supervised", 50, 0),
+        "mean teacher": ("mean_teacher", 50, 0),
         "pseudo labels, iteration 1": ("pseudo_labels", 50, 1),
         "supervised, all labels": ("supervised", 1000, 0),
-    }  # fmt: skip
+    }
     assert list(compared(MORE, 1000)) == ["supervised, 1000 labels"]
 
 
@@ -163,8 +170,17 @@ def test_saved_tests_come_back(tmp_path):
     distances[0, 0] = torch.nan
     folder = tmp_path / "sports" / "run"
     folder.mkdir(parents=True)
-    save_test(folder, model, data, distances, method="supervised", dataset="dots",
-                     labels=5, seed=1, history=History(score=[(5, 10.0), (10, 20.0)]))
+    save_test(
+        folder,
+        model,
+        data,
+        distances,
+        method="supervised",
+        dataset="dots",
+        labels=5,
+        seed=1,
+        history=History(score=[(5, 10.0), (10, 20.0)]),
+    )
     with pytest.raises(ValueError, match="no finished run"):
         load_tests(tmp_path)
     (folder / "run.json").write_text(json.dumps({"status": "finished"}))
@@ -173,8 +189,9 @@ def test_saved_tests_come_back(tmp_path):
     assert back["validation"].tolist() == [[5, 10], [10, 20]] and back["folder"] == folder
     assert torch.allclose(back["distances"].nan_to_num(), distances.nan_to_num())
     assert back["frames"].shape == (8, 3, 32, 32) and back["poses"].shape == (8, 4, 3)
-    assert (back["frames"].float() - data.frames[torch.linspace(0, 11, 10).long()[1:-1]]).abs(
-        ).mean() < 12  # the pictures are JPEG
+    assert (
+        back["frames"].float() - data.frames[torch.linspace(0, 11, 10).long()[1:-1]]
+    ).abs().mean() < 12  # the pictures are JPEG
 
 
 def test_tests_on_other_frames_are_refused(tmp_path):
@@ -182,8 +199,16 @@ def test_tests_on_other_frames_are_refused(tmp_path):
         folder = tmp_path / f"run{i}"
         folder.mkdir()
         (folder / "run.json").write_text("{}")
-        save_test(folder, TinyNet(), dots(n, split="test"), torch.rand(n, 4),
-                         method="supervised", dataset="dots", labels=5, seed=i)
+        save_test(
+            folder,
+            TinyNet(),
+            dots(n, split="test"),
+            torch.rand(n, 4),
+            method="supervised",
+            dataset="dots",
+            labels=5,
+            seed=i,
+        )
     with pytest.raises(ValueError, match="other frames"):
         load_tests(tmp_path)
 
@@ -194,16 +219,32 @@ def test_a_row_that_two_runs_hold_is_refused(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "run.json").write_text("{}")
-        save_test(folder, TinyNet(), dots(12, split="test"), torch.rand(12, 4),
-                         method="supervised", dataset="dots", labels=5, seed=0)
+        save_test(
+            folder,
+            TinyNet(),
+            dots(12, split="test"),
+            torch.rand(12, 4),
+            method="supervised",
+            dataset="dots",
+            labels=5,
+            seed=0,
+        )
     with pytest.raises(ValueError, match=r"new and .*old hold the same row"):
         load_tests(tmp_path)
 
 
 def test_pictures_that_are_gone_are_named(tmp_path):
     (tmp_path / "run.json").write_text("{}")
-    save_test(tmp_path, TinyNet(), dots(12, split="test"), torch.rand(12, 4),
-                     method="supervised", dataset="dots", labels=5, seed=0)
+    save_test(
+        tmp_path,
+        TinyNet(),
+        dots(12, split="test"),
+        torch.rand(12, 4),
+        method="supervised",
+        dataset="dots",
+        labels=5,
+        seed=0,
+    )
     next(tmp_path.rglob("examples.jpg")).unlink()
     with pytest.raises(ValueError, match=r"has no examples\.jpg"):
         load_tests(tmp_path)
@@ -219,8 +260,7 @@ def test_metrics_of_finished_runs_only(tmp_path):
         read_metrics(tmp_path, COLUMNS)
     for name, finished in (("a", True), ("b", False)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.csv").write_text(
-            ",".join(COLUMNS) + "\n" + ",".join([name] * len(COLUMNS)) + "\n")
+        (tmp_path / name / "metrics.csv").write_text(",".join(COLUMNS) + "\n" + ",".join([name] * len(COLUMNS)) + "\n")
         if finished:
             (tmp_path / name / "run.json").write_text("{}")
     assert list(read_metrics(tmp_path, COLUMNS)["run"]) == ["a"]

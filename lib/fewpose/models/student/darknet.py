@@ -22,17 +22,15 @@ MEAN, STD = (0.0, 0.0, 0.0), (1 / 255,) * 3  # it reads 0..255: what brings imag
 class Darknet(nn.Module):
     """CSPDarknet under torchvision's feature pyramid of `channels`: maps "0" … "3" and "pool".
 
-    The first `frozen` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor
-    stored for the backward pass. Batch norm is folded into its convolutions.
+    The first `frozen` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
+    backward pass. Batch norm is folded into its convolutions.
     """
 
     def __init__(self, file: OnnxFile, channels: int = 64, frozen: int = 0):
         super().__init__()
         self.out_channels = channels
         cuts = backbone_cuts(file)
-        self.body = nn.ModuleList(
-            OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts)
-        )
+        self.body = nn.ModuleList(OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts))
         widths = [channels_of(file, cut) for cut in cuts[2:]]
         self.fpn = FeaturePyramidNetwork(widths, channels, LastLevelMaxPool())
         self.freeze(frozen)
@@ -51,9 +49,7 @@ class Darknet(nn.Module):
         self.frozen = parts
 
 
-def yolox_darknet(
-    path: str | Path | None = None, channels: int = 64, frozen: int = 0
-) -> Darknet:
+def yolox_darknet(path: str | Path | None = None, channels: int = 64, frozen: int = 0) -> Darknet:
     """The backbone of YOLOX-tiny under an untrained pyramid; without a path it is found or fetched.
 
     Raises ValueError naming the file if it is absent, damaged or no YOLOX.

@@ -1,11 +1,9 @@
 """Keypoints of all people at once from the heat maps of a Keypoint R-CNN's head.
 
-He et al., *Mask R-CNN* (2017), section 5. torchvision resizes the map of one person after another
-to its box by cubic convolution and takes the highest pixel; here the same pixel is found from the
-few places where it can be.
+He et al., *Mask R-CNN* (2017), section 5. torchvision resizes the map of one person after another to its box by cubic
+convolution and takes the highest pixel; here the same pixel is found from the few places where it can be.
 
-`expect` takes the cells for probabilities and places each keypoint where OKS is to be expected
-highest.
+`expect` takes the cells for probabilities and places each keypoint where OKS is to be expected highest.
 """
 
 from __future__ import annotations
@@ -29,10 +27,9 @@ PERSON = 0.53  # share of a box that its person covers, as HRNet's evaluation ha
 def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Keypoints [P, K, 3] and their logits [P, K] from logits [P, K, S, S] of boxes [P, 4].
 
-    Boxes x0, y0, x1, y1 and keypoints are in pixels from the frame's edge, as torchvision has them
-    (a pixel's centre lies at 0.5); x and y are those of torchvision's `heatmaps_to_keypoints`. The
-    third is the confidence, the share of the softmax over all S² cells that lies within `NEAR`
-    cells of the peak.
+    Boxes x0, y0, x1, y1 and keypoints are in pixels from the frame's edge, as torchvision has them (a pixel's centre
+    lies at 0.5); x and y are those of torchvision's `heatmaps_to_keypoints`. The third is the confidence, the share
+    of the softmax over all S² cells that lies within `NEAR` cells of the peak.
     """
     people, k, size = logits.shape[:3]
     if not people:
@@ -74,11 +71,10 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 def expect(logits: Tensor, boxes: Tensor, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Keypoints [P, K, 3] where their OKS is to be expected highest, and that OKS [P, K].
 
-    Arguments, frame and third as for `decode`, with the OKS constants [K] of the keypoints. With
-    the softmax p over cells g, of a person who covers A pixels, the cell c is taken in which
-    Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²) is highest, and a fraction of a cell about it. A broad hill
-    wins over a higher needle, the more so the less exactly a keypoint can be placed: a hip, not
-    an eye.
+    Arguments, frame and third as for `decode`, with the OKS constants [K] of the keypoints. With the softmax p over
+    cells g, of a person who covers A pixels, the cell c is taken in which Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²) is
+    highest, and a fraction of a cell about it. A broad hill wins over a higher needle, the more so the less exactly a
+    keypoint can be placed: a hip, not an eye.
     """
     maps, size = logits.float(), logits.shape[-1]
     chance = maps.flatten(2).softmax(-1).view_as(maps)
@@ -105,15 +101,13 @@ def squares_about(cell: Tensor, pixels: Tensor, size: int) -> Tensor:
     return ((p + 0.5) * size / pixels + 0.5).floor().long()
 
 
-def squares_above(
-    padded: Tensor, floor: Tensor, number: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def squares_above(padded: Tensor, floor: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
     """Squares (m, v, u) of maps padded by two cells [M, S + 4, S + 4] that may exceed floor [M].
 
-    `number` is that of the first map. Square (v, u) lies between the centres of cells v − 1, v and
-    u − 1, u. A cubic between cells of values a ≥ b, whose outer neighbours are m or more, is a +
-    0.1875 d² / (d + (a − b) / 0.75) at most with d = b − m, or a if d is negative. First along x,
-    then along y, where a and b are such bounds and m is one from below, simpler and not as tight.
+    `number` is that of the first map. Square (v, u) lies between the centres of cells v − 1, v and u − 1, u. A cubic
+    between cells of values a ≥ b, whose outer neighbours are m or more, is a + 0.1875 d² / (d + (a − b) / 0.75) at
+    most with d = b − m, or a if d is negative. First along x, then along y, where a and b are such bounds and m is
+    one from below, simpler and not as tight.
     """
     wide = padded.shape[-1]
     flat = padded.flatten()  # neighbours by shifts; what crosses a border is left out below
@@ -143,8 +137,7 @@ def best_pixel(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value, row and column [C] of the highest pixel in squares (v, u) [C] of maps m [C].
 
-    k maps are of one person; tables are `cubic` of all people along y and x. −∞ where a square has
-    no pixel.
+    k maps are of one person; tables are `cubic` of all people along y and x. −∞ where a square has no pixel.
     """
     steps = torch.arange(4, device=padded.device)
     wide = padded.shape[-1]
@@ -163,8 +156,8 @@ def best_pixel(
 def cubic(pixels: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Weights [P, S + 1, n, 4] of the four cells about each square for each of its pixels.
 
-    pixels [P] are those of an axis of each map resized; also which pixels these are,
-    [P, S + 1, n], −1: none. Pixel p of P lies at (p + 0.5) · S / P − 0.5, in cells.
+    pixels [P] are those of an axis of each map resized; also which pixels these are, [P, S + 1, n], −1: none. Pixel p
+    of P lies at (p + 0.5) · S / P − 0.5, in cells.
     """
     square = torch.arange(size + 1, device=pixels.device)
     scale = size / pixels[:, None]

@@ -1,8 +1,7 @@
 """The student: boxes, keypoints and 3D poses of all people in a frame, by one network.
 
-Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose
-estimation* (2020), section 3.3: a Keypoint R-CNN on torchvision's parts, with a second branch for
-soft labels and a lifter behind each.
+Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
+section 3.3: a Keypoint R-CNN on torchvision's parts, with a second branch for soft labels and a lifter behind each.
 """
 
 from __future__ import annotations
@@ -63,16 +62,34 @@ class StudentHeads(RoIHeads):
     """torchvision's RoI heads with a predictor and a lifter for each branch of `BRANCHES`."""
 
     def __init__(
-        self, branches: dict[str, tuple[str, ...]], soft: str, skeleton: Skeleton, channels: int,
-        representation: int, box_pool: int, layers: tuple[int, ...], lifter: int, dropout: float,
-        samples: int, positive: float, detections: int, reading: str,
+        self,
+        branches: dict[str, tuple[str, ...]],
+        soft: str,
+        skeleton: Skeleton,
+        channels: int,
+        representation: int,
+        box_pool: int,
+        layers: tuple[int, ...],
+        lifter: int,
+        dropout: float,
+        samples: int,
+        positive: float,
+        detections: int,
+        reading: str,
     ):
         super().__init__(
             MultiScaleRoIAlign(LEVELS, box_pool, 2),
             TwoMLPHead(channels * box_pool**2, representation),
-            FastRCNNPredictor(representation, 2), 0.5, 0.5, samples, positive, None, 0.05, 0.5,
+            FastRCNNPredictor(representation, 2),
+            0.5,
+            0.5,
+            samples,
+            positive,
+            None,
+            0.05,
+            0.5,
             detections,
-        )  # fmt: skip
+        )
         self.branches, self.soft = branches, soft
         self.reading, self.sigmas = reading, skeleton.sigmas
         self.keypoint_roi_pool = MultiScaleRoIAlign(LEVELS, 14, 2)
@@ -80,22 +97,23 @@ class StudentHeads(RoIHeads):
         self.keypoint_predictors = nn.ModuleDict(
             {name: KeypointRCNNPredictor(layers[-1], len(skeleton)) for name in branches}
         )
-        self.lifters = nn.ModuleDict(
-            {name: Lifter(lifter, dropout=dropout, skeleton=skeleton) for name in branches}
-        )
+        self.lifters = nn.ModuleDict({name: Lifter(lifter, dropout=dropout, skeleton=skeleton) for name in branches})
 
     def has_keypoint(self) -> bool:
         """Targets are checked for hard keypoints, as torchvision's are."""
         return True
 
     def forward(
-        self, features: dict[str, Tensor], proposals: list[Tensor], sizes: list[tuple[int, int]],
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
         targets: list[dict[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Detections and losses, as torchvision's RoIHeads has them; one of the two is empty.
 
-        features [N, C, h, w] by level; proposals of each image [M, 4] x0, y0, x1, y1 in pixels of
-        images of `sizes` (H, W).
+        features [N, C, h, w] by level; proposals of each image [M, 4] x0, y0, x1, y1 in pixels of images of `sizes`
+        (H, W).
         """
         if self.training:
             return [], self.losses(features, proposals, sizes, targets)
@@ -106,10 +124,10 @@ class StudentHeads(RoIHeads):
         mean = torch.stack(list(maps.values())).mean(0)
         keypoints, peaks = self.read(mean, everybody)
         frames = torch.tensor(sizes, device=everybody.device).repeat_interleave(
-            torch.tensor(counts, device=everybody.device), 0)
+            torch.tensor(counts, device=everybody.device), 0
+        )
         points = self.lift(maps, keypoints, everybody, frames)
-        parts = zip(boxes, scores, labels, *(x.split(counts) for x in (keypoints, peaks, points)),
-                    strict=True)  # fmt: skip
+        parts = zip(boxes, scores, labels, *(x.split(counts) for x in (keypoints, peaks, points)), strict=True)
         names = ("boxes", "scores", "labels", "keypoints", "keypoints_scores", "keypoints3d")
         return [dict(zip(names, part, strict=True)) for part in parts], {}
 
@@ -128,9 +146,7 @@ class StudentHeads(RoIHeads):
             return decode(logits, boxes)
         return expect(logits, boxes, self.sigmas)
 
-    def lift(
-        self, maps: dict[str, Tensor], keypoints: Tensor, boxes: Tensor, sizes: Tensor
-    ) -> Tensor:
+    def lift(self, maps: dict[str, Tensor], keypoints: Tensor, boxes: Tensor, sizes: Tensor) -> Tensor:
         """3D [P, K, 3]: the mean of the lifts of each branch's own keypoints.
 
         sizes [P, 2] (H, W) of the image that each person is in.
@@ -140,9 +156,9 @@ class StudentHeads(RoIHeads):
         else:
             own = {name: self.read(logits, boxes)[0] for name, logits in maps.items()}
         edge = keypoints.new_tensor([0.5, 0.5, 0])  # rays are counted from a pixel's centre
-        return torch.stack([
-            self.lifters[name](geometry.rays(poses - edge, sizes)) for name, poses in own.items()
-        ]).mean(0)
+        return torch.stack(
+            [self.lifters[name](geometry.rays(poses - edge, sizes)) for name, poses in own.items()]
+        ).mean(0)
 
     def losses(self, features, proposals, sizes, targets) -> dict[str, Tensor]:
         """Fast R-CNN's losses under torchvision's names; `keypoints_…` and `points_…` by label."""
@@ -169,9 +185,10 @@ class StudentHeads(RoIHeads):
                 losses[f"keypoints_{kind}"] = loss(logits, where, torch.cat(true), *options)
                 with torch.autocast(where.device.type, enabled=False):  # all digits of mm
                     losses[f"points_{kind}"] = points_loss(
-                        self.lifters[name], torch.cat([t[RAYS[kind]] for t in targets]),
+                        self.lifters[name],
+                        torch.cat([t[RAYS[kind]] for t in targets]),
                         torch.cat([t[POINTS[kind]] for t in targets]),
-                    )  # fmt: skip
+                    )
         return losses
 
 
@@ -181,18 +198,16 @@ KINDS = tuple(KEYPOINTS)
 class Student(GeneralizedRCNN):
     """RPN, box head, keypoint branches and lifters on a backbone with feature pyramid.
 
-    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`.
-    `branches` is a row of `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. Frames are
-    looked at with the shorter side of `side` pixels, the longer of `longest` at most. `proposals`
-    are how many of an image go on (training, use) of `before` that many before non-maximum
-    suppression; the box head learns from `samples` of them, `positive` at most of which are people:
-    those teach the branches.
+    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`. `branches` is a row of
+    `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. Frames are looked at with the shorter side of `side`
+    pixels, the longer of `longest` at most. `proposals` are how many of an image go on (training, use) of `before`
+    that many before non-maximum suppression; the box head learns from `samples` of them, `positive` at most of which
+    are people: those teach the branches.
 
-    As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list
-    of targets: `boxes` [P, 4], `labels` [P] (all 1), and of each person `keypoints` and
-    `keypoints_soft` [P, K, 3] (third: visible above 0; confidence), `keypoints3d` and
-    `keypoints3d_soft` [P, K, 3], pixels from the frame's edge and millimetres; and `rays` and
-    `rays_soft` [P, K, 3], the same keypoints as the camera of the 3D saw them (`geometry.rays`).
+    As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list of targets: `boxes`
+    [P, 4], `labels` [P] (all 1), and of each person `keypoints` and `keypoints_soft` [P, K, 3] (third: visible above
+    0; confidence), `keypoints3d` and `keypoints3d_soft` [P, K, 3], pixels from the frame's edge and millimetres; and
+    `rays` and `rays_soft` [P, K, 3], the same keypoints as the camera of the 3D saw them (`geometry.rays`).
     """
 
     # What `training.parameter_groups` lets learn at the full rate; all else is the backbone.
@@ -202,29 +217,63 @@ class Student(GeneralizedRCNN):
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(
-        self, backbone: nn.Module, branches: str = "double", *, soft: str = "weighted",
-        reading: str = "peak", side: int = 800, longest: int = 1333,
+        self,
+        backbone: nn.Module,
+        branches: str = "double",
+        *,
+        soft: str = "weighted",
+        reading: str = "peak",
+        side: int = 800,
+        longest: int = 1333,
         anchors: tuple[int, ...] = (32, 64, 128, 256, 512),
-        ratios: tuple[float, ...] = (0.5, 1.0, 2.0), proposals: tuple[int, int] = (2000, 1000),
-        before: int = 1, samples: int = 512, positive: float = 0.25, detections: int = 100,
-        representation: int = 1024, box_pool: int = 7, layers: tuple[int, ...] = (512,) * 8,
-        lifter: int = 1024, dropout: float = 0.5, mean: tuple = MEAN, std: tuple = STD,
+        ratios: tuple[float, ...] = (0.5, 1.0, 2.0),
+        proposals: tuple[int, int] = (2000, 1000),
+        before: int = 1,
+        samples: int = 512,
+        positive: float = 0.25,
+        detections: int = 100,
+        representation: int = 1024,
+        box_pool: int = 7,
+        layers: tuple[int, ...] = (512,) * 8,
+        lifter: int = 1024,
+        dropout: float = 0.5,
+        mean: tuple = MEAN,
+        std: tuple = STD,
         skeleton: Skeleton = COCO,
-    ):  # fmt: skip
+    ):
         for value, known, name in (
-            (branches, BRANCHES, "branches"), (soft, SOFT, "soft"), (reading, READINGS, "reading"),
-        ):  # fmt: skip
+            (branches, BRANCHES, "branches"),
+            (soft, SOFT, "soft"),
+            (reading, READINGS, "reading"),
+        ):
             if value not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
         rpn = proposer(backbone.out_channels, anchors, ratios, proposals, before)
         heads = StudentHeads(
-            BRANCHES[branches], soft, skeleton, backbone.out_channels, representation, box_pool,
-            layers, lifter, dropout, samples, positive, detections, reading,
+            BRANCHES[branches],
+            soft,
+            skeleton,
+            backbone.out_channels,
+            representation,
+            box_pool,
+            layers,
+            lifter,
+            dropout,
+            samples,
+            positive,
+            detections,
+            reading,
         )
         super().__init__(backbone, rpn, heads, Transform(side, longest, list(mean), list(std)))
         self.skeleton, self.keypoints, self.side = skeleton, len(skeleton), side
-        self.config = dict(branches=branches, side=side, layers=list(layers), lifter=lifter,
-                           representation=representation, reading=reading)  # fmt: skip
+        self.config = dict(
+            branches=branches,
+            side=side,
+            layers=list(layers),
+            lifter=lifter,
+            representation=representation,
+            reading=reading,
+        )
         self.to(memory_format=torch.channels_last)  # an eighth faster on two cores
 
     @property
@@ -249,10 +298,12 @@ def find_people(student: Student, frames: Tensor) -> list[People]:
     answers = []
     for found in student(images) if images else []:
         people = People(
-            found["boxes"].cpu(), found["scores"].cpu(),
+            found["boxes"].cpu(),
+            found["scores"].cpu(),
             # torchvision counts from the frame's edge, keypoints here from a pixel's centre.
-            found["keypoints"].cpu() - torch.tensor([0.5, 0.5, 0]), found["keypoints3d"].cpu(),
-        )  # fmt: skip
+            found["keypoints"].cpu() - torch.tensor([0.5, 0.5, 0]),
+            found["keypoints3d"].cpu(),
+        )
         if not all(torch.isfinite(part).all() for part in (people.boxes, people.keypoints3d)):
             raise RuntimeError("the student gave numbers that are not finite")
         answers.append(people)

@@ -27,9 +27,9 @@ def detect(
 ) -> list[tuple[Tensor, Tensor]]:
     """Boxes [P, 4] and scores [P] of the people in each of frames [N, 3, H, W] in 0..255.
 
-    Every frame is looked at with its shorter side of each of `scales` times `detector.side`, and
-    mirrored too if `flip`; the views are fused by weighted boxes fusion. Boxes are x0, y0, x1, y1
-    in pixels of the frame from its edge, inside it, by falling score.
+    Every frame is looked at with its shorter side of each of `scales` times `detector.side`, and mirrored too if
+    `flip`; the views are fused by weighted boxes fusion. Boxes are x0, y0, x1, y1 in pixels of the frame from its
+    edge, inside it, by falling score.
     """
     height, width = frames.shape[-2:]
     views = []
@@ -54,20 +54,15 @@ def detect(
 
 def mirror(boxes: Tensor, width: float) -> Tensor:
     """Boxes [P, 4] in the mirrored frame: an edge x becomes W − x, a keypoint W − 1 − x."""
-    return torch.stack(
-        [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1
-    )
+    return torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
 
 
-def weighted_boxes_fusion(
-    views: list[tuple[Tensor, Tensor]], iou: float = IOU
-) -> tuple[Tensor, Tensor]:
+def weighted_boxes_fusion(views: list[tuple[Tensor, Tensor]], iou: float = IOU) -> tuple[Tensor, Tensor]:
     """One answer of several views, each boxes [P, 4] and scores [P] in the same coordinates.
 
-    Solovyev et al., *Weighted boxes fusion* (2021), section 3: by falling score each box joins the
-    cluster whose mean it overlaps most, more than `iou`, or opens its own; the mean of a cluster is
-    weighted by the scores, its score is their sum over the number of views. One view is returned as
-    it is, by falling score.
+    Solovyev et al., *Weighted boxes fusion* (2021), section 3: by falling score each box joins the cluster whose mean
+    it overlaps most, more than `iou`, or opens its own; the mean of a cluster is weighted by the scores, its score is
+    their sum over the number of views. One view is returned as it is, by falling score.
     """
     boxes = torch.cat([b for b, _ in views])
     scores = torch.cat([s for _, s in views])

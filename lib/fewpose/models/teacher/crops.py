@@ -30,8 +30,8 @@ def person_boxes(poses: Tensor, size: tuple[int, int], threshold: float = 0.1) -
 def crop_maps(boxes: Tensor, size: tuple[int, int], margin: float = MARGIN) -> Tensor:
     """Maps [P, 2, 3] from pixels of the frame to those of a crop of `size` (H, W) around a box.
 
-    boxes [P, 4] x0, y0, x1, y1 in pixels from the frame's edge. The box is centred; its longer side
-    relative to the crop fills 1 / margin.
+    boxes [P, 4] x0, y0, x1, y1 in pixels from the frame's edge. The box is centred; its longer side relative to the
+    crop fills 1 / margin.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1.0)
     scale = (sides.new_tensor([size[1], size[0]]) / sides).amin(1) / margin
@@ -66,16 +66,18 @@ def look(frames: Tensor, index: Tensor, matrix: Tensor, size: tuple[int, int]) -
 
 
 def crop_views(
-    n: int, size: tuple[int, int], skeleton: Skeleton, scales: tuple[float, ...], flip: bool,
+    n: int,
+    size: tuple[int, int],
+    skeleton: Skeleton,
+    scales: tuple[float, ...],
+    flip: bool,
     device: torch.device | str = "cpu",
 ) -> list[View]:
     """Views of n crops of `size` (H, W): each scale, and mirrored too if `flip`."""
     views = []
     for scale in scales:
         still = torch.zeros(n, device=device)
-        matrix = geometry.similarity(
-            size, still, still + 1 / scale, torch.zeros(n, 2, device=device)
-        )
+        matrix = geometry.similarity(size, still, still + 1 / scale, torch.zeros(n, 2, device=device))
         for mirrored in (False, True) if flip else (False,):
             flipped = torch.full((n,), mirrored, device=device)
             turned = geometry.compose(matrix, geometry.mirror(size[1], flipped))
@@ -85,14 +87,21 @@ def crop_views(
 
 @torch.no_grad()
 def estimate(
-    model: nn.Module, frames: Tensor, index: Tensor, boxes: Tensor, size: tuple[int, int],
-    skeleton: Skeleton, scales: tuple[float, ...] = SCALES, flip: bool = True, batch: int = 32,
+    model: nn.Module,
+    frames: Tensor,
+    index: Tensor,
+    boxes: Tensor,
+    size: tuple[int, int],
+    skeleton: Skeleton,
+    scales: tuple[float, ...] = SCALES,
+    flip: bool = True,
+    batch: int = 32,
 ) -> Tensor:
     """Poses [P, K, 3] (x, y in pixels of the frame, confidence) of people in boxes.
 
-    frames [N, 3, H, W] in 0..255; person p has boxes[p] (x0, y0, x1, y1 from the frame's edge) in
-    frame index[p]. Heat maps of all views are brought home into the plain crop and averaged there,
-    cell by cell over the views that show it. The model must be in evaluation mode.
+    frames [N, 3, H, W] in 0..255; person p has boxes[p] (x0, y0, x1, y1 from the frame's edge) in frame index[p].
+    Heat maps of all views are brought home into the plain crop and averaged there, cell by cell over the views that
+    show it. The model must be in evaluation mode.
     """
     poses = [torch.zeros(0, len(skeleton), 3, device=frames.device)]
     stride = min(model.strides)

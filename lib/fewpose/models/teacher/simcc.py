@@ -22,9 +22,9 @@ BINS = 2  # of a pixel
 class Simcc(nn.Module):
     """RTMPose-s untrained further: crops in, heat maps [N, 17, 64, 48] at 1/4 out.
 
-    Of its 26 Halpe keypoints the first 17 are COCO's. A cell holds the geometric mean of the
-    column's and the row's answer, so that its peak is of the height of theirs. At 1/4 it is about
-    as wide as a target of our own heat maps, which `heatmaps.smooth` counts on.
+    Of its 26 Halpe keypoints the first 17 are COCO's. A cell holds the geometric mean of the column's and the row's
+    answer, so that its peak is of the height of theirs. At 1/4 it is about as wide as a target of our own heat maps,
+    which `heatmaps.smooth` counts on.
     """
 
     strides = (4,)
@@ -52,9 +52,9 @@ def rtmpose_heatmaps(path: str | Path | None = None) -> Simcc:
 def rtmpose_predict(path: str | Path | None, crops: Tensor, batch: int = 32) -> Tensor:
     """The 26 Halpe keypoints that RTMPose-s as published finds in ``crops``, without training.
 
-    crops [N, 3, 256, 192]: one person each, upright, centred, ImageNet-normalised RGB.
-    Returns [N, 26, 3]: x, y in pixels of the crop (to half a pixel) and the confidence, the lower
-    of the two SimCC maxima (section 3.1 of the RTMPose paper; 0.3 is a common threshold).
+    crops [N, 3, 256, 192]: one person each, upright, centred, ImageNet-normalised RGB. Returns [N, 26, 3]: x, y in
+    pixels of the crop (to half a pixel) and the confidence, the lower of the two SimCC maxima (section 3.1 of the
+    RTMPose paper; 0.3 is a common threshold).
     """
     if crops.ndim != 4 or tuple(crops.shape[1:]) != (3, *CROP):
         raise ValueError(f"RTMPose reads crops [N, 3, 256, 192], not {list(crops.shape)}.")

@@ -1,7 +1,7 @@
 """The teacher: boxes, keypoints and 3D poses of all people in a frame, by three networks in turn.
 
-Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose
-estimation* (2020), section 3.1. Each is trained on everyday people, none on an operating room.
+Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
+section 3.1. Each is trained on everyday people, none on an operating room.
 """
 
 from __future__ import annotations
@@ -90,17 +90,18 @@ class Teacher:
 
 
 def onnx_teacher(
-    lifter: str | Path | None = None, yolox: str | Path | None = None,
-    rtmpose: str | Path | None = None,
+    lifter: str | Path | None = None, yolox: str | Path | None = None, rtmpose: str | Path | None = None
 ) -> Teacher:
     """A teacher for frames of all sorts: YOLOX-tiny and RTMPose-s as published, under a lifter.
 
-    lifter is a file of `save_weights`, without one the shipped lifter is taken; the ONNX files are
-    given, or found and fetched as `find_onnx` does. ValueError naming a file that cannot be used.
+    lifter is a file of `save_weights`, without one the shipped lifter is taken; the ONNX files are given, or found
+    and fetched as `find_onnx` does. ValueError naming a file that cannot be used.
     """
     return Teacher(
-        yolox_tiny(find_onnx("yolox_tiny", yolox or None)), rtmpose_heatmaps(rtmpose or None),
-        load_lifter(lifter or shipped("everyday_lifter")), CROP,
+        yolox_tiny(find_onnx("yolox_tiny", yolox or None)),
+        rtmpose_heatmaps(rtmpose or None),
+        load_lifter(lifter or shipped("everyday_lifter")),
+        CROP,
     )
 
 
@@ -122,8 +123,7 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
     boxes = torch.cat([boxes for boxes, _ in kept]) if kept else torch.zeros(0, 4)
     index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts).long())
     poses = estimate(
-        teacher.pose, frames, index.to(device), boxes, teacher.crop, teacher.skeleton,
-        teacher.crop_scales, teacher.flip,
+        teacher.pose, frames, index.to(device), boxes, teacher.crop, teacher.skeleton, teacher.crop_scales, teacher.flip
     )
     points = lift(teacher, poses, frames.shape[-2:])
     for name, values in (("detector", boxes), ("pose", poses), ("lifter", points)):
@@ -150,9 +150,7 @@ def find_all(teacher: Teacher, frames: Sequence[Tensor] | Tensor, batch: int = 8
     return in_batches(partial(find_people, teacher), frames, batch)
 
 
-def in_batches(
-    find: Callable[[Tensor], list[People]], frames: Sequence[Tensor] | Tensor, batch: int
-) -> list[People]:
+def in_batches(find: Callable[[Tensor], list[People]], frames: Sequence[Tensor] | Tensor, batch: int) -> list[People]:
     """What `find` says of frames [3, H, W], at most `batch` neighbours of one size at a time."""
     found: list[People] = []
     start = 0

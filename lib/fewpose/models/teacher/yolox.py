@@ -1,7 +1,7 @@
 """A teacher's stage 1 for real frames: YOLOX, run in torch from the ONNX file that people have.
 
-Ge et al., *YOLOX: Exceeding YOLO Series in 2021*; the file is `yolox_tiny` of rtmlib's Human-Art
-detectors, or one made by the same export.
+Ge et al., *YOLOX: Exceeding YOLO Series in 2021*; the file is `yolox_tiny` of rtmlib's Human-Art detectors, or one
+made by the same export.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def focus(images: Tensor) -> Tensor:
 def read_level(classes: Tensor, deltas: Tensor, objectness: Tensor, stride: int):
     """Boxes [N, M, 4] and scores [N, M] of persons from the raw maps of one stride."""
     h, w = deltas.shape[-2:]
-    v, u = torch.meshgrid(
-        torch.arange(h, device=deltas.device), torch.arange(w, device=deltas.device), indexing="ij"
-    )
+    v, u = torch.meshgrid(torch.arange(h, device=deltas.device), torch.arange(w, device=deltas.device), indexing="ij")
     centre = (torch.stack([u, v]) + deltas[:, :2]) * stride
     half = deltas[:, 2:].exp() * stride / 2
     boxes = torch.cat([centre - half, centre + half], 1).flatten(2).transpose(1, 2)
@@ -79,7 +77,8 @@ def raw_answers(file: OnnxFile) -> tuple[str, ...]:
     kinds = ("cls", "reg", "obj")
     return tuple(
         by_weight[f"bbox_head.multi_level_conv_{kind}.{level}.weight"]
-        for level in range(len(STRIDES)) for kind in kinds
+        for level in range(len(STRIDES))
+        for kind in kinds
     )
 
 

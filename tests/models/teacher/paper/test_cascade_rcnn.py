@@ -18,13 +18,22 @@ def faster_rcnn(model):
     """Torchvision's own detector with the weights of a cascade of one stage."""
     ratios = ((0.5, 1.0, 2.0),) * 5
     other = FasterRCNN(
-        TinyBackbone(), min_size=64, max_size=96, image_mean=MEAN, image_std=STD,
+        TinyBackbone(),
+        min_size=64,
+        max_size=96,
+        image_mean=MEAN,
+        image_std=STD,
         rpn_anchor_generator=AnchorGenerator(tuple((a,) for a in ANCHORS), ratios),
-        rpn_pre_nms_top_n_train=60, rpn_pre_nms_top_n_test=40, rpn_post_nms_top_n_train=30,
-        rpn_post_nms_top_n_test=20, box_batch_size_per_image=32, box_detections_per_img=10,
+        rpn_pre_nms_top_n_train=60,
+        rpn_pre_nms_top_n_test=40,
+        rpn_post_nms_top_n_train=30,
+        rpn_post_nms_top_n_test=20,
+        box_batch_size_per_image=32,
+        box_detections_per_img=10,
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2),
-        box_head=TwoMLPHead(8 * 49, 16), box_predictor=FastRCNNPredictor(16, 2),
-    )  # fmt: skip
+        box_head=TwoMLPHead(8 * 49, 16),
+        box_predictor=FastRCNNPredictor(16, 2),
+    )
     names = {f"heads.stages.0.{n}": f"roi_heads.{n}" for n in other.roi_heads.state_dict()}
     other.load_state_dict({names.get(k, k): v for k, v in model.state_dict().items()})
     return other

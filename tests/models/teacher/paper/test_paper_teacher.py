@@ -44,7 +44,6 @@ def test_what_is_no_teacher_is_named(tmp_path):
 
 def test_the_papers_sizes():
     with torch.device("meta"):
-        detector, pose = (make(*a) for make, a in zip(paper_teacher.NETWORKS["paper"], ((), (17,)),
-                                                      strict=True))  # fmt: skip
+        detector, pose = (make(*a) for make, a in zip(paper_teacher.NETWORKS["paper"], ((), (17,)), strict=True))
     sizes = [sum(p.numel() for p in m.parameters()) for m in (detector, pose, Lifter(1024))]
     assert 2.0e8 < sum(sizes) < 2.6e8  # 250.1 M in the paper

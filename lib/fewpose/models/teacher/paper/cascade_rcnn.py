@@ -1,7 +1,7 @@
 """Stage 1 of the teacher: a Cascade R-CNN that finds people, on torchvision's parts.
 
-Cai and Vasconcelos, *Cascade R-CNN: Delving into High Quality Object Detection* (CVPR 2018),
-sections 4 and 5; with a ResNeXt-152 and FPN in Srivastav et al., section 3.1.
+Cai and Vasconcelos, *Cascade R-CNN: Delving into High Quality Object Detection* (CVPR 2018), sections 4 and 5; with a
+ResNeXt-152 and FPN in Srivastav et al., section 3.1.
 """
 
 from __future__ import annotations
@@ -34,33 +34,43 @@ MULTIPLE = 32  # of pixels: the coarsest map of the backbone has stride 32
 class CascadeHeads(nn.Module):
     """Detectors h_1 … h_T, each trained on the boxes that the one before has regressed.
 
-    A stage is torchvision's RoIHeads with u = `IOU[t]`. With one class besides the background its
-    regression of class "person" is class-agnostic; the background's four outputs are never read.
+    A stage is torchvision's RoIHeads with u = `IOU[t]`. With one class besides the background its regression of class
+    "person" is class-agnostic; the background's four outputs are never read.
     """
 
     def __init__(
-        self, channels: int, representation: int, samples: int, detections: int, stages: int = 3,
-        score: float = 0.05,
+        self, channels: int, representation: int, samples: int, detections: int, stages: int = 3, score: float = 0.05
     ):
         super().__init__()
         pool = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
         self.stages = nn.ModuleList(
             RoIHeads(
-                pool, TwoMLPHead(channels * 7**2, representation),
-                FastRCNNPredictor(representation, 2), u, u, samples, 0.25, weights,
-                score, 0.5, detections,
+                pool,
+                TwoMLPHead(channels * 7**2, representation),
+                FastRCNNPredictor(representation, 2),
+                u,
+                u,
+                samples,
+                0.25,
+                weights,
+                score,
+                0.5,
+                detections,
             )
             for u, weights in zip(IOU[:stages], WEIGHTS[:stages], strict=True)
         )
 
     def forward(
-        self, features: dict[str, Tensor], proposals: list[Tensor], sizes: list[tuple[int, int]],
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
         targets: list[dict[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Detections and losses, as torchvision's RoIHeads has them; one of the two is empty.
 
-        features [N, C, h, w] by level; proposals of each image [M, 4] x0, y0, x1, y1 in pixels of
-        images of `sizes` (H, W).
+        features [N, C, h, w] by level; proposals of each image [M, 4] x0, y0, x1, y1 in pixels of images of `sizes`
+        (H, W).
         """
         if self.training:
             return [], self.losses(features, proposals, sizes, targets)
@@ -72,9 +82,7 @@ class CascadeHeads(nn.Module):
         regions = pooled(last, features, proposals, sizes)
         answers = [predict(stage, regions) for stage in self.stages]
         probability = torch.stack([logits.softmax(-1) for logits, _ in answers]).mean(0)
-        boxes, scores, _ = last.postprocess_detections(
-            probability.log(), answers[-1][1], proposals, sizes
-        )
+        boxes, scores, _ = last.postprocess_detections(probability.log(), answers[-1][1], proposals, sizes)
         found = [{"boxes": b, "scores": s} for b, s in zip(boxes, scores, strict=True)]
         return found, {}
 
@@ -102,19 +110,24 @@ class Proposer(RegionProposalNetwork):
 
 
 def proposer(
-    channels: int, anchors: tuple[int, ...], ratios: tuple[float, ...], proposals: tuple[int, int],
-    before: int,
+    channels: int, anchors: tuple[int, ...], ratios: tuple[float, ...], proposals: tuple[int, int], before: int
 ) -> Proposer:
     """torchvision's RPN with anchors of one side a level and some ratios of height to width.
 
-    `proposals` of an image go on (training, use) of `before` that many before non-maximum
-    suppression.
+    `proposals` of an image go on (training, use) of `before` that many before non-maximum suppression.
     """
     generator = AnchorGenerator(tuple((a,) for a in anchors), (ratios,) * len(anchors))
     keep = dict(training=proposals[0], testing=proposals[1])
     return Proposer(
-        generator, RPNHead(channels, len(ratios)), 0.7, 0.3, 256, 0.5,
-        {k: before * v for k, v in keep.items()}, keep, 0.7,
+        generator,
+        RPNHead(channels, len(ratios)),
+        0.7,
+        0.3,
+        256,
+        0.5,
+        {k: before * v for k, v in keep.items()},
+        keep,
+        0.7,
     )
 
 
@@ -135,14 +148,10 @@ def regress(stage: RoIHeads, deltas: Tensor, proposals: list[Tensor], sizes: lis
     return [clip_boxes_to_image(b, size) for b, size in zip(parts, sizes, strict=True)]
 
 
-def assign(
-    stage: RoIHeads, proposals: list[Tensor], targets: list[dict]
-) -> tuple[list[Tensor], list[Tensor]]:
+def assign(stage: RoIHeads, proposals: list[Tensor], targets: list[dict]) -> tuple[list[Tensor], list[Tensor]]:
     """Labels and regression targets of the very proposals: no stage but the first samples."""
     truth = [t["boxes"] for t in targets]
-    index, labels = stage.assign_targets_to_proposals(
-        proposals, truth, [t["labels"] for t in targets]
-    )
+    index, labels = stage.assign_targets_to_proposals(proposals, truth, [t["labels"] for t in targets])
     some = [b if len(b) else b.new_zeros(1, 4) for b in truth]
     matched = [b[i] for b, i in zip(some, index, strict=True)]
     return labels, list(stage.box_coder.encode(matched, proposals))
@@ -151,10 +160,9 @@ def assign(
 class CascadeRCNN(nn.Module):
     """RPN and cascade on a backbone with feature pyramid: images in, boxes of people out.
 
-    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and one of half that, and has
-    `out_channels`. Frames are looked at with the shorter side of `side` pixels. `anchors` are the
-    sides of the anchors of each level, `proposals` how many of an image go on (training, use) of
-    twice that many before non-maximum suppression.
+    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and one of half that, and has `out_channels`. Frames are
+    looked at with the shorter side of `side` pixels. `anchors` are the sides of the anchors of each level,
+    `proposals` how many of an image go on (training, use) of twice that many before non-maximum suppression.
     """
 
     keypoints = 0
@@ -162,37 +170,34 @@ class CascadeRCNN(nn.Module):
     reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(
-        self, backbone: nn.Module, side: int, anchors: tuple[int, ...] = (32, 64, 128, 256, 512),
-        representation: int = 1024, proposals: tuple[int, int] = (1000, 1000), samples: int = 512,
-        detections: int = 100, stages: int = 3,
+        self,
+        backbone: nn.Module,
+        side: int,
+        anchors: tuple[int, ...] = (32, 64, 128, 256, 512),
+        representation: int = 1024,
+        proposals: tuple[int, int] = (1000, 1000),
+        samples: int = 512,
+        detections: int = 100,
+        stages: int = 3,
     ):
         super().__init__()
-        self.config = dict(
-            side=side, anchors=list(anchors), representation=representation, stages=stages
-        )
+        self.config = dict(side=side, anchors=list(anchors), representation=representation, stages=stages)
         self.side, self.backbone = side, backbone
         self.rpn = proposer(backbone.out_channels, anchors, (0.5, 1.0, 2.0), proposals, before=2)
-        self.heads = CascadeHeads(
-            backbone.out_channels, representation, samples, detections, stages
-        )
+        self.heads = CascadeHeads(backbone.out_channels, representation, samples, detections, stages)
 
-    def forward(
-        self, images: Tensor, boxes: list[Tensor] | None = None
-    ) -> list[dict[str, Tensor]] | dict[str, Tensor]:
+    def forward(self, images: Tensor, boxes: list[Tensor] | None = None) -> list[dict[str, Tensor]] | dict[str, Tensor]:
         """Images [N, 3, h, w] in 0..255 → per image `boxes` [P, 4], `scores` [P]; or the losses.
 
-        Boxes are x0, y0, x1, y1 in pixels of the images from their edge; in training mode they are
-        the truth of each image, which may be empty, and named losses come back.
+        Boxes are x0, y0, x1, y1 in pixels of the images from their edge; in training mode they are the truth of each
+        image, which may be empty, and named losses come back.
         """
         sizes = [tuple(images.shape[-2:])] * len(images)
         below, right = (-side % MULTIPLE for side in sizes[0])
         padded = F.pad(normalise(images), (0, right, 0, below))
         targets = None
         if self.training:
-            targets = [
-                {"boxes": b, "labels": torch.ones(len(b), dtype=torch.int64, device=b.device)}
-                for b in boxes
-            ]
+            targets = [{"boxes": b, "labels": torch.ones(len(b), dtype=torch.int64, device=b.device)} for b in boxes]
         features = self.backbone(padded)
         proposals, first = self.rpn(ImageList(padded, sizes), features, targets)
         found, losses = self.heads(features, proposals, sizes, targets)
@@ -212,10 +217,9 @@ def light_cascade(
 ) -> CascadeRCNN:
     """The laptop profile: MobileNetV2 with a pyramid of 64 channels, heads of 128, 100 proposals.
 
-    `weights` is torchvision's MobileNetV2 (.pth); without them the backbone is drawn from `seed`
-    and is only good to be overwritten by weights of `save_weights`. Batch norm and all up to 1/4
-    stay as they are, unless the backbone learns from `scratch` (see `norms.freeze_norms`).
-    ValueError if the file does not fit.
+    `weights` is torchvision's MobileNetV2 (.pth); without them the backbone is drawn from `seed` and is only good to
+    be overwritten by weights of `save_weights`. Batch norm and all up to 1/4 stay as they are, unless the backbone
+    learns from `scratch` (see `norms.freeze_norms`). ValueError if the file does not fit.
     """
     torch.manual_seed(seed)
     whole = mobilenet_v2(norm_layer=nn.BatchNorm2d if scratch else FrozenBatchNorm2d)
@@ -226,9 +230,7 @@ def light_cascade(
     # The last maps of each stride: 1/4, 1/8, 1/16 and 1/32.
     levels = {"3": "0", "6": "1", "13": "2", "17": "3"}
     backbone = BackboneWithFPN(body, levels, [24, 32, 96, 320], 64, LastLevelMaxPool())
-    return CascadeRCNN(
-        backbone, side, (16, 32, 64, 128, 256), 128, (200, 100), samples=128, detections=50
-    )
+    return CascadeRCNN(backbone, side, (16, 32, 64, 128, 256), 128, (200, 100), samples=128, detections=50)
 
 
 def resnext152_cascade(

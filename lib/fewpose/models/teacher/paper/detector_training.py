@@ -34,9 +34,9 @@ class Boxed(Protocol):
 class Collage:
     """How images for training are made of frames.
 
-    An image is one frame or, with probability `four`, a mosaic of four; each frame fills its place
-    times a factor from `zoom`, mirrored with probability `flip`. Mosaics show small people and
-    crowds where the frames show one large person each.
+    An image is one frame or, with probability `four`, a mosaic of four; each frame fills its place times a factor
+    from `zoom`, mirrored with probability `flip`. Mosaics show small people and crowds where the frames show one
+    large person each.
     """
 
     size: tuple[int, int] = (240, 320)
@@ -50,8 +50,8 @@ class Collage:
 class Place:
     """Where frame `frame` of a data set lies in a collage.
 
-    `matrix` [1, 2, 3] maps its pixels to those of a place of `size` (H, W) whose upper left corner
-    is `corner` (x, y); `flipped` says that it is mirrored.
+    `matrix` [1, 2, 3] maps its pixels to those of a place of `size` (H, W) whose upper left corner is `corner` (x,
+    y); `flipped` says that it is mirrored.
     """
 
     frame: int
@@ -61,9 +61,7 @@ class Place:
     flipped: bool
 
 
-def collage(
-    data: Boxed, index: Tensor, how: Collage, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def collage(data: Boxed, index: Tensor, how: Collage, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """An image [3, h, w] in 0..255 of four frames `index` (or their first) and its boxes [P, 4].
 
     A box cut by the border of its place is kept while a third of it, and 4 pixels, are to be seen.
@@ -117,16 +115,20 @@ def move_boxes(boxes: Tensor, matrix: Tensor, size: tuple[int, int]) -> tuple[Te
     corners = geometry.transform_points(matrix, boxes.view(1, -1, 2) - 0.5).view(-1, 2, 2) + 0.5
     whole = torch.cat([corners.amin(1), corners.amax(1)], 1)
     cut = whole.clamp_min(0).minimum(whole.new_tensor([size[1], size[0]] * 2))
-    area, left = (
-        (b[:, 2:] - b[:, :2]).clamp_min(0).prod(1) for b in (whole, cut)
-    )
+    area, left = ((b[:, 2:] - b[:, :2]).clamp_min(0).prod(1) for b in (whole, cut))
     seen = (cut[:, 2:] - cut[:, :2]).amin(1) >= 4
     return cut, seen & (left >= area / 3)
 
 
 def fit_detector(
-    model: CascadeRCNN, train: Boxed, validation: Boxed | None, schedule: Schedule, *,
-    how: Collage = Collage(), sgd: Sgd | None = None, seed: int = 0,
+    model: CascadeRCNN,
+    train: Boxed,
+    validation: Boxed | None,
+    schedule: Schedule,
+    *,
+    how: Collage = Collage(),
+    sgd: Sgd | None = None,
+    seed: int = 0,
     checkpoint: Path | None = None,
 ) -> History:
     """Train all losses of a cascade, summed, on collages of `train`; best weights by F1.
@@ -144,12 +146,25 @@ def fit_detector(
         images = torch.stack([image for image, _ in made]).to(device)
         return model(images, [boxes.to(device) for _, boxes in made])
 
-    identity = repr((asdict(schedule), asdict(how), seed, len(train), start_of(model),
-                     [round(sum(float(b.double().sum()) for b in d.boxes), 3)
-                      for d in (train, validation) if d is not None]))  # fmt: skip
+    identity = repr(
+        (
+            asdict(schedule),
+            asdict(how),
+            seed,
+            len(train),
+            start_of(model),
+            [round(sum(float(b.double().sum()) for b in d.boxes), 3) for d in (train, validation) if d is not None],
+        )
+    )
     return minimise(
-        model, losses, schedule, identity=identity, seed=seed, checkpoint=checkpoint,
-        score=None if validation is None else lambda: f1(model, validation), title="detector",
+        model,
+        losses,
+        schedule,
+        identity=identity,
+        seed=seed,
+        checkpoint=checkpoint,
+        score=None if validation is None else lambda: f1(model, validation),
+        title="detector",
         sgd=sgd,
     )
 

@@ -1,7 +1,7 @@
 """The paper's own three stages of the teacher: Cascade R-CNN, HRNet and lifter, and their files.
 
-Srivastav et al., section 3.1. No registry carries their weights; `operating_room/pretraining_paper`
-trains them on everyday people, or begins with the official files of who has them.
+Srivastav et al., section 3.1. No registry carries their weights; `operating_room/pretraining_paper` trains them on
+everyday people, or begins with the official files of who has them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ STAGES = ("detector", "pose", "lifter")
 def new_detector(network: str, side: int, backbone: str = "", seed: int = 0) -> CascadeRCNN:
     """Stage 1 untrained: "paper" on ResNeXt-152, "light" on MobileNetV2.
 
-    `backbone` is the classification network's file (.pth) in torchvision's names, under which batch
-    norm and first stage stay as they are; without it all learns from scratch. Frames are looked at
-    with the shorter side of `side` pixels.
+    `backbone` is the classification network's file (.pth) in torchvision's names, under which batch norm and first
+    stage stay as they are; without it all learns from scratch. Frames are looked at with the shorter side of `side`
+    pixels.
     """
     return of(network)[0](backbone or None, seed, side=side, scratch=not backbone)
 
@@ -46,21 +46,17 @@ def new_pose_network(network: str, keypoints: int, weights: str = "", seed: int 
 
 
 def save_teacher(
-    folder: Path, network: str, detector: CascadeRCNN, pose: HRNet, crop: tuple[int, int],
-    lifter: Lifter, meta: dict,
+    folder: Path, network: str, detector: CascadeRCNN, pose: HRNet, crop: tuple[int, int], lifter: Lifter, meta: dict
 ) -> list[Path]:
     """Write the three stages and `meta` as files that `load_teacher` reads; `crop` is (H, W)."""
     about = {**meta, "network": network, "crop": list(crop)}
     stages = zip(STAGES, (freeze_norms(detector), pose, lifter), strict=True)
-    return [save_weights(stage, folder / f"{name}.safetensors", about, half=True)
-            for name, stage in stages]  # fmt: skip
+    return [save_weights(stage, folder / f"{name}.safetensors", about, half=True) for name, stage in stages]
 
 
 def load_teacher(folder: str | Path) -> Teacher:
     """The teacher of a folder of `save_teacher`; ValueError naming a file that does not fit."""
-    detector_file, pose_file, lifter_file = (
-        Path(folder) / f"{name}.safetensors" for name in STAGES
-    )
+    detector_file, pose_file, lifter_file = (Path(folder) / f"{name}.safetensors" for name in STAGES)
     about = read_meta(detector_file)
     if about.get("model") != "CascadeRCNN" or about.get("network") not in NETWORKS:
         raise ValueError(f"{detector_file} is no detector of operating_room/pretraining_paper")
