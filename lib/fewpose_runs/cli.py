@@ -84,7 +84,7 @@ def test(args: argparse.Namespace) -> int:
     """Lint, stripped notebooks, then one pytest session over unit tests and notebooks."""
     notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
     notebooks = [name for name in notebooks if ".ipynb_checkpoints" not in name]
-    steps = [("ruff", "check", ".")]
+    steps = [("ruff", "check", "."), ("ruff", "format", "--check", ".")]
     if notebooks:
         steps.append(("nbstripout", "--keep-id", "--verify", *notebooks))
     steps.append(("pytest", "--nbval-lax", "--nbval-current-env", "tests", "notebooks"))
