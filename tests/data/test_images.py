@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,8 @@ from PIL import Image
 
 from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_folder, read_image, to_frames
 from fewpose.geometry import invert, transform_points
+
+LOW_RESOLUTION = Path(__file__).parents[3] / "shared" / "data" / "mvor_lowres" / "color_x12"
 
 
 @pytest.mark.parametrize("source", [(40, 60), (200, 60), (37, 53), (512, 384), (1, 1)])
@@ -119,3 +122,9 @@ def test_a_folder_of_images_in_order(tmp_path):
     Image.new("RGB", (4, 6)).save(tmp_path / "4.png")
     with pytest.raises(ValueError, match=r"4.png has 4x6 pixels, 0.png has 6x4"):
         read_folder(tmp_path)
+
+
+@pytest.mark.skipif(not LOW_RESOLUTION.is_dir(), reason="MVOR's low-resolution frames are not beside the clone")
+def test_the_real_frames_of_low_resolution():
+    frames, names = read_folder(LOW_RESOLUTION)
+    assert frames.shape == (480, 3, 40, 53) and names[0] == "000000.png"
