@@ -8,6 +8,7 @@ from fewpose.augment import Augmentation, normalise
 from fewpose.data.pose_data import concatenate
 from fewpose.feature_cache import look
 from fewpose.models.factory import build
+from fewpose.models.pose_model import PoseModel
 from fewpose.pseudo_labels import generate
 from fewpose.training import Schedule, fit
 from tiny import dots
@@ -15,7 +16,7 @@ from tiny import dots
 GREY = Augmentation(flip=0.5, colour=0)
 
 
-class TwoParts(nn.Module):
+class TwoParts(PoseModel):
     """A frozen backbone of two scales under a head that learns."""
 
     keypoints, strides = 4, (1,)
@@ -23,8 +24,12 @@ class TwoParts(nn.Module):
     def __init__(self, frozen=True):
         super().__init__()
         torch.manual_seed(0)
-        self.trunk = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(not frozen)
+        self.first = nn.Conv2d(3, 5, 3, padding=1).requires_grad_(not frozen)
         self.head_layer = nn.Conv2d(8, 4, 3, padding=1)
+
+    @property
+    def trunk(self):
+        return self.first
 
     def backbone_maps(self, images):
         return [self.trunk(images), images[:, :, ::2, ::2]]

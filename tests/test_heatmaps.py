@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fewpose.heatmaps import aggregate, decode, gaussian_targets, predict_all, smooth
+from fewpose.models.pose_model import PoseModel
 
 
 def test_target_by_hand():
@@ -105,7 +106,7 @@ def test_aggregate_is_the_mean_at_the_finest_resolution():
     assert aggregate([fine]) is fine
 
 
-class Spot(nn.Module):
+class Spot(PoseModel):
     """Answers with the red channel as its only heat map."""
 
     keypoints, strides = 1, (1,)

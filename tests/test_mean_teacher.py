@@ -8,6 +8,7 @@ from fewpose.augment import Augmentation, base_view, random_view
 from fewpose.feature_cache import random_look
 from fewpose.heatmaps import gaussian_targets
 from fewpose.mean_teacher import PATIENCE, Consistency, MeanTeacher, Question
+from fewpose.models.pose_model import PoseModel
 from fewpose.training import Schedule, batch_index, fit, hash_of, pose_loss, train_step
 from tiny import DOTS, TinyNet, dots
 
@@ -42,7 +43,7 @@ def test_it_is_the_student_and_its_teacher_never_trains():
     assert torch.equal(model(images)[0], model.student(images)[0])
 
 
-class Said(nn.Module):
+class Said(PoseModel):
     """Answers fixed heat maps, so that disagreement can be computed by hand."""
 
     strides, keypoints = (1,), 4

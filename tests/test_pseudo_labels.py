@@ -3,11 +3,12 @@ import torch
 from torch import nn
 
 from fewpose.heatmaps import gaussian_targets
+from fewpose.models.pose_model import PoseModel
 from fewpose.pseudo_labels import Candidates, as_labels, generate, select
 from tiny import SHADES, dots
 
 
-class Oracle(nn.Module):
+class Oracle(PoseModel):
     """Finds each dot by its colour; in a mirrored view left and right must change names."""
 
     keypoints, strides = 4, (1,)

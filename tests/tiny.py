@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fewpose.data.pose_data import PoseData
+from fewpose.models.pose_model import PoseModel
 from fewpose.skeleton import Skeleton
 
 DOTS = Skeleton(
@@ -34,7 +35,7 @@ def dots(n: int = 24, size: int = 32, seed: int = 0, split: str = "train") -> Po
     return PoseData(frames, poses, DOTS, video, np.array([split] * n), "dots")
 
 
-class TinyNet(nn.Module):
+class TinyNet(PoseModel):
     """Heat maps at 1/2 from three convolutions, with dropout so that resume must keep its state."""
 
     strides = (2,)

@@ -9,6 +9,7 @@ from scipy import ndimage
 from torch import nn
 
 from fewpose.models.lifting import Lifter
+from fewpose.models.pose_model import PoseModel
 from fewpose.models.teacher.three_stages import Teacher
 from fewpose.skeleton import Skeleton
 
@@ -42,7 +43,7 @@ class Rectangles(nn.Module):
         return found
 
 
-class Spots(nn.Module):
+class Spots(PoseModel):
     """Stage 2: heat maps of colours; of two blue spots the left one of the person is at the right.
 
     Mirrored images give mirrored maps with the hands' names swapped.

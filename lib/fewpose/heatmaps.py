@@ -113,18 +113,13 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def read_poses(model: nn.Module, maps: list[Tensor]) -> Tensor:
-    """Poses [N, K, 3] (x, y in image pixels, confidence) of what a model answers.
-
-    Of its heat maps, unless it answers something else and knows how to `read` it.
-    """
-    if hasattr(model, "read"):
-        return model.read(maps)
-    return decode(smooth(aggregate(maps).float()), min(model.strides))
+    """Poses [N, K, 3] (x, y in image pixels, confidence) of a model's outputs."""
+    return model.read(maps)
 
 
 def as_heatmaps(model: nn.Module, maps: list[Tensor]) -> list[Tensor]:
-    """A model's answers as heat maps [N, K, h, w], one for each of its strides."""
-    return model.heat_maps(maps) if hasattr(model, "heat_maps") else maps
+    """A model's outputs as heat maps [N, K, h, w], one for each of its strides."""
+    return model.heat_maps(maps)
 
 
 @torch.no_grad()

@@ -21,8 +21,7 @@ from tqdm.auto import tqdm
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
 from fewpose.feature_cache import answer, random_look
-from fewpose.heatmaps import gaussian_targets, predict_all
-from fewpose.losses import heatmap_mse
+from fewpose.heatmaps import predict_all
 from fewpose.metrics.pck import normalised_distances, pck
 
 
@@ -241,14 +240,8 @@ def train_step(
 
 
 def pose_loss(model: nn.Module, answers: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """What a model's answers to images of `size` (H, W) cost against poses [N, K, 3] in them.
-
-    The squared error of heat maps, unless the model answers something else and brings a `loss`.
-    """
-    if hasattr(model, "loss"):
-        return model.loss(answers, poses)
-    targets = [gaussian_targets(poses, size, stride, sigma) for stride in model.strides]
-    return heatmap_mse([a.float() for a in answers], targets, poses[..., 2] > 0)
+    """Loss of a model's outputs for images of `size` (H, W) that show poses [N, K, 3]."""
+    return model.loss(answers, poses, size, sigma)
 
 
 def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 from fewpose.augment import MEAN, STD
 from fewpose.data.video import read_video
 from fewpose.models.factory import build
+from fewpose.models.pose_model import PoseModel
 from fewpose.models.student.networks import light_student
 from fewpose.models.weights import save_weights, shipped
 from fewpose.skeleton import JUMP, Skeleton
@@ -29,7 +30,7 @@ from toy_teacher import SPOTS, Rectangles, Spots, person
 BLOBS = Skeleton("blobs", ("left_hand", "right_hand"), (("left_hand", "right_hand"),), (0.1, 0.1))
 
 
-class Red(nn.Module):
+class Red(PoseModel):
     """Heat maps that are the red and the green of the picture: exact for Gaussian blobs."""
 
     strides = (1,)

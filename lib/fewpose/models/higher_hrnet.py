@@ -10,11 +10,13 @@ from timm.models.hrnet import HighResolutionModule
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
+from fewpose.models.pose_model import PoseModel
+
 # The laptop profile: 1.7 M parameters, about 90 training images a second at 128x128 on two cores.
 NARROW = dict(width=16, modules=(1, 3, 1), blocks=2, stem=16, bottlenecks=2, deconv_blocks=1)
 
 
-class HigherHRNet(nn.Module):
+class HigherHRNet(PoseModel):
     """HigherHRNet of any width; the defaults are W32 as published (28.6 M parameters).
 
     ``width`` is the number of channels of the highest resolution; each branch below has twice the channels at half
@@ -80,14 +82,14 @@ class HigherHRNet(nn.Module):
         Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are Gaussians of peak 1.
         With ``tags`` the first has 2K channels: heat maps, then tag maps.
         """
-        x = self.trunk(images)
+        x = self.features(images)
         quarter = self.final_layers[0](x)
         x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
         half = self.final_layers[1](x)
         # After an official checkpoint there may be tag maps, computed for the deconvolution alone.
         return [quarter if self.tags else quarter[:, : self.keypoints], half]
 
-    def trunk(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """The features [N, width, H/4, W/4] that heat maps are read from: HRNet itself."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.relu(self.bn2(self.conv2(x)))
@@ -131,12 +133,12 @@ class HigherHRNet(nn.Module):
 
     @property
     def head(self) -> tuple[str, ...]:
-        """What belongs to the keypoints at hand: the beginnings of those parameters' names."""
+        """Prefixes of the parameters that belong to the keypoints."""
         return ("final_layers.",)
 
     @property
     def reads_head(self) -> dict[str, int]:
-        """Parameters whose inputs, after so many of the features, are the head's own maps."""
+        """The deconvolution reads the first head's maps behind so many features."""
         return {"deconv_layers.0.0.0.weight": self.width}
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fewpose import geometry
 from fewpose.loop import minimise, start_of
+from fewpose.models.pose_model import Network
 from fewpose.models.weights import load_weights, read_meta
 from fewpose.skeleton import COCO, Skeleton
 from fewpose.training import History, Schedule
@@ -41,7 +42,7 @@ class Occlusion:
     flip: float = 0.5
 
 
-class Lifter(nn.Module):
+class Lifter(Network, nn.Module):
     """Linear 2K + 2 → width, two residual blocks of two layers, linear → 3K.
 
     Each layer is linear, batch norm, ReLU, dropout. It reads in which direction a person stands, and the keypoints as
@@ -50,9 +51,6 @@ class Lifter(nn.Module):
     must learn that from pixels. Keypoints and answers are normalised by mean and deviation of each coordinate over a
     training set, which are saved with the weights. A missing keypoint enters as the mean, 0.
     """
-
-    head: tuple[str, ...] = ()
-    reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.5, skeleton: Skeleton = COCO):
         super().__init__()

@@ -18,6 +18,7 @@ from fewpose.losses import SHARPNESS, simcc_divergence
 from fewpose.models.download import find_onnx
 from fewpose.models.higher_hrnet import check_dropout, check_keypoints
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
+from fewpose.models.pose_model import PoseModel
 from fewpose.models.teacher.simcc import BINS, CROP
 from fewpose.skeleton import HALPE, Skeleton
 from fewpose.speed.precision import half_in_training
@@ -29,7 +30,7 @@ SMOOTHING = 3.0  # of the answers before they are read, in bins
 FINAL = "head.final_layer.weight"
 
 
-class RTMPose(nn.Module):
+class RTMPose(PoseModel):
     """RTMPose as published but for one layer: that which makes a row of each keypoint.
 
     CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``), whose rows a gated
@@ -42,7 +43,6 @@ class RTMPose(nn.Module):
     CPU that multiplies bf16 trains the convolutions so, a third faster; answers to be used are of single precision.
     """
 
-    reads_head: dict[str, int] = {}  # noqa: RUF012
     backbone_rate = 0.1
 
     def __init__(self, keypoints: int, file: OnnxFile, frozen: int = FROZEN, dropout: float = 0.0):
@@ -97,26 +97,31 @@ class RTMPose(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # bins want all their digits
             return self.simcc(x.float())
 
-    def loss(self, bins: list[Tensor], poses: Tensor) -> Tensor:
-        """Divergence from poses [N, K, 3] in pixels of the images, of the keypoints they show."""
+    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+        """Divergence from poses [N, K, 3] in pixels of the images, of the keypoints they show.
+
+        `size` and `sigma` change nothing: RTMPose has one size of crops and targets of its own widths.
+        """
         xy = poses[..., :2]
         inside = (xy >= 0) & (xy <= xy.new_tensor(CROP[::-1]) - 1)
         shown = (poses[..., 2] > 0) & inside.all(-1)
-        return sum(simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i]) for i, axis in enumerate(bins))
+        return sum(
+            simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i]) for i, axis in enumerate(outputs)
+        )
 
-    def read(self, bins: list[Tensor]) -> Tensor:
+    def read(self, outputs: list[Tensor]) -> Tensor:
         """Poses [N, K, 3]: x, y in pixels of the images and the lower of the two highest bins."""
-        places, scores = zip(*(peak(axis.float()) for axis in bins), strict=True)
+        places, scores = zip(*(peak(axis.float()) for axis in outputs), strict=True)
         return torch.stack([*(place / BINS for place in places), torch.minimum(*scores)], -1)
 
-    def heat_maps(self, bins: list[Tensor]) -> list[Tensor]:
+    def heat_maps(self, outputs: list[Tensor]) -> list[Tensor]:
         """Heat maps [N, K, 64, 48], a target of peak 1: what can be turned with a view.
 
         The product of the softmaxes of both axes, as a Gaussian is of its two bells.
         """
         x, y = (
             F.avg_pool1d((SHARPNESS * axis.float()).softmax(-1), BINS * self.strides[0]) / top
-            for axis, top in zip(bins, self.tops, strict=True)
+            for axis, top in zip(outputs, self.tops, strict=True)
         )
         return [y.unsqueeze(-1) * x.unsqueeze(-2)]
 
@@ -158,7 +163,7 @@ class RTMPose(nn.Module):
 
     @property
     def head(self) -> tuple[str, ...]:
-        """All that stands on the backbone: the beginnings of those parameters' names."""
+        """Prefixes of the parameters that stand on the backbone."""
         return ("final_layer.", "simcc.")
 
 

@@ -89,12 +89,7 @@ def save_weights(
     tensors = {name: value.detach().cpu() for name, value in state if name.startswith(parts)}
     if half:
         tensors = {name: _halved(value) for name, value in tensors.items()}
-    about = {
-        **(meta or {}),
-        "model": type(model).__name__,
-        "config": getattr(model, "config", {}),
-        "keypoints": model.keypoints,
-    }
+    about = {**(meta or {}), "model": type(model).__name__, "config": dict(model.config), "keypoints": model.keypoints}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

@@ -22,6 +22,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from fewpose import geometry
 from fewpose.augment import MEAN, STD
 from fewpose.models.lifting import Lifter
+from fewpose.models.pose_model import Network
 from fewpose.models.student.decoding import decode, expect
 from fewpose.models.student.losses import SOFT, hard_loss, points_loss, soft_loss
 from fewpose.models.teacher.paper.cascade_rcnn import proposer
@@ -195,7 +196,7 @@ class StudentHeads(RoIHeads):
 KINDS = tuple(KEYPOINTS)
 
 
-class Student(GeneralizedRCNN):
+class Student(Network, GeneralizedRCNN):
     """RPN, box head, keypoint branches and lifters on a backbone with feature pyramid.
 
     `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`. `branches` is a row of
@@ -214,7 +215,6 @@ class Student(GeneralizedRCNN):
     head: tuple[str, ...] = ("rpn.", "roi_heads.", "backbone.fpn.")
     # All but the lifters.
     learned: tuple[str, ...] = ("backbone.", "rpn.", "roi_heads.box_", "roi_heads.keypoint_")
-    reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(
         self,

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewpose.models.download import find_onnx
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
+from fewpose.models.pose_model import PoseModel
 
 CROP = (256, 192)  # height and width of the crops
 BINS = 2  # of a pixel
 
 
-class Simcc(nn.Module):
+class Simcc(PoseModel):
     """RTMPose-s untrained further: crops in, heat maps [N, 17, 64, 48] at 1/4 out.
 
     Of its 26 Halpe keypoints the first 17 are COCO's. A cell holds the geometric mean of the column's and the row's

@@ -25,7 +25,7 @@ def test_its_trunk_is_higher_hrnets():
     assert not [name for name in report.missing if not name.startswith("final_layer.")]
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        torch.testing.assert_close(model.trunk(images), higher.trunk(images))
+        torch.testing.assert_close(model.features(images), higher.features(images))
 
 
 def test_width_48_has_the_parameters_of_the_paper():

@@ -25,6 +25,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from fewpose.augment import normalise
 from fewpose.models.factory import read_checkpoint
+from fewpose.models.pose_model import Network
 
 IOU = (0.5, 0.6, 0.7)  # u of each stage: what of it counts as a person
 WEIGHTS = tuple((10.0 * t, 10.0 * t, 5.0 * t, 5.0 * t) for t in (1, 2, 3))  # of its regression
@@ -157,7 +158,7 @@ def assign(stage: RoIHeads, proposals: list[Tensor], targets: list[dict]) -> tup
     return labels, list(stage.box_coder.encode(matched, proposals))
 
 
-class CascadeRCNN(nn.Module):
+class CascadeRCNN(Network, nn.Module):
     """RPN and cascade on a backbone with feature pyramid: images in, boxes of people out.
 
     `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and one of half that, and has `out_channels`. Frames are
@@ -166,8 +167,6 @@ class CascadeRCNN(nn.Module):
     """
 
     keypoints = 0
-    head: tuple[str, ...] = ()
-    reads_head: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(
         self,

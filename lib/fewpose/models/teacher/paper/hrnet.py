@@ -11,7 +11,7 @@ from fewpose.models.higher_hrnet import NARROW, HigherHRNet, heat_map_layer
 
 
 class HRNet(HigherHRNet):
-    """The trunk of :class:`HigherHRNet` under one 1x1 layer; official parameter names.
+    """The features of :class:`HigherHRNet` under one 1x1 layer; official parameter names.
 
     Width 48 on crops of 384x288 is what Srivastav et al. use (63.6 M parameters).
     """
@@ -25,7 +25,7 @@ class HRNet(HigherHRNet):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heat maps [N, K, H/4, W/4] of images [N, 3, H, W], ImageNet-normalised RGB."""
-        return [self.final_layer(self.trunk(images))]
+        return [self.final_layer(self.features(images))]
 
     def new_head(self, keypoints: int, tag_maps: bool | None = None) -> None:
         """Replace the head by an untrained one for other keypoints."""
@@ -35,7 +35,7 @@ class HRNet(HigherHRNet):
 
     @property
     def head(self) -> tuple[str, ...]:
-        """What belongs to the keypoints at hand: the beginnings of those parameters' names."""
+        """Prefixes of the parameters that belong to the keypoints."""
         return ("final_layer.",)
 
     @property

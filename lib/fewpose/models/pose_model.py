@@ -1,0 +1,68 @@
+"""What every network tells about its parameters, and what every model of one person's pose can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from torch import Tensor, nn
+
+from fewpose.heatmaps import aggregate, decode, gaussian_targets, smooth
+from fewpose.losses import heatmap_mse
+
+
+class Network:
+    """What trainings and weight files need to know of a network.
+
+    config         arguments that build it again; written into weight files
+    head           prefixes of the parameters that belong to the keypoints: they learn at the full rate, and stay when
+                   a backbone of other keypoints is loaded
+    reads_head     parameters that read the head's own maps: name → number of input features before those maps
+    backbone_rate  learning rate of all that is not the head, relative to the head's
+    """
+
+    config: Mapping = MappingProxyType({})
+    head: tuple[str, ...] = ()
+    reads_head: Mapping[str, int] = MappingProxyType({})
+    backbone_rate: float = 1.0
+
+
+class PoseModel(Network, nn.Module):
+    """A model of one person's pose; this class holds what is right for outputs that are heat maps.
+
+    Images [N, 3, H, W] (ImageNet-normalised RGB) give a list of heat maps [N, K, H / s, W / s], one for each stride s
+    of `strides`: linear outputs whose targets are Gaussians of peak 1. A model of other outputs overrides `loss`,
+    `read` and `heat_maps`; one whose backbone is frozen in part overrides `trunk`, `backbone_maps` and `head_maps`.
+    """
+
+    keypoints: int
+    strides: tuple[int, ...]
+
+    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+        """Loss of the outputs for images of `size` (H, W) that show poses [N, K, 3].
+
+        `sigma` is the width of the target Gaussians in cells.
+        """
+        targets = [gaussian_targets(poses, size, stride, sigma) for stride in self.strides]
+        return heatmap_mse([maps.float() for maps in outputs], targets, poses[..., 2] > 0)
+
+    def read(self, outputs: list[Tensor]) -> Tensor:
+        """Poses [N, K, 3]: x, y in pixels of the images, and a confidence."""
+        return decode(smooth(aggregate(outputs).float()), min(self.strides))
+
+    def heat_maps(self, outputs: list[Tensor]) -> list[Tensor]:
+        """The outputs as heat maps [N, K, h, w], one for each of `strides`."""
+        return outputs
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The frozen part of the backbone; without parameters if all of it learns."""
+        return nn.ModuleList()
+
+    def backbone_maps(self, images: Tensor) -> list[Tensor]:
+        """Features of images [N, 3, H, W] behind `trunk`: what `head_maps` starts from."""
+        return [images]
+
+    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """The outputs for the features of `backbone_maps`."""
+        return self(*maps)
