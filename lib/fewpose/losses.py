@@ -1,19 +1,33 @@
-"""What the networks are trained to make small."""
+"""Every loss of the two papers.
+
+Ludwig et al., sections 3.1 and 3.2: `heatmap_mse`; for RTMPose, whose outputs are rows of bins, `simcc_divergence`.
+
+Srivastav et al., section 2.3: L_kpt = L_2Dhard + L_2Dsoft + L_3Dhard + L_3Dsoft, which is added to the losses of
+Faster R-CNN. HM_hard and HM_soft are the heat maps of the two branches; the hard labels H and the soft labels S are
+those of section 2.2.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.models.detection.roi_heads import keypoints_to_heatmap
+
+if TYPE_CHECKING:
+    from fewpose.models.lifting import Lifter
 
 SHARPNESS = 10.0  # of SimCC's softmaxes
+SOFT = ("weighted", "temperature")
 
 
 def heatmap_mse(predicted: list[Tensor], target: list[Tensor], labelled: Tensor) -> Tensor:
-    """Mean squared error of the heat maps, summed over resolutions (HigherHRNet section 3.3).
+    """Mean squared error of heat maps, summed over resolutions (HigherHRNet section 3.3).
 
     predicted, target: one [N, K, h, w] a resolution. labelled [N, K] bool: keypoints without a label, such as dropped
-    pseudo labels, are left out rather than taught to be absent.
+    pseudo labels, do not count, rather than being taught to be absent.
     """
     weight = labelled.to(predicted[0].dtype)
     count = weight.sum().clamp_min(1)
@@ -21,14 +35,71 @@ def heatmap_mse(predicted: list[Tensor], target: list[Tensor], labelled: Tensor)
 
 
 def simcc_divergence(bins: Tensor, place: Tensor, shown: Tensor, sigma: float) -> Tensor:
-    """Kullback-Leibler divergence of one axis of a SimCC answer from its target.
+    """Kullback-Leibler divergence of SimCC outputs on one axis from their target (RTMPose section 3.1).
 
-    bins [N, K, B]: scores of the bins of one axis. place [N, K]: the true place, in bins. shown [N, K] bool: which
-    count. As RTMPose was trained (its section 3.1): both are softmaxes, of 10 times the scores and of 10 times a
-    Gaussian of `sigma` bins and peak 1.
+    bins [N, K, B]: scores of the bins of the axis. place [N, K]: the labelled position, in bins. shown [N, K] bool:
+    which keypoints count. Both distributions are softmaxes: of 10 times the scores, and of 10 times a Gaussian of
+    `sigma` bins and peak 1.
     """
     cells = torch.arange(bins.shape[-1], device=bins.device)
-    bell = torch.exp(-((cells - place.unsqueeze(-1)) ** 2) / (2 * sigma**2))
-    target = (SHARPNESS * bell).softmax(-1)
-    apart = F.kl_div((SHARPNESS * bins).log_softmax(-1), target, reduction="none").sum(-1)
-    return (apart * shown).sum() / shown.sum().clamp_min(1)
+    gaussian = torch.exp(-((cells - place.unsqueeze(-1)) ** 2) / (2 * sigma**2))
+    target = (SHARPNESS * gaussian).softmax(-1)
+    divergence = F.kl_div((SHARPNESS * bins).log_softmax(-1), target, reduction="none").sum(-1)
+    return (divergence * shown).sum() / shown.sum().clamp_min(1)
+
+
+def loss_2d_hard(hm_hard: Tensor, rois: Tensor, h_2d: Tensor) -> Tensor:
+    """L_2Dhard = Σ_k CE(HM_hard,k , cell of H_2D,k) / number of keypoints k that count.
+
+    hm_hard [R, K, S, S]: logits over the cells of rois [R, 4]. h_2d [R, K, 3]: the hard keypoints of the person in
+    each, in pixels from the frame's edge; those count whose third value is above 0 and that lie inside the RoI. 0
+    without any.
+    """
+    ce, valid = cross_entropy(hm_hard, rois, h_2d)
+    return ce[valid].sum() / valid.sum().clamp_min(1)
+
+
+def loss_2d_soft(hm_soft: Tensor, rois: Tensor, s_2d: Tensor, kind: str = "weighted") -> Tensor:
+    """L_2Dsoft, with the confidence c_k of each soft keypoint, the third value of s_2d [R, K, 3].
+
+    "weighted", our default:  Σ_k c_k CE(HM_soft,k , cell of S_2D,k) / number of keypoints that count
+    "temperature":            Σ_k CE(c_k HM_soft,k , cell of S_2D,k) / number of keypoints that count
+
+    The paper multiplies the heat maps by the confidence, and so does its released code: "temperature". The number is
+    that of all keypoints of c_k > 0 inside their RoI, so a frame of which the teacher is unsure teaches less. With
+    all c_k = 1 both kinds are `loss_2d_hard`.
+    """
+    c = s_2d[..., 2].clamp(0, 1)
+    if kind == "temperature":
+        ce, valid = cross_entropy(c[..., None, None] * hm_soft, rois, s_2d)
+        return ce[valid].sum() / valid.sum().clamp_min(1)
+    ce, valid = cross_entropy(hm_soft, rois, s_2d)
+    return (c * ce)[valid].sum() / valid.sum().clamp_min(1)
+
+
+def cross_entropy(hm: Tensor, rois: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    """CE [R, K] of the cell that holds each keypoint, and which keypoints [R, K] count.
+
+    Mask R-CNN's: a softmax over all S² cells of a map; the cell is floor((x − x0) S / w), on the right and lower
+    border the last one.
+    """
+    cells, valid = keypoints_to_heatmap(keypoints, rois, hm.shape[-1])
+    logits = hm.flatten(2).flatten(0, 1)
+    return F.cross_entropy(logits, cells.flatten(), reduction="none").view_as(cells), valid.bool()
+
+
+def loss_3d(lifter: Lifter, rays: Tensor, points: Tensor) -> Tensor:
+    """L_3Dhard or L_3Dsoft: smooth L1 (β = 1) between 2Dto3D(keypoints) and the labels' 3D.
+
+    lifter: 2Dto3D_hard or 2Dto3D_soft. rays [P, K, 3]: H_2D or S_2D as their camera saw them (`geometry.rays`,
+    missing where the third is 0); they are the labels' own keypoints, so no gradient reaches another network. points
+    [P, K, 3]: H_3D or S_3D in millimetres in the axes of the camera, with any root. (For the hard loss section 2.3
+    names S_3D as the target; we take H_3D, which section 2.2 makes of H_2D.)
+
+    The mean over normalised coordinates. People without a keypoint, or without 3D (all 0, where hips are unknown), do
+    not count. Batch norm needs two people; for fewer the loss is 0.
+    """
+    counts = (rays[..., 2] > 0).any(1) & (points != 0).flatten(1).any(1)
+    if counts.sum() < 2:
+        return lifter.last.weight.sum() * 0
+    return F.smooth_l1_loss(lifter.normalised(rays[counts]), lifter.goal(rays[counts], points[counts]))

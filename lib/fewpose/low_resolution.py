@@ -1,4 +1,4 @@
-"""Frames as a camera of lower resolution would have seen them: Srivastav et al., section 4.1."""
+"""Frames as a camera of lower resolution would have seen them: Srivastav et al., section 3.3."""
 
 from __future__ import annotations
 

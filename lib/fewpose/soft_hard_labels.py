@@ -1,4 +1,4 @@
-"""Soft and hard labels of unlabelled frames by the teacher: Srivastav et al., section 3.2.
+"""Soft and hard labels of unlabelled frames by the teacher: Srivastav et al., section 2.2.
 
 Hard labels are the keypoints that the teacher is sure of, soft labels all of them with its confidence; both go into
 one COCO file, with the 3D that is lifted from each.

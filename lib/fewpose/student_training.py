@@ -1,4 +1,4 @@
-"""Training of the student on soft and hard labels, at many resolutions: Srivastav et al., 3.3."""
+"""Training of the student on soft and hard labels, at many resolutions: Srivastav et al., sections 2.3 and 3.3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Stage 3 of the teacher: a residual network that lifts 2D keypoints of one person to 3D.
 
 Martinez et al., *A simple yet effective baseline for 3D human pose estimation* (ICCV 2017), section 3; Srivastav et
-al., section 3.1.
+al., section 2.2.
 """
 
 from __future__ import annotations

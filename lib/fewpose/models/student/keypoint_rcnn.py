@@ -1,7 +1,7 @@
 """The student: boxes, keypoints and 3D poses of all people in a frame, by one network.
 
 Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
-section 3.3: a Keypoint R-CNN on torchvision's parts, with a second branch for soft labels and a lifter behind each.
+section 2.3: a Keypoint R-CNN on torchvision's parts, with a second branch for soft labels and a lifter behind each.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from fewpose import geometry
 from fewpose.augment import MEAN, STD
+from fewpose.losses import SOFT, loss_2d_hard, loss_2d_soft, loss_3d
 from fewpose.models.lifting import Lifter
 from fewpose.models.pose_model import Network
 from fewpose.models.student.decoding import decode, expect
-from fewpose.models.student.losses import SOFT, hard_loss, points_loss, soft_loss
 from fewpose.models.teacher.paper.cascade_rcnn import proposer
 from fewpose.models.teacher.three_stages import People, in_batches
 from fewpose.skeleton import COCO, Skeleton
@@ -181,11 +181,14 @@ class StudentHeads(RoIHeads):
         for name, kinds in self.branches.items():
             for kind in kinds:
                 true = [t[KEYPOINTS[kind]][i] for t, i in zip(targets, people, strict=True)]
-                loss, options = (soft_loss, (self.soft,)) if kind == "soft" else (hard_loss, ())
-                logits = maps[name].float()
-                losses[f"keypoints_{kind}"] = loss(logits, where, torch.cat(true), *options)
-                with torch.autocast(where.device.type, enabled=False):  # all digits of mm
-                    losses[f"points_{kind}"] = points_loss(
+                labels_2d, logits = torch.cat(true), maps[name].float()
+                losses[f"keypoints_{kind}"] = (
+                    loss_2d_hard(logits, where, labels_2d)
+                    if kind == "hard"
+                    else loss_2d_soft(logits, where, labels_2d, self.soft)
+                )
+                with torch.autocast(where.device.type, enabled=False):  # millimetres want full precision
+                    losses[f"points_{kind}"] = loss_3d(
                         self.lifters[name],
                         torch.cat([t[RAYS[kind]] for t in targets]),
                         torch.cat([t[POINTS[kind]] for t in targets]),

@@ -1,7 +1,7 @@
 """The teacher: boxes, keypoints and 3D poses of all people in a frame, by three networks in turn.
 
 Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
-section 3.1. Each is trained on everyday people, none on an operating room.
+section 2.2. Each is trained on everyday people, none on an operating room.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stage 1 of the teacher: a Cascade R-CNN that finds people, on torchvision's parts.
 
 Cai and Vasconcelos, *Cascade R-CNN: Delving into High Quality Object Detection* (CVPR 2018), sections 4 and 5; with a
-ResNeXt-152 and FPN in Srivastav et al., section 3.1.
+ResNeXt-152 and FPN in Srivastav et al., section 2.2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The paper's own three stages of the teacher: Cascade R-CNN, HRNet and lifter, and their files.
 
-Srivastav et al., section 3.1. No registry carries their weights; `operating_room/pretraining_paper` trains them on
+Srivastav et al., section 2.2. No registry carries their weights; `operating_room/pretraining_paper` trains them on
 everyday people, or begins with the official files of who has them.
 """
 
