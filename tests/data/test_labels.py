@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fewpose.data.labels import labels_of_truth, read_labels
-from fewpose.soft_hard_labels import Thresholds, write_labels
+from fewpose.label_files import write_labels
+from fewpose.soft_hard_labels import Thresholds
 from toy_teacher import SPOTS, toy_frames, toy_teacher
 
 

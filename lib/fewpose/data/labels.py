@@ -90,7 +90,7 @@ def labels_of_truth(
 
 
 def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: Skeleton = COCO) -> LabelledPeople:
-    """The labels that `methods.distillation.write_labels` wrote of just these frames, in its order.
+    """The labels that `label_files.write_labels` wrote of just these frames, in its order.
 
     Frames without people and broken ones are not to be learnt from: a teacher's silence says little, and it would
     teach that all is background. ValueError names file and annotation of what is missing or malformed.

@@ -15,7 +15,7 @@ from fewpose.soft_hard_labels import NEAR
 
 
 def label_audit(path: Path, truth: PeopleData) -> pd.DataFrame:
-    """A row for hard and for soft labels of `distillation.write_labels` of just these frames.
+    """A row for hard and for soft labels of `label_files.write_labels` of just these frames.
 
     A labelled person is the true one whose box it overlaps by half. Of the keypoints that the truth has too: how many
     % are labelled (`labelled`) and how many % of these lie within `NEAR` of the person's size (`right`), likewise of

@@ -1,0 +1,217 @@
+"""Label files: the soft and hard labels of whole data sets in COCO's format, written so that a kill loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from fewpose.data.images import read_image, warn_skipped
+from fewpose.models.teacher.three_stages import Teacher, find_all
+from fewpose.skeleton import Skeleton
+from fewpose.soft_hard_labels import SoftHardLabels, Thresholds, soft_and_hard
+
+
+class ImageFiles(Sequence):
+    """Image files as frames [3, H, W] uint8, each read on access; None if it is broken."""
+
+    def __init__(self, paths: Sequence[str | Path]):
+        self.paths = [Path(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> Tensor | None:
+        image = read_image(self.paths[i])
+        return None if image is None else torch.from_numpy(image).permute(2, 0, 1)
+
+    def rows(self) -> list[dict]:
+        """Their rows in a COCO file."""
+        return [{"id": i, "file_name": path.name} for i, path in enumerate(self.paths)]
+
+
+def write_labels(
+    teacher: Teacher,
+    frames: Sequence[Tensor | None] | Tensor,
+    out: str | Path,
+    thresholds: Thresholds,
+    *,
+    images: list[dict] | None = None,
+    batch: int = 8,
+    block: int = 64,
+) -> Path:
+    """Label every frame and write one COCO file `out`; the frames' rows are `images` (or 0, 1, …).
+
+    Each annotation has `bbox` (x, y, width, height, pixels from the edge), `score`, and of `SoftHardLabels` h_2d as
+    `keypoints`, s_2d as `keypoints_soft`, h_3d as `keypoints3d` and s_3d as `keypoints3d_soft` (millimetres in the
+    axes of the camera, middle of the hips at 0). An empty frame has a row and no annotation, a frame that cannot be
+    read (None) a row with `"broken": true`.
+
+    Every `block` frames a line goes into `<out>.partial`: a call after a kill continues behind the last whole line,
+    and ends with the same file as an undisturbed one. A finished file of the same teacher, thresholds, rows and
+    frames is left as it is. ValueError if rows and frames differ in number or two rows have one id.
+    """
+    out = Path(out)
+    images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] if images is None else images
+    if len(images) != len(frames) or len({row["id"] for row in images}) != len(images):
+        raise ValueError(f"{out}: {len(frames)} frames need as many rows in images, each with its own id")
+    teacher.eval()
+    info = fingerprint(teacher, thresholds, images, frames, batch, block)
+    if finished(out) == info:
+        return out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"{out.name}.partial")
+    done = resume(partial, info)
+    blocks = list(torch.arange(len(frames)).split(block)) if len(frames) else []
+    progress = dict(desc="soft and hard labels", unit="frame", mininterval=2)
+    with (
+        open(partial, "ab") as file,
+        tqdm(total=len(frames), initial=min(done * block, len(frames)), **progress) as bar,
+    ):
+        for index in blocks[done:]:
+            rows = list(label(teacher, [frames[int(i)] for i in index], thresholds, batch))
+            file.write(json.dumps(rows).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+            bar.update(len(index))
+    merge(partial, out, info, images, teacher.skeleton)
+    partial.unlink()
+    return out
+
+
+def label(teacher: Teacher, frames: list[Tensor | None], thresholds: Thresholds, batch: int) -> Iterator[dict]:
+    """Of each frame its size and its people as JSON types."""
+    found = iter(find_all(teacher, [f for f in frames if f is not None], batch))
+    for frame in frames:
+        if frame is None:
+            yield {"broken": True}
+            continue
+        height, width = frame.shape[-2:]
+        labels = soft_and_hard(teacher, next(found), (height, width), thresholds)
+        yield {"width": width, "height": height, "people": annotations(labels)}
+
+
+def annotations(labels: SoftHardLabels) -> list[dict]:
+    """COCO's annotations of one frame's people, without their ids."""
+    rows = []
+    for i, (x0, y0, x1, y1) in enumerate(labels.boxes.tolist()):
+        rows.append(
+            {
+                "bbox": rounded([x0, y0, x1 - x0, y1 - y0]),
+                "area": round((x1 - x0) * (y1 - y0), 2),
+                "score": round(float(labels.scores[i]), 5),
+                "keypoints": rounded(labels.h_2d[i]),
+                "num_keypoints": int((labels.h_2d[i, :, 2] > 0).sum()),
+                "keypoints_soft": rounded(labels.s_2d[i], 4),
+                "keypoints3d": rounded(labels.h_3d[i], 1),
+                "keypoints3d_soft": rounded(labels.s_3d[i], 1),
+            }
+        )
+    return rows
+
+
+def rounded(values: Tensor | list, digits: int = 2) -> list[float]:
+    """Numbers in a row as JSON has them, short enough for tens of thousands of frames."""
+    return np.round(np.asarray(values, dtype=np.float64).ravel(), digits).tolist()
+
+
+def fingerprint(
+    teacher: Teacher,
+    thresholds: Thresholds,
+    images: list[dict],
+    frames: Sequence[Tensor | None] | Tensor,
+    batch: int,
+    block: int,
+) -> dict:
+    """All that the labels depend on: the file's `info`."""
+    mark = zlib.crc32(json.dumps(images).encode(), fingerprint_of_frames(frames))
+    for stage in (teacher.detector, teacher.pose, teacher.lifter):
+        for name, value in stage.state_dict().items():
+            mark = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(name.encode(), mark))
+    options = ("scales", "crop_scales", "flip", "crop", "floor", "most")
+    info = {
+        "description": "soft and hard labels of a teacher",
+        "thresholds": {k: None if v != v else v for k, v in asdict(thresholds).items()},  # JSON has no NaN
+        "teacher": {name: getattr(teacher, name) for name in options},
+        "frames": len(images),
+        "batch": batch,
+        "block": block,
+        "mark": f"{mark:08x}",
+    }
+    return json.loads(json.dumps(info))
+
+
+def fingerprint_of_frames(frames: Sequence[Tensor | None] | Tensor) -> int:
+    """A checksum of all pixels; of image files, of their sizes."""
+    if isinstance(frames, ImageFiles):
+        sizes = [path.stat().st_size if path.is_file() else -1 for path in frames.paths]
+        return zlib.crc32(repr(sizes).encode())
+    mark = 0
+    for frame in frames:
+        mark = zlib.crc32(b"" if frame is None else frame.contiguous().numpy(), mark)
+    return mark
+
+
+def finished(out: Path) -> dict | None:
+    """The `info` of a finished file; None if there is none or it cannot be read."""
+    try:
+        return json.loads(out.read_text(encoding="utf-8")).get("info")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def resume(partial: Path, info: dict) -> int:
+    """How many blocks a partial file of the same labels holds; a broken last line is cut off.
+
+    A file of other labels is started anew.
+    """
+    first = json.dumps(info).encode() + b"\n"
+    done, size = 0, 0
+    if partial.is_file():
+        with open(partial, "rb") as file:
+            if file.readline() == first:
+                size = file.tell()
+                while file.readline().endswith(b"\n"):
+                    done, size = done + 1, file.tell()
+    with open(partial, "r+b" if size else "wb") as file:
+        file.truncate(size)
+        if not size:
+            file.write(first)
+    return done
+
+
+def merge(partial: Path, out: Path, info: dict, images: list[dict], skeleton: Skeleton) -> None:
+    """Write the COCO file of a whole partial one, a line at a time, and put it in place at once."""
+    category = {
+        "id": 1,
+        "name": "person",
+        "keypoints": list(skeleton.keypoints),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index],
+    }
+    rows, broken, number = [], [], 0
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    with open(partial, "rb") as lines, open(unfinished, "w", encoding="utf-8") as file:
+        next(lines)
+        file.write(f'{{"info": {json.dumps(info)}, "categories": {json.dumps([category])}, ')
+        file.write('"annotations": [')
+        frames = (frame for line in lines for frame in json.loads(line))
+        for image, frame in zip(images, frames, strict=True):
+            people = frame.pop("people", [])
+            rows.append({**image, **frame})
+            if frame.get("broken"):
+                broken.append(str(image.get("file_name", image["id"])))
+            for person in people:
+                number += 1
+                row = {"id": number, "image_id": image["id"], "category_id": 1, "iscrowd": 0, **person}
+                file.write((",\n" if number > 1 else "\n") + json.dumps(row))
+        file.write(f'], "images": {json.dumps(rows)}}}')
+    os.replace(unfinished, out)
+    warn_skipped(out.name, "frames broken,", broken)
