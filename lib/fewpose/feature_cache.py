@@ -1,8 +1,9 @@
-"""Fixed views of every frame and what a frozen backbone answers to them, computed once.
+"""The features of a frozen backbone, computed once for fixed views of every frame: a speed trick, not in the papers.
 
-A backbone that does not learn gives the same maps for the same view, in every epoch, training and round of pseudo
-labels. Kept on disk they leave only the head to be computed: on two cores that trains 140 images a second instead of
-50, and labels 12 views of a frame anew in the time of one.
+A backbone that does not learn gives the same features for the same view, in every epoch, training and round of pseudo
+labels. Cached on disk they leave only the head to be computed: on two cores that trains 140 images a second instead of
+50, and labels 12 views of a frame again in the time of one. `cache_features` hands out a data set that trainings and
+pseudo labels use like any other.
 """
 
 from __future__ import annotations
@@ -10,28 +11,25 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise, random_view
-from fewpose.speed.precision import half_precision
+from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise
+from fewpose.data.pose_data import PoseData, chosen
 
-if TYPE_CHECKING:
-    from fewpose.data.pose_data import PoseData
-
-# Eight bits with a floating point halve the file and cost no PCK: maps need no fourth digit.
-KEPT = torch.float8_e4m3fn
+# Eight bits with a floating point halve the file and cost no PCK: features need no fourth digit.
+STORED = torch.float8_e4m3fn
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One file of the maps of V views of M frames: views [M, V, 2, 3] as matrices, flips [M, V]."""
+class CacheFile:
+    """One file of the features of V views of M frames: views [M, V, 2, 3] as matrices, flips [M, V]."""
 
     path: Path
     matrix: Tensor
@@ -39,183 +37,221 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Views:
-    """V views of N frames, with the backbone's maps of each in files.
+class Features:
+    """The features of V views of N frames, in files.
 
     file, row  [N] which of the files a frame's views are in, and which frame of it that is
-    shapes     [C, h, w] of each map of one view
+    shape      [C, h, w] of the features of one view
     """
 
-    files: tuple[Kept, ...]
+    files: tuple[CacheFile, ...]
     file: Tensor
     row: Tensor
-    shapes: tuple[tuple[int, int, int], ...]
-    skeleton: object
+    shape: tuple[int, int, int]
 
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def __getitem__(self, index: Tensor) -> Views:
+    def __getitem__(self, index: Tensor) -> Features:
         return replace(self, file=self.file[index], row=self.row[index])
 
     @property
-    def count(self) -> int:
-        """How many views there are of each frame: base, mirrored, and random ones."""
+    def views(self) -> int:
+        """How many views there are of each frame: base, flipped, and random ones."""
         return self.files[0].matrix.shape[1]
 
-    def take(self, index: Tensor, view: Tensor, device: torch.device | str = "cpu") -> tuple[View, list[Tensor]]:
-        """View `view[i]` of frame `index[i]`: the views, and the maps [n, C, h, w] of each scale.
+    def read(self, index: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Matrix [n, 2, 3], flip [n] and features [n, C, h, w] of view `view[i]` of frame `index[i]`.
 
-        Both come on `device`. OSError if a file is gone.
+        OSError if a file is gone.
         """
-        sizes = [math.prod(shape) for shape in self.shapes]
-        size = sum(sizes)
+        c, h, w = self.shape
+        size = math.prod(self.shape)
         found = np.empty((len(index), size), np.uint8)
         matrix, flipped = torch.empty(len(index), 2, 3), torch.empty(len(index), dtype=torch.bool)
-        for number, kept in enumerate(self.files):
+        for number, cached in enumerate(self.files):
             here = (self.file[index] == number).nonzero().flatten()
             rows, which = self.row[index[here]], view[here]
-            matrix[here], flipped[here] = kept.matrix[rows, which], kept.flipped[rows, which]
-            with open(kept.path, "rb") as file:  # read, not mapped: memory stays small
-                for i, record in zip(here, (rows * self.count + which).tolist(), strict=True):
+            matrix[here], flipped[here] = cached.matrix[rows, which], cached.flipped[rows, which]
+            with open(cached.path, "rb") as file:  # read, not mapped: memory stays small
+                for i, record in zip(here, (rows * self.views + which).tolist(), strict=True):
                     file.seek(record * size)
                     file.readinto(found[i])
-        flat = torch.from_numpy(found).view(KEPT).split(sizes, 1)
-        maps = [
-            part.unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float().to(device)
-            for part, (c, h, w) in zip(flat, self.shapes, strict=True)
-        ]
-        return View(matrix, flipped, self.skeleton).to(device), maps
-
-    def answer(self, model: nn.Module, index: Tensor, view: Tensor) -> tuple[View, list[Tensor]]:
-        """The views that `take` gives and the model's heat maps of them: its head alone works."""
-        device = next(model.parameters()).device
-        looked, maps = self.take(index, view, device)
-        with half_precision(device):
-            return looked, model.head_maps(maps)
+        features = torch.from_numpy(found).view(STORED).unflatten(1, (h, w, c)).permute(0, 3, 1, 2).float()
+        return matrix, flipped, features
 
 
-def join(parts: list[Views]) -> Views | None:
-    """The views of several parts, one after the other; None if they are not of one kind."""
-    if len({(v.shapes, v.count) for v in parts}) > 1:
-        return None
-    files = list({kept.path: kept for v in parts for kept in v.files}.values())
-    number = {kept.path: i for i, kept in enumerate(files)}
-    file = [torch.tensor([number[k.path] for k in v.files])[v.file] for v in parts]
-    row = torch.cat([v.row for v in parts])
-    return replace(parts[0], files=tuple(files), file=torch.cat(file), row=row)
+@dataclass
+class CachedPoseData(PoseData):
+    """Pose data whose networks read cached features of fixed views, not images; otherwise as `PoseData`.
 
-
-def random_look(
-    model: nn.Module,
-    data: PoseData,
-    index: Tensor,
-    augmentation: Augmentation,
-    generator: torch.Generator,
-    first: int = 0,
-) -> tuple[View, list[Tensor]]:
-    """A random view of some frames and what the model starts from there: images, or kept maps.
-
-    The views are new ones, or drawn from the fixed ones that `data` brings along, from number `first` on (1 leaves
-    out the frame as it is).
+    backbone  the frozen part of the network, from normalised images to features
     """
-    device = next(model.parameters()).device
-    if data.views is not None:
-        which = torch.randint(first, data.views.count, (len(index),), generator=generator)
-        return data.views.take(index, which, device)
-    view = random_view(len(index), data.size, data.skeleton, augmentation, generator, device)
-    frames = data.frames[index].to(device)
-    return view, [network_input(view, frames, augmentation.colour, generator)]
+
+    features: Features | None = None
+    backbone: nn.Module | None = None
+
+    def plain(self) -> PoseData:
+        """The same frames without the cache."""
+        return PoseData(*(getattr(self, part.name) for part in fields(PoseData)))
+
+    def subset(self, which: np.ndarray | Tensor | str) -> CachedPoseData:
+        """As `PoseData.subset`."""
+        index = torch.as_tensor(chosen(which, self.split), dtype=torch.long)
+        return replace(super().subset(which), features=self.features[index])
+
+    def resized(self, side: int) -> PoseData:
+        """As `PoseData.resized`; frames of another size have no cached features."""
+        return self.plain().resized(side)
+
+    def joined(self, others: list[PoseData]) -> PoseData:
+        """As `PoseData.joined`; cached where the features of all parts are of one kind."""
+        whole, parts = super().joined(others), [self, *others]
+        if not all(isinstance(part, CachedPoseData) for part in parts):
+            return whole
+        features = join([part.features for part in parts])
+        return whole if features is None else with_features(whole, features, self.backbone)
+
+    @property
+    def source(self) -> str:
+        """The cache files, which are named by all that they depend on."""
+        return " ".join(file.path.name for file in self.features.files)
+
+    def random_view(
+        self,
+        index: Tensor,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        device: torch.device | str,
+        moved: bool = False,
+    ) -> tuple[View, Tensor]:
+        """One of the cached views of some frames, whatever the augmentation; `moved` leaves out the base view."""
+        which = torch.randint(int(moved), self.features.views, (len(index),), generator=generator)
+        return self._view(index, which, device)
+
+    def labelling_views(
+        self,
+        index: Tensor,
+        augmentations: int,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        device: torch.device | str,
+    ) -> Iterator[tuple[View, Tensor]]:
+        """The first of the cached views; ValueError if there are fewer than `augmentations` + 2."""
+        if self.features.views < augmentations + 2:
+            raise ValueError(
+                f"{self.name}: {self.features.views} views of each frame are cached; the base view, the flipped one "
+                f"and {augmentations} augmentations are {augmentations + 2}"
+            )
+        for v in range(augmentations + 2):
+            yield self._view(index, torch.full_like(index, v), device)
+
+    def base_input(self, index: Tensor, device: torch.device | str) -> Tensor:
+        """The features of some frames as they are."""
+        return self._view(index, torch.zeros_like(index), device)[1]
+
+    def network_input(self, images: Tensor) -> Tensor:
+        """The features of normalised images."""
+        return self.backbone(images)
+
+    def _view(self, index: Tensor, which: Tensor, device: torch.device | str) -> tuple[View, Tensor]:
+        matrix, flipped, features = self.features.read(index, which)
+        return View(matrix, flipped, self.skeleton).to(device), features.to(device)
 
 
-def answer(model: nn.Module, data: PoseData, inputs: list[Tensor]) -> list[Tensor]:
-    """The model's answers to what `random_look` saw of `data`; to kept maps by its head alone."""
-    with half_precision(inputs[0].device):
-        return model(*inputs) if data.views is None else model.head_maps(inputs)
+def with_features(data: PoseData, features: Features, backbone: nn.Module) -> CachedPoseData:
+    """Pose data with the cached features of its frames."""
+    return CachedPoseData(**vars(data), features=features, backbone=backbone)
+
+
+def join(parts: list[Features]) -> Features | None:
+    """The features of several parts, one after the other; None if they are not of one kind."""
+    if len({(part.shape, part.views) for part in parts}) > 1:
+        return None
+    files = list({file.path: file for part in parts for file in part.files}.values())
+    number = {file.path: i for i, file in enumerate(files)}
+    file = [torch.tensor([number[f.path] for f in part.files])[part.file] for part in parts]
+    return replace(parts[0], files=tuple(files), file=torch.cat(file), row=torch.cat([part.row for part in parts]))
 
 
 @torch.no_grad()
-def look(
+def cache_features(
     model: nn.Module,
     data: PoseData,
-    count: int,
+    views: int,
     folder: Path,
     seed: int = 0,
     augmentation: Augmentation = Augmentation(),
     batch_size: int = 16,
 ) -> PoseData:
-    """`data` with `count` views of each frame (base, mirrored, random) through a frozen backbone.
+    """`data` with the features of `views` views of each frame (base, flipped, random) from a frozen backbone.
 
-    The maps lie in one file in `folder`, named by all they depend on, and are read if they are there: trainings that
-    share frames and backbone share it. ValueError if a part of the backbone still learns, for then its maps change,
-    or with fewer than two views.
+    `model.frozen_backbone` makes features of normalised images, and the model reads either. 0 views cache nothing:
+    `data` itself comes back. The features lie in one file in `folder`, named by all they depend on, and are read if
+    they are there: trainings that share frames and backbone share it. ValueError if the backbone learns, for then its
+    features change, or with one view.
     """
-    if count < 2:
-        raise ValueError(f"views: {count} is too few, the first two are the base and its mirror")
-    if not is_frozen(model):
-        raise ValueError("views are kept of a frozen backbone only; this one learns, or has none")
+    if not views:
+        return data
+    if views == 1:
+        raise ValueError("cached views: 1 is too few, the first two are the base view and the flipped one")
+    backbone = model.frozen_backbone
+    if backbone is None:
+        raise ValueError("features are cached of a frozen backbone only; this one learns, or there is none")
     device = next(model.parameters()).device
     model.eval()
-    matrix, flipped = fixed_views(data, count, seed, augmentation)
-    name = identity(model, data, matrix, flipped, augmentation)
-    first = normalise(data.frames[:1].to(device))
-    shapes = tuple(tuple(m.shape[1:]) for m in model.backbone_maps(first))
-    kept = Kept(Path(folder) / f"{name}.views", matrix, flipped)
-    if not kept.path.exists():
-        kept.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.path.with_suffix(f".{os.getpid()}")
+    matrix, flipped = fixed_views(data, views, seed, augmentation)
+    name = fingerprint(backbone, data, matrix, flipped, augmentation)
+    shape = tuple(backbone(normalise(data.frames[:1].to(device))).shape[1:])
+    cached = CacheFile(Path(folder) / f"{name}.views", matrix, flipped)
+    if not cached.path.exists():
+        cached.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = cached.path.with_suffix(f".{os.getpid()}")
         try:
             with open(partial, "wb") as file:
-                for index in tqdm(
-                    torch.arange(len(data)).split(batch_size),
-                    leave=False,
-                    desc=f"{count} views through the frozen backbone",
-                ):
-                    file.write(records(model, data, index, kept, seed, augmentation))
-            os.replace(partial, kept.path)
+                batches = torch.arange(len(data)).split(batch_size)
+                for index in tqdm(batches, leave=False, desc=f"features of {views} views"):
+                    file.write(records(backbone, data, index, cached, seed, augmentation, device))
+            os.replace(partial, cached.path)
         finally:
             partial.unlink(missing_ok=True)
     every = torch.arange(len(data))
-    views = Views((kept,), torch.zeros_like(every), every, shapes, data.skeleton)
-    return replace(data, views=views)
+    return with_features(data, Features((cached,), torch.zeros_like(every), every, shape), backbone)
 
 
 def records(
-    model: nn.Module, data: PoseData, index: Tensor, kept: Kept, seed: int, augmentation: Augmentation
+    backbone: nn.Module,
+    data: PoseData,
+    index: Tensor,
+    cached: CacheFile,
+    seed: int,
+    augmentation: Augmentation,
+    device: torch.device,
 ) -> bytes:
-    """The records of some frames: for each frame, each view, all maps one after the other."""
-    device = next(model.parameters()).device
+    """The records of some frames: for each frame, the features of each view."""
     frames = data.frames[index].to(device)
     generator = torch.Generator().manual_seed(zlib.crc32(f"colour/{seed}/{index[0]}".encode()))
     found = []
-    for v in range(kept.matrix.shape[1]):
-        view = View(kept.matrix[index, v].to(device), kept.flipped[index, v], data.skeleton)
+    for v in range(cached.matrix.shape[1]):
+        view = View(cached.matrix[index, v].to(device), cached.flipped[index, v], data.skeleton)
         images = network_input(view, frames, augmentation.colour if v > 1 else 0, generator)
         # channels last, as convolutions read them fastest
-        maps = [m.permute(0, 2, 3, 1).flatten(1).to(KEPT) for m in model.backbone_maps(images)]
-        found.append(torch.cat([m.view(torch.uint8) for m in maps], 1).cpu())
+        features = backbone(images).permute(0, 2, 3, 1).flatten(1).to(STORED)
+        found.append(features.view(torch.uint8).cpu())
     return torch.stack(found, 1).numpy().tobytes()
 
 
-def fixed_views(data: PoseData, count: int, seed: int, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
-    """Matrices [N, V, 2, 3] and flips [N, V] of the base view, the mirrored one and random ones."""
+def fixed_views(data: PoseData, views: int, seed: int, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    """Matrices [N, V, 2, 3] and flips [N, V] of the base view, the flipped one and random ones."""
     n, generator = len(data), torch.Generator().manual_seed(seed)
-    views = labelling_views(n, data.size, data.skeleton, count - 2, augmentation, generator)
-    return torch.stack([v.matrix for v in views], 1), torch.stack([v.flipped for v in views], 1)
+    made = labelling_views(n, data.size, data.skeleton, views - 2, augmentation, generator)
+    return torch.stack([v.matrix for v in made], 1), torch.stack([v.flipped for v in made], 1)
 
 
-def is_frozen(model: nn.Module) -> bool:
-    """Whether the model has a part that comes first, its `trunk`, and nothing of it learns."""
-    trunk = getattr(model, "trunk", None)  # that of a HigherHRNet is a function, and learns
-    parts = list(trunk.parameters()) if isinstance(trunk, nn.Module) else []
-    return bool(parts) and not any(p.requires_grad for p in parts)
-
-
-def identity(model: nn.Module, data: PoseData, matrix: Tensor, flipped: Tensor, augmentation: Augmentation) -> str:
-    """A name for all that the maps depend on: frames, backbone, views, colours, number format."""
-    mark = zlib.crc32(repr((KEPT, augmentation, data.frames.shape)).encode())
+def fingerprint(
+    backbone: nn.Module, data: PoseData, matrix: Tensor, flipped: Tensor, augmentation: Augmentation
+) -> str:
+    """A name for all that the features depend on: frames, backbone, views, colours, number format."""
+    crc = zlib.crc32(repr((STORED, augmentation, data.frames.shape)).encode())
     for part in data.frames.split(64):
-        mark = zlib.crc32(part.contiguous().numpy(), mark)
-    for tensor in (matrix, flipped, *model.trunk.state_dict().values()):
-        mark = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), mark)
-    return f"{data.name.replace(' ', '_')}_{matrix.shape[1]}x{len(data)}_{mark:08x}"
+        crc = zlib.crc32(part.contiguous().numpy(), crc)
+    for tensor in (matrix, flipped, *backbone.state_dict().values()):
+        crc = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), crc)
+    return f"{data.name.replace(' ', '_')}_{matrix.shape[1]}x{len(data)}_{crc:08x}"

@@ -1,32 +1,34 @@
-"""The mean teacher: Ludwig et al. section 3.2, after Tarvainen and Valpola (2017)."""
+"""The mean teacher: Ludwig et al., section 3.2, after Tarvainen and Valpola (2017).
+
+A student learns from labels and, on unlabelled frames, from a teacher that is the moving average of the student. The
+teacher predicts the frame as it is, the student an augmented view of it.
+"""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fewpose.augment import Augmentation, View, normalise, random_view, seen
-from fewpose.beyond.joint_masking import joint_cutmix, joint_cutout
 from fewpose.data.pose_data import PoseData
-from fewpose.feature_cache import random_look
-from fewpose.heatmaps import as_heatmaps, read_poses, soft_argmax
+from fewpose.heatmaps import soft_argmax
 from fewpose.losses import heatmap_mse
 from fewpose.pseudo_labels import inside
-from fewpose.speed.precision import half_precision
-from fewpose.training import pose_loss
+from fewpose.training import History, Schedule, batch_index, fit, outputs_of
 
 ERRORS = ("poses", "heatmaps", "coordinates")
-HIDE = {"cutout": joint_cutout, "cutmix": joint_cutmix}
-COLLAPSED = 0.02  # share of keypoints that a teacher which still knows something answers surely
+COLLAPSED = 0.02  # below this share of confident keypoints a teacher has forgotten what it knew
 PATIENCE = 20  # steps in a row below it
 
 
 class MeanTeacher(nn.Module):
-    """A student and its teacher, the exponential moving average of it; to others, the student.
+    """A student and its teacher, the exponential moving average of it; trained and used as the student.
 
     The teacher starts as a copy. It predicts without dropout and, in batch norm, with running statistics that are
     averaged as the weights are: the student's own would belong to other weights.
@@ -38,34 +40,36 @@ class MeanTeacher(nn.Module):
             raise ValueError(f"decay lies in [0, 1), not {decay}")
         self.student, self.decay = student, decay
         self.teacher = copy.deepcopy(student).requires_grad_(False)
-        self.strides, self.keypoints = student.strides, student.keypoints
-        self.head = tuple(f"student.{name}" for name in getattr(student, "head", ()))
+        self.strides, self.keypoints, self.backbone_rate = student.strides, student.keypoints, student.backbone_rate
+        self.head = tuple(f"student.{name}" for name in student.head)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """The student's heat maps of images [N, 3, H, W]."""
-        return self.student(images)
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """The student's outputs."""
+        return self.student(inputs)
 
-    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
-        """The student's heat maps of what its frozen backbone answered."""
-        return self.student.head_maps(maps)
+    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+        """The student's own loss."""
+        return self.student.loss(outputs, poses, size, sigma)
+
+    def read(self, outputs: list[Tensor]) -> Tensor:
+        """Poses [n, K, 3] of the student's or the teacher's outputs."""
+        return self.student.read(outputs)
+
+    def heat_maps(self, outputs: list[Tensor]) -> list[Tensor]:
+        """Heat maps of the student's or the teacher's outputs, one a stride."""
+        return self.student.heat_maps(outputs)
 
     def train(self, mode: bool = True) -> MeanTeacher:
-        """Set the student's mode; the teacher always predicts as if tested."""
+        """Set the student's mode; the teacher always predicts in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
-    def __getattr__(self, name: str):
-        """A student's own `loss`, backbone and way to `read` and draw are the pair's."""
-        if name in ("loss", "read", "heat_maps", "backbone_maps", "backbone_rate"):
-            return getattr(self.student, name)
-        return super().__getattr__(name)
-
     @torch.no_grad()
-    def after_step(self) -> None:
+    def update(self) -> None:
         """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
-        own, others = self.student.state_dict(), self.teacher.state_dict()
-        pairs = [(value, own[name]) for name, value in others.items()]
+        student, teacher = self.student.state_dict(), self.teacher.state_dict()
+        pairs = [(value, student[name]) for name, value in teacher.items()]
         floats = [(a, b) for a, b in pairs if a.is_floating_point()]
         # All tensors at once: on a GPU in a few launches, not one for each.
         get_ema_multi_avg_fn(self.decay)(*map(list, zip(*floats, strict=True)), None)
@@ -75,31 +79,31 @@ class MeanTeacher(nn.Module):
 
 
 @dataclass(frozen=True)
-class Question:
-    """Unlabelled frames as one step puts them to the student.
+class Sample:
+    """Unlabelled frames of one step.
 
-    view, inputs  how it looks at them, and what it starts from there
-    teacher       the teacher's answers to the frames as they are
-    labels        [n, K, 3] its poses in frame pixels; sure [n, K] which of them count
+    view, inputs  the student's view of them, and what it reads of it
+    teacher       the teacher's outputs on the frames as they are
+    labels        [n, K, 3] its poses in frame pixels
+    confident     [n, K] where the loss counts
     """
 
     view: View
-    inputs: list[Tensor]
+    inputs: Tensor
     teacher: list[Tensor]
     labels: Tensor
-    sure: Tensor
+    confident: Tensor
 
 
 @dataclass
 class Consistency:
-    """The loss on unlabelled frames: teacher on the frame, student on an augmented view of it.
+    """The loss on unlabelled frames: the student on an augmented view against the teacher on the frame.
 
-    Compared is where the teacher is sure of a keypoint (peak of `threshold` or more). error says what: "poses", the
-    student's answer with the teacher's points as if they were labels of its view; or, brought home by the exact
-    inverse of that view, its "heatmaps" with the teacher's, or its "coordinates" by a soft argmax, in frame sides.
-    weight is reached after `ramp` steps, linearly. hide, not in the paper, covers some joints of what the student
-    sees: "cutout" by grey, "cutmix" by those of others (`strong_views`). RuntimeError if the teacher has collapsed:
-    it is sure of nothing any more.
+    Keypoints count where the teacher's score is `threshold` or more. error says what is compared: "poses", the
+    student's outputs with the teacher's points as labels of its view; or, mapped back by the inverse T⁻¹ of that view,
+    its "heatmaps" with the teacher's, or its "coordinates" by a soft argmax, in frame sides. weight is reached after
+    `ramp` steps, linearly. hide(images, poses, generator), not in the paper, covers joints in the student's images
+    (`beyond.joint_masking`). RuntimeError if the teacher has collapsed: it is confident of nothing any more.
     """
 
     unlabelled: PoseData
@@ -110,106 +114,135 @@ class Consistency:
     error: str = "poses"
     augmentation: Augmentation = Augmentation()
     sigma: float = 2.0
-    hide: str = ""
-    sure: list[float] = field(default_factory=list)  # share of sure keypoints, step by step
+    hide: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None
+    confident: list[float] = field(default_factory=list)  # share of confident keypoints, step by step
 
     def __post_init__(self) -> None:
         if self.error not in ERRORS:
             raise ValueError(f"error is one of {ERRORS}, not {self.error!r}")
-        if self.hide and self.hide not in HIDE:
-            raise ValueError(f'hide is empty, "cutout" or "cutmix", not {self.hide!r}')
 
     def settings(self) -> str:
         """All that a training depends on, as text."""
         frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
-        return repr(
-            (
-                frames,
-                self.batch_size,
-                self.weight,
-                self.ramp,
-                self.threshold,
-                self.error,
-                self.augmentation,
-                self.sigma,
-                self.hide,
-            )
-        )
+        numbers = (self.batch_size, self.weight, self.ramp, self.threshold, self.error, self.sigma)
+        return repr((frames, *numbers, self.augmentation, self.hide and self.hide.__name__))
 
-    def ask(self, model: MeanTeacher, generator: torch.Generator) -> Question:
-        """Random frames, told by the teacher and seen by the student."""
-        n = len(self.unlabelled)
+    def sample(self, model: MeanTeacher, generator: torch.Generator) -> Sample:
+        """Random frames with the teacher's predictions and the student's view."""
+        n, device = len(self.unlabelled), next(model.teacher.parameters()).device
         index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
-        teacher = self.told(model.teacher, index)
-        labels = read_poses(model, teacher)
-        view, inputs = self.look(model, index, labels, generator)
-        sure = labels[..., 2] >= self.threshold
-        self.watch(float(sure.float().mean()))
-        return Question(view, inputs, teacher, labels, sure)
+        with torch.no_grad():
+            teacher = outputs_of(model.teacher, self.unlabelled.base_input(index, device))
+        labels = model.read(teacher)
+        if self.hide:
+            view, inputs = self.hidden_view(index, labels, generator)
+        else:
+            view, inputs = self.unlabelled.random_view(index, self.augmentation, generator, device, moved=True)
+        confident = labels[..., 2] >= self.threshold
+        self.watch(float(confident.float().mean()))
+        return Sample(view, inputs, teacher, labels, confident)
 
-    def __call__(self, model: MeanTeacher, step: int, question: Question, answers: list[Tensor]) -> Tensor:
-        """The weighted loss of the student's answers to the question of a step."""
-        loss = self.disagreement(model, question, answers)
-        return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight * loss
+    def hidden_view(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[View, Tensor]:
+        """A random view of some frames in which joints are covered, and what the student reads of it."""
+        data, device = self.unlabelled, labels.device
+        view = random_view(len(index), data.size, data.skeleton, self.augmentation, generator, device)
+        images = seen(view, data.frames[index].to(device), self.augmentation.colour, generator)
+        images = normalise(self.hide(images, view.poses(labels), generator))
+        return view, data.network_input(images.contiguous(memory_format=torch.channels_last))
 
-    @torch.no_grad()
-    def told(self, teacher: nn.Module, index: Tensor) -> list[Tensor]:
-        """The teacher's heat maps of some frames as they are: view 0 of those that are kept."""
-        data, device = self.unlabelled, next(teacher.parameters()).device
-        if data.views is not None:
-            return data.views.answer(teacher, index, torch.zeros_like(index))[1]
-        with half_precision(device):
-            return teacher(normalise(data.frames[index].to(device)))
-
-    def look(
-        self, model: MeanTeacher, index: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[View, list[Tensor]]:
-        """A random view of some frames and what the student starts from there."""
-        data = self.unlabelled
-        if not self.hide:
-            return random_look(model, data, index, self.augmentation, generator, first=1)
-        frames = data.frames[index].to(labels.device)
-        view = random_view(len(index), data.size, data.skeleton, self.augmentation, generator, labels.device)
-        images = seen(view, frames, self.augmentation.colour, generator)
-        images = normalise(HIDE[self.hide](images, view.poses(labels), generator))
-        images = images.contiguous(memory_format=torch.channels_last)
-        if data.views is None:
-            return view, [images]
-        with half_precision(labels.device):  # of the kind that is kept of the labelled frames
-            return view, model.backbone_maps(images)
-
-    def disagreement(self, model: MeanTeacher, question: Question, student: list[Tensor]) -> Tensor:
-        """The student's error, by whatever is compared, from the teacher, where that is sure."""
-        view, teacher = question.view, question.teacher
-        labels, sure = question.labels, question.sure
+    def loss(self, model: MeanTeacher, sample: Sample, student: list[Tensor]) -> Tensor:
+        """The student's error against the teacher, where that is confident."""
+        T, labels, confident = sample.view, sample.labels, sample.confident
         if self.error == "poses":
-            believed = torch.cat([labels[..., :2], 2.0 * sure[..., None]], -1)
-            poses = view.poses(believed)
-            return pose_loss(model, student, poses, self.unlabelled.size, self.sigma)
-        student, teacher = (as_heatmaps(model, maps) for maps in (student, teacher))
+            poses = T.poses(torch.cat([labels[..., :2], 2.0 * confident[..., None]], -1))
+            return model.loss(student, poses, self.unlabelled.size, self.sigma)
+        student, teacher = model.heat_maps(student), model.heat_maps(sample.teacher)
         if self.error == "coordinates":
             finest = min(range(len(model.strides)), key=lambda i: model.strides[i])
             stride, side = model.strides[finest], max(self.unlabelled.size)
-            home = view.undo_poses(soft_argmax(student[finest].float(), stride))
-            apart = (home - soft_argmax(teacher[finest].float(), stride)) / side
-            # no expectation lies outside of the view: what it does not show would be drawn inside
-            shown = inside(view.poses(labels), *self.unlabelled.size)
-            sure = sure & view.rename(shown)
-            return ((apart**2).sum(-1) * sure).sum() / sure.sum().clamp_min(1)
+            home = T.undo_poses(soft_argmax(student[finest].float(), stride))  # T⁻¹ f_student(T I)
+            distance = (home - soft_argmax(teacher[finest].float(), stride)) / side
+            # a soft argmax never lies outside of the view: what the view does not show does not count
+            confident = confident & T.rename(inside(T.poses(labels), *self.unlabelled.size))
+            return ((distance**2).sum(-1) * confident).sum() / confident.sum().clamp_min(1)
         home, target = [], []
         for s, t, stride in zip(student, teacher, model.strides, strict=True):
-            # what the view does not show, the student cannot tell
-            shown = view.shows(s.shape[-2:], stride)
-            home.append(view.undo_heatmaps(s.float(), stride) * shown)
+            shown = T.shows(s.shape[-2:], stride)  # the student cannot know what its view does not show
+            home.append(T.undo_heatmaps(s.float(), stride) * shown)  # T⁻¹ f_student(T I)
             target.append(t.float() * shown)
-        return heatmap_mse(home, target, sure)
+        return heatmap_mse(home, target, confident)
+
+    def ramped(self, step: int) -> float:
+        """The weight of the loss in a step."""
+        return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight
 
     def watch(self, share: float) -> None:
-        """Note how much the teacher is sure of; RuntimeError when it is of nothing, for long."""
-        self.sure.append(share)
-        if len(self.sure) >= PATIENCE and max(self.sure[-PATIENCE:]) < COLLAPSED:
+        """Note the share of confident keypoints; RuntimeError when there are none for long."""
+        self.confident.append(share)
+        if len(self.confident) >= PATIENCE and max(self.confident[-PATIENCE:]) < COLLAPSED:
             raise RuntimeError(
                 f"the mean teacher has collapsed: for {PATIENCE} steps less than {COLLAPSED:.0%} "
                 f"of its keypoints reached the score {self.threshold}. Warm up longer, or lower "
                 "the weight or the learning rate"
             )
+
+
+def fit_mean_teacher(
+    model: MeanTeacher,
+    labelled: PoseData,
+    validation: PoseData | None,
+    schedule: Schedule,
+    consistency: Consistency,
+    *,
+    augmentation: Augmentation = Augmentation(),
+    sigma: float = 2.0,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    title: str = "mean teacher",
+) -> History:
+    """Train the student on labels and on the teacher's predictions of unlabelled frames, L = L_labelled + w L_unlabelled.
+
+    The teacher follows after each step. Scored, resumed and refused as `training.fit`.
+    """
+    losses = step_losses(model, labelled, schedule, consistency, augmentation, sigma, seed)
+    return fit(
+        model,
+        labelled,
+        validation,
+        schedule,
+        augmentation=augmentation,
+        sigma=sigma,
+        seed=seed,
+        checkpoint=checkpoint,
+        title=title,
+        losses=losses,
+        after_step=model.update,
+        settings=f"{model.decay} {consistency.settings()}",
+    )
+
+
+def step_losses(
+    model: MeanTeacher,
+    labelled: PoseData,
+    schedule: Schedule,
+    consistency: Consistency,
+    augmentation: Augmentation,
+    sigma: float,
+    seed: int,
+) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
+    """The losses of a step, with labelled and unlabelled frames in one pass, as in Tarvainen and Valpola's code."""
+    device = next(model.parameters()).device
+
+    def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        index = batch_index(len(labelled), schedule.batch_size, seed, step)
+        n = len(index)
+        view, inputs = labelled.random_view(index, augmentation, generator, device)
+        sample = consistency.sample(model, generator)
+        outputs = outputs_of(model, torch.cat([inputs, sample.inputs]))
+        poses = view.poses(labelled.poses[index].to(device))
+        return {
+            "labelled": model.loss([o[:n] for o in outputs], poses, labelled.size, sigma),
+            "unlabelled": consistency.ramped(step) * consistency.loss(model, sample, [o[n:] for o in outputs]),
+        }
+
+    return losses

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from fewpose import geometry
 from fewpose.data.labels import LabelledPeople
-from fewpose.loop import Sgd, minimise, start_of
+from fewpose.training import Sgd, minimise, weights_fingerprint
 from fewpose.low_resolution import low_resolution, sample_scales
 from fewpose.models.student.keypoint_rcnn import Student
 from fewpose.models.teacher.paper.detector_training import Collage, Place, draw, move_boxes
 from fewpose.speed.precision import half_in_training
-from fewpose.speed.prefetch import Ahead
+from fewpose.speed.prefetch import Prefetch
 from fewpose.training import History, Schedule, batch_index, hash_of
 
 MIRROR = torch.tensor([-1.0, 1, 1])  # x of the camera's axes
@@ -88,7 +88,7 @@ def fit_student(
     `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights` multiplies losses by
     their names (1). Lifters without mean and deviation of their own take those of the labels. The best weights by
     `score()`, higher is better, are kept if it is given. The backbone learns at `schedule.backbone_rate`; the
-    optimiser is AdamW, or `sgd`. Resumes as `loop.minimise`. ValueError if nobody is labelled or a weight names no
+    optimiser is AdamW, or `sgd`. Resumes as `training.minimise`. ValueError if nobody is labelled or a weight names no
     loss.
     """
     if not any(len(data.boxes[i]) for i in data.use.tolist()):
@@ -106,7 +106,7 @@ def fit_student(
         targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
         return torch.stack([image for image, _ in made]), targets
 
-    batches = Ahead(make, schedule.steps, device)
+    batches = Prefetch(make, schedule.steps, device)
 
     def losses(step: int, _: torch.Generator) -> dict[str, Tensor]:
         images, people = batches(step)
@@ -127,7 +127,7 @@ def fit_student(
             data.name,
             len(data),
             round(checksum(data), 3),
-            start_of(model),
+            weights_fingerprint(model),
             model.roi_heads.branches,
             model.roi_heads.soft,
         )
@@ -136,7 +136,7 @@ def fit_student(
         model,
         losses,
         schedule,
-        identity=identity,
+        fingerprint=identity,
         score=score,
         seed=seed,
         checkpoint=checkpoint,

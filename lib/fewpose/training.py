@@ -1,4 +1,4 @@
-"""One readable training loop."""
+"""One training loop for every network, and the supervised training of a pose network on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,29 +19,11 @@ from tqdm.auto import tqdm
 
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
-from fewpose.feature_cache import answer, random_look
 from fewpose.heatmaps import predict_all
 from fewpose.metrics.pck import normalised_distances, pck
+from fewpose.speed.precision import half_precision
 
-
-class Consistency(Protocol):
-    """A loss on unlabelled frames that each step adds; `methods.mean_teacher` has one.
-
-    `ask` draws what of them the model is to see, of the kind that it sees of labelled ones (`views.random_look`);
-    called with the model's answers it is the loss.
-    """
-
-    def ask(self, model: nn.Module, generator: torch.Generator) -> Question: ...
-
-    def __call__(self, model: nn.Module, step: int, question: Question, answers: list[Tensor]) -> Tensor: ...
-
-    def settings(self) -> str: ...
-
-
-class Question(Protocol):
-    """What a `Consistency` asks the model about: it answers to `inputs`."""
-
-    inputs: list[Tensor]
+Losses = Callable[[int, torch.Generator], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -51,9 +32,8 @@ class Schedule:
 
     The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set the network is
     scored before the first step and every `evaluate_every` steps; after `patience` scores without a new best training
-    stops. The best-scored weights are the result: what training spoils, as a fine-tuning may, stays as it was. The
-    backbone learns at `backbone_rate` times the rate of the head, whose parameters the model names by their prefixes
-    in `head`.
+    stops. The best-scored weights are the result. The backbone learns at `backbone_rate` times the rate of the head,
+    whose parameters the model names by their prefixes in `head`.
     """
 
     steps: int
@@ -66,14 +46,30 @@ class Schedule:
 
 
 def schedule_in(parameters: dict) -> Schedule:
-    """The schedule among the parameters of a notebook, which have the names of its parts."""
+    """The schedule among the parameters of a notebook, which have the names of its fields."""
     names = [part.name for part in fields(Schedule) if part.name in parameters]
     return Schedule(**{name: parameters[name] for name in names})
 
 
+@dataclass(frozen=True)
+class Sgd:
+    """SGD with momentum whose rate falls to a tenth after each of the shares `falls` of all steps.
+
+    How detectors are trained since Fast R-CNN; the rate rises over the schedule's `warmup` first.
+    """
+
+    falls: tuple[float, ...]
+    momentum: float = 0.9
+
+    def rate(self, step: int, schedule: Schedule) -> float:
+        """The learning rate of a step."""
+        rise = min(1.0, (step + 1) / max(1, schedule.warmup))
+        return schedule.learning_rate * rise * 0.1 ** sum(step >= share * schedule.steps for share in self.falls)
+
+
 @dataclass
 class History:
-    """Loss of each step, and the scores (step, validation PCK@0.1) along the way."""
+    """Loss of each step, and the scores (step, score) along the way; of `fit` validation PCK@0.1."""
 
     loss: list[float] = field(default_factory=list)
     score: list[tuple[int, float]] = field(default_factory=list)
@@ -82,110 +78,104 @@ class History:
     seconds: float = 0.0
 
 
-def fit(
+# ---- the loop ----------------------------------------------------------------------------------------------------
+
+
+def minimise(
     model: nn.Module,
-    train: PoseData,
-    validation: PoseData | None,
+    losses: Losses,
     schedule: Schedule,
     *,
-    augmentation: Augmentation = Augmentation(),
-    sigma: float = 2.0,
+    fingerprint: str,
+    optimizer: torch.optim.Optimizer | None = None,
+    sgd: Sgd | None = None,
+    weight_decay: float = 1e-4,
+    clip: float = 10.0,
+    score: Callable[[], float] | None = None,
+    after_step: Callable[[], None] = lambda: None,
     seed: int = 0,
     checkpoint: Path | None = None,
     title: str = "training",
-    consistency: Consistency | None = None,
 ) -> History:
-    """Train `model` on the labelled keypoints of `train` and leave it with its best weights.
+    """Train `model` on the sum of the named `losses(step, generator)`; leave it with its best-scored weights.
 
-    A mean teacher brings a second loss, its `consistency` on unlabelled frames.
-
-    Every random number of step t is drawn from (seed, t), so a run that was killed and resumes from `checkpoint` ends
-    with the very weights of an undisturbed one. A finished checkpoint is loaded, one of another training is ignored.
-    Raises ValueError if a checkpoint cannot be read, nothing is labelled or validation cannot be scored,
-    FloatingPointError if the loss is no longer finite.
+    By AdamW, by `sgd`, or by the `optimizer` given; gradients are clipped to the norm `clip`. `score()`, higher is
+    better, is called in evaluation mode. Every random number of step t is drawn from (seed, t), so a run that was
+    killed and resumes from `checkpoint` ends with the very weights of an undisturbed one. A finished checkpoint is
+    loaded, one of another `fingerprint` ignored. ValueError if a checkpoint cannot be read, FloatingPointError if a
+    loss is no longer finite.
     """
-    if not (train.poses[..., 2] > 0).any():
-        raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
-    if validation is not None and not can_be_scored(validation):
-        raise ValueError(
-            f"{title}: no validation frame of {validation.name} can be scored: PCK is measured "
-            "against left_shoulder and right_hip (or right and left), label both in some of them"
-        )
-    device = next(model.parameters()).device
-    model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
-    identity = signature(model, train, validation, schedule, augmentation, sigma, seed, consistency)
-
-    def step_loss(step: int) -> float:
-        loss = train_step(model, optimizer, train, schedule, augmentation, sigma, seed, step, device, consistency)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"{title}: the loss is {loss} at step {step}; lower the learning rate "
-                f"({schedule.learning_rate}) or look for broken labels in {train.name}"
-            )
-        return loss
-
-    score = None if validation is None else lambda: pck(evaluate(model, validation))
-    return run_steps(model, optimizer, schedule, step_loss, score, identity, checkpoint, title)
-
-
-def run_steps(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    step_loss: Callable[[int], float],
-    score: Callable[[], float] | None,
-    identity: str,
-    checkpoint: Path | None,
-    title: str,
-) -> History:
-    """The loop of every training: rate, step, score, checkpoint; leaves the best-scored weights.
-
-    `step_loss(step)` makes a step and returns its loss; `score()`, higher is better, leaves the model in training
-    mode. A checkpoint of this `identity` is gone on from.
-    """
+    if optimizer is None:
+        groups, rate = parameter_groups(model, schedule), schedule.learning_rate
+        if sgd is None:
+            optimizer = torch.optim.AdamW(groups, rate, weight_decay=weight_decay)
+        else:
+            optimizer = torch.optim.SGD(groups, rate, sgd.momentum, weight_decay=weight_decay)
+            fingerprint += repr(sgd)
+    rate_of = sgd.rate if sgd else learning_rate
     history, best, start = History(), None, 0
 
-    def look(step: int) -> None:
+    def evaluate_now(step: int) -> None:
         nonlocal best
+        model.eval()
         value = score()
+        model.train()
         history.score.append((step, value))
         if best is None or value > history.best_score:
             history.best_score, history.best_step = value, step
             best = copy.deepcopy(model.state_dict())
 
-    if state := load_checkpoint(checkpoint, identity):
+    if state := load_checkpoint(checkpoint, fingerprint):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         history, best, start = History(**state["history"]), state["best"], state["step"]
     began = time.monotonic() - history.seconds
     model.train()
     if score is not None and start == 0:
-        look(0)
-    bar = tqdm(
-        range(start, schedule.steps), initial=start, total=schedule.steps, desc=title, mininterval=2, leave=False
-    )
+        evaluate_now(0)
+    steps = range(start, schedule.steps)
+    bar = tqdm(steps, initial=start, total=schedule.steps, desc=title, mininterval=2, leave=False)
     for step in bar:
         for group in optimizer.param_groups:
-            group["lr"] = group.get("factor", 1.0) * learning_rate(step, schedule)
-        history.loss.append(step_loss(step))
+            group["lr"] = group.get("factor", 1.0) * rate_of(step, schedule)
+        torch.manual_seed(hash_of(seed, step))  # for dropout and the samplers of torchvision
+        parts = losses(step, torch.Generator().manual_seed(hash_of(seed, step)))
+        history.loss.append(descend(model, optimizer, parts, clip, f"{title}, step {step}"))
+        after_step()
         if (step + 1) % schedule.evaluate_every and step + 1 < schedule.steps:
             continue
         if score is not None:
-            look(step + 1)
-            bar.set_postfix(
-                loss=f"{history.loss[-1]:.2e}", score=f"{history.score[-1][1]:.1f}", best=f"{history.best_score:.1f}"
-            )
+            evaluate_now(step + 1)
+            shown = dict(loss=history.loss[-1], score=history.score[-1][1], best=history.best_score)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()})
         history.seconds = time.monotonic() - began
         waited = sum(s > history.best_step for s, _ in history.score)
         over = step + 1 == schedule.steps or waited >= schedule.patience
-        save_checkpoint(checkpoint, identity, model, optimizer, history, best, schedule.steps if over else step + 1)
+        done = schedule.steps if over else step + 1
+        save_checkpoint(checkpoint, fingerprint, model, optimizer, history, best, done)
         if over:
             break
     bar.close()
     if best is not None:
         model.load_state_dict(best)
+    model.eval()
     return history
+
+
+def descend(
+    model: nn.Module, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor], clip: float, where: str
+) -> float:
+    """One step of the optimizer on the sum of losses, which is returned; FloatingPointError if it is not finite."""
+    loss = sum(losses.values())
+    if not math.isfinite(value := float(loss.detach())):
+        named = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in losses.items())
+        raise FloatingPointError(f"{where}: the loss is {value} ({named}); lower the learning rate or mend the labels")
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if math.isfinite(clip):
+        nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
+    optimizer.step()
+    return value
 
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
@@ -203,64 +193,6 @@ def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
     return [{"params": p, "factor": f, "lr": f * schedule.learning_rate} for p, f in factors if p]
 
 
-def train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train: PoseData,
-    schedule: Schedule,
-    augmentation: Augmentation,
-    sigma: float,
-    seed: int,
-    step: int,
-    device: torch.device,
-    consistency: Consistency | None = None,
-) -> float:
-    """One step of Adam on a random batch of augmented views; returns the loss.
-
-    The views are new ones, or drawn from the fixed ones that `train` brings along.
-    """
-    generator = torch.Generator().manual_seed(hash_of(seed, step))
-    torch.manual_seed(hash_of(seed, step))  # for the dropout
-    index = batch_index(len(train), schedule.batch_size, seed, step)
-    view, inputs = random_look(model, train, index, augmentation, generator)
-    question = consistency.ask(model, generator) if consistency else None
-    if question is not None:  # in one pass, as Tarvainen and Valpola's code has it
-        inputs = [torch.cat(both) for both in zip(inputs, question.inputs, strict=True)]
-    answers = answer(model, train, inputs)
-    poses = view.poses(train.poses[index].to(device))
-    loss = pose_loss(model, [a[: len(index)] for a in answers], poses, train.size, sigma)
-    if question is not None:
-        loss = loss + consistency(model, step, question, [a[len(index) :] for a in answers])
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    if consistency is not None:
-        model.after_step()
-    return float(loss.detach())
-
-
-def pose_loss(model: nn.Module, answers: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """Loss of a model's outputs for images of `size` (H, W) that show poses [N, K, 3]."""
-    return model.loss(answers, poses, size, sigma)
-
-
-def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """Frames of step `step`: the shuffled data set read through, shuffled anew each epoch."""
-    out = []
-    for i in range(step * batch_size, (step + 1) * batch_size):
-        out.append((i // n, i % n))
-    order = {
-        epoch: torch.randperm(n, generator=torch.Generator().manual_seed(hash_of(seed, -1 - epoch)))
-        for epoch in {e for e, _ in out}
-    }
-    return torch.stack([order[epoch][i] for epoch, i in out])
-
-
-def hash_of(seed: int, step: int) -> int:
-    """A seed of its own for each (seed, step)."""
-    return zlib.crc32(f"{seed}/{step}".encode())
-
-
 def learning_rate(step: int, schedule: Schedule) -> float:
     """Linear warm-up, then half a cosine down to 1 %."""
     rise = min(1.0, (step + 1) / max(1, schedule.warmup))
@@ -268,52 +200,29 @@ def learning_rate(step: int, schedule: Schedule) -> float:
     return schedule.learning_rate * rise * (0.01 + 0.99 * fall)
 
 
-def evaluate(model: nn.Module, data: PoseData) -> Tensor:
-    """Normalised distances [N, K] of the model's predictions on `data` (see `metrics`)."""
-    return normalised_distances(predict_all(model, data.frames), data.poses, data.skeleton)
+def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """Frames of step `step`: the shuffled data set read through, shuffled anew each epoch."""
+    places = [divmod(i, n) for i in range(step * batch_size, (step + 1) * batch_size)]
+    order = {
+        epoch: torch.randperm(n, generator=torch.Generator().manual_seed(hash_of(seed, -1 - epoch)))
+        for epoch in {epoch for epoch, _ in places}
+    }
+    return torch.stack([order[epoch][i] for epoch, i in places])
 
 
-def can_be_scored(data: PoseData) -> bool:
-    """Whether a keypoint counts in PCK: it is labelled in a pose that has a reference length."""
-    own = normalised_distances(data.poses, data.poses, data.skeleton)
-    return not bool(own.isnan().all())
+def hash_of(seed: int, step: int) -> int:
+    """A seed of its own for each (seed, step)."""
+    return zlib.crc32(f"{seed}/{step}".encode())
 
 
-def signature(
-    model: nn.Module,
-    train: PoseData,
-    validation: PoseData | None,
-    schedule: Schedule,
-    augmentation: Augmentation,
-    sigma: float,
-    seed: int,
-    consistency: Consistency | None = None,
-) -> str:
-    """What makes two trainings the same: settings, labels, and the weights they start from."""
-    start = sum(p.double().sum().item() for p in model.parameters())
-    dropout = sorted({m.p for m in model.modules() if isinstance(m, nn.Dropout2d)})
-    labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
-    views = [kept.path.name for kept in train.views.files] if train.views else []
-    return json.dumps(
-        [
-            asdict(schedule),
-            asdict(augmentation),
-            sigma,
-            seed,
-            len(train),
-            labels,
-            round(start, 6),
-            views,
-            dropout,
-            getattr(model, "decay", None),
-            consistency.settings() if consistency else "",
-        ]
-    )
+def weights_fingerprint(model: nn.Module) -> float:
+    """A number that tells apart the weights from which a training starts."""
+    return round(sum(p.double().sum().item() for p in model.state_dict().values()), 6)
 
 
 def save_checkpoint(
     path: Path | None,
-    identity: str,
+    fingerprint: str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     history: History,
@@ -324,28 +233,121 @@ def save_checkpoint(
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "identity": identity,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": asdict(history),
-        "best": best,
-        "step": step,
-    }
+    state = {"fingerprint": fingerprint, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    state |= {"history": asdict(history), "best": best, "step": step}
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
 
 
-def load_checkpoint(path: Path | None, identity: str) -> dict | None:
+def load_checkpoint(path: Path | None, fingerprint: str) -> dict | None:
     """The state saved at `path` if it is of this training; ValueError if it is not readable."""
     if path is None or not path.exists():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        saved = state["identity"]
+        saved = state["fingerprint"]
     except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{path} is not a readable checkpoint ({type(error).__name__}); delete it to start this training anew"
         ) from error
-    return state if saved == identity else None
+    return state if saved == fingerprint else None
+
+
+# ---- pose networks -----------------------------------------------------------------------------------------------
+
+
+def fit(
+    model: nn.Module,
+    train: PoseData,
+    validation: PoseData | None,
+    schedule: Schedule,
+    *,
+    augmentation: Augmentation = Augmentation(),
+    sigma: float = 2.0,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    title: str = "training",
+    losses: Losses | None = None,
+    after_step: Callable[[], None] = lambda: None,
+    settings: str = "",
+) -> History:
+    """Train `model` on the labelled keypoints of `train`, scored by PCK@0.1 on `validation`; see `minimise`.
+
+    `losses` replaces `supervised_loss` for trainings with more than labels, `after_step` follows each step, and
+    `settings` names all that these two depend on. ValueError if nothing is labelled or validation cannot be scored.
+    """
+    if not (train.poses[..., 2] > 0).any():
+        raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
+    if validation is not None and not can_be_scored(validation):
+        raise ValueError(
+            f"{title}: no validation frame of {validation.name} can be scored: PCK is measured "
+            "against left_shoulder and right_hip (or right and left), label both in some of them"
+        )
+    model = model.to(memory_format=torch.channels_last)
+
+    def labels_alone(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        index = batch_index(len(train), schedule.batch_size, seed, step)
+        return {"labelled": supervised_loss(model, train, index, augmentation, sigma, generator)}
+
+    return minimise(
+        model,
+        losses or labels_alone,
+        schedule,
+        fingerprint=fingerprint(model, train, validation, schedule, augmentation, sigma, seed, settings),
+        optimizer=torch.optim.Adam(parameter_groups(model, schedule), fused=True),
+        clip=math.inf,
+        score=None if validation is None else lambda: pck(evaluate(model, validation)),
+        after_step=after_step,
+        seed=seed,
+        checkpoint=checkpoint,
+        title=title,
+    )
+
+
+def supervised_loss(
+    model: nn.Module,
+    data: PoseData,
+    index: Tensor,
+    augmentation: Augmentation,
+    sigma: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """The model's loss on a random view of each of some labelled frames."""
+    device = next(model.parameters()).device
+    view, inputs = data.random_view(index, augmentation, generator, device)
+    poses = view.poses(data.poses[index].to(device))
+    return model.loss(outputs_of(model, inputs), poses, data.size, sigma)
+
+
+def outputs_of(model: nn.Module, inputs: Tensor) -> list[Tensor]:
+    """The model's outputs, in half precision where a GPU computes them."""
+    with half_precision(inputs.device):
+        return model(inputs)
+
+
+def evaluate(model: nn.Module, data: PoseData) -> Tensor:
+    """Normalised distances [N, K] of the model's predictions on `data` (see `metrics.pck`)."""
+    return normalised_distances(predict_all(model, data.frames), data.poses, data.skeleton)
+
+
+def can_be_scored(data: PoseData) -> bool:
+    """Whether a keypoint counts in PCK: it is labelled in a pose that has a reference length."""
+    return not bool(normalised_distances(data.poses, data.poses, data.skeleton).isnan().all())
+
+
+def fingerprint(
+    model: nn.Module,
+    train: PoseData,
+    validation: PoseData | None,
+    schedule: Schedule,
+    augmentation: Augmentation,
+    sigma: float,
+    seed: int,
+    settings: str = "",
+) -> str:
+    """What makes two trainings the same: settings, labels, and the weights they start from."""
+    dropout = sorted({m.p for m in model.modules() if isinstance(m, nn.Dropout2d)})
+    labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
+    data = [len(train), train.source, *labels]
+    return json.dumps([asdict(schedule), asdict(augmentation), sigma, seed, data, weights_fingerprint(model), dropout, settings])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose.speed.prefetch import Ahead, workers
+from fewpose.speed.prefetch import Prefetch, workers
 
 
 def make(step):
@@ -16,7 +16,7 @@ def make(step):
 
 def test_a_cpu_makes_each_step_when_it_is_asked_for():
     asked = []
-    ahead = Ahead(asked.append, 5, torch.device("cpu"))
+    ahead = Prefetch(asked.append, 5, torch.device("cpu"))
     ahead(3)
     ahead(1)
     assert asked == [3, 1]
@@ -24,7 +24,7 @@ def test_a_cpu_makes_each_step_when_it_is_asked_for():
 
 @pytest.mark.skipif(workers() < 1, reason="one core: nothing is made ahead")
 def test_beside_a_gpu_other_processes_make_the_same():
-    ahead = Ahead(lambda step: (*make(step), np.arange(step), os.getpid()), 6, torch.device("cuda"))
+    ahead = Prefetch(lambda step: (*make(step), np.arange(step), os.getpid()), 6, torch.device("cuda"))
     for step in (0, 1, 2, 4, 5, 1):  # resumed elsewhere, and once more from an earlier step
         (image, target, array, process), (same, mark) = ahead(step), make(step)
         assert torch.equal(image, same) and torch.equal(target["step"], mark["step"])

@@ -1,10 +1,10 @@
-"""Pseudo labels with a second opinion: that of a head which others have published.
+"""Pseudo labels by an ensemble of the trained network and the pretrained network's published head; not in the papers.
 
-Ludwig et al. (section 3.1) ask one network in many views; where these agree on a mistake, nobody objects. But the
+Ludwig et al. (section 3.1) query one network in many views; a mistake on which its views agree goes unnoticed. But the
 pretrained backbone was published with a head of its own, for other keypoints of people in photographs. It has never
-seen these athletes and puts its keypoints a little elsewhere, yet it errs in other places than a network of few
-labels. Translated into the skeleton at hand, it votes beside the views: where most votes meet lies the label, and how
-many meet says whether to believe it.
+seen these athletes and puts its keypoints a little elsewhere, yet it errs in other places than a network trained on few
+labels. Mapped to the skeleton at hand, its predictions vote beside those of the network: the label lies where most
+votes meet, and how many meet is the selection criterion.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 
 from fewpose import geometry
 from fewpose.augment import Augmentation, labelling_views, normalise
-from fewpose.heatmaps import read_poses
 from fewpose.models.factory import build
 from fewpose.models.teacher.crops import crop_maps, person_boxes
 from fewpose.models.teacher.simcc import rtmpose_predict
@@ -29,41 +28,41 @@ from fewpose.skeleton import COCO, HALPE, Skeleton
 VIEWS = Augmentation(flip=0.5, rotation=30, shift=0.04, scale=(0.8, 1.25), colour=0)
 REACH = 0.15  # h: how far a vote reaches, in body sizes
 STEPS = 10  # from the best vote to the point of most support
-RIDGE = 10.0  # how much the labelled poses must say before a keypoint leaves its limb's offset
-ROUNDS = 6  # of reweighting against far-off answers
+RIDGE = 10.0  # strength of the ridge regression that corrects the offsets
+ROUNDS = 6  # of reweighting against outliers
 
 
 @dataclass(frozen=True)
-class Head:
+class PublishedHead:
     """A network with its published head.
 
-    `answer` takes normalised crops [N, 3, H, W] of `size` and gives the keypoints [N, S, 3] of `skeleton`: pixels of
+    `predict` takes normalised crops [N, 3, H, W] of `size` and gives the keypoints [N, S, 3] of `skeleton`: pixels of
     the crop and a score.
     """
 
     skeleton: Skeleton
     size: tuple[int, int]
-    answer: Callable[[Tensor], Tensor]
+    predict: Callable[[Tensor], Tensor]
 
 
-def published(name: str) -> Head:
+def published_head(name: str) -> PublishedHead:
     """A head by name; ValueError for any other.
 
     "rtmpose_s" knows 26 Halpe keypoints from photographs and is fetched once; "narrow" comes with the package, knows
     17 COCO keypoints from rendered people and is weak.
     """
     if name == "rtmpose_s":
-        return Head(HALPE, (256, 192), lambda crops: rtmpose_predict(None, crops, len(crops)))
+        return PublishedHead(HALPE, (256, 192), lambda crops: rtmpose_predict(None, crops, len(crops)))
     if name == "narrow":
         network = build("narrow", len(COCO)).eval().requires_grad_(False)
         load_weights(network, shipped("everyday_narrow"))
-        return Head(COCO, (128, 96), lambda crops: read_poses(network, network(crops)))
+        return PublishedHead(COCO, (128, 96), lambda crops: network.read(network(crops)))
     raise ValueError(f'published: "rtmpose_s" or "narrow", not {name!r}')
 
 
 @torch.no_grad()
-def ask(head: Head, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0, batch_size: int = 8) -> Tensor:
-    """What the head says [V, N, S, 3] in `count` views of each person: frame pixels and score.
+def predict_views(head: PublishedHead, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0, batch_size: int = 8) -> Tensor:
+    """The head's predictions [V, N, S, 3] in `count` views of each person: frame pixels and score.
 
     frames [N, 3, H, W] uint8. The head reads a crop around the person: around the keypoints of poses [N, K, 3] that
     the network at hand predicts. Its views are the crop, the mirrored crop and random ones.
@@ -71,20 +70,20 @@ def ask(head: Head, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0
     crops = crop_maps(person_boxes(poses, frames.shape[-2:]), head.size)
     generator, found = torch.Generator().manual_seed(seed), []
     batches = torch.arange(len(frames)).split(batch_size)
-    for index in tqdm(batches, desc="second opinion", leave=False):
-        images, told = frames[index].float(), []
+    for index in tqdm(batches, desc="published head", leave=False):
+        images, predictions = frames[index].float(), []
         views = labelling_views(len(index), head.size, head.skeleton, count - 2, VIEWS, generator)
         for view in views:
-            seen = geometry.warp(images, geometry.compose(view.matrix, crops[index]), head.size)
-            seen = normalise(seen).contiguous(memory_format=torch.channels_last)
-            home = view.undo_poses(head.answer(seen))
-            told.append(geometry.transform_points(geometry.invert(crops[index]), home))
-        found.append(torch.stack(told))
+            crop = geometry.warp(images, geometry.compose(view.matrix, crops[index]), head.size)
+            crop = normalise(crop).contiguous(memory_format=torch.channels_last)
+            home = view.undo_poses(head.predict(crop))
+            predictions.append(geometry.transform_points(geometry.invert(crops[index]), home))
+        found.append(torch.stack(predictions))
     return torch.cat(found, 1)
 
 
 @dataclass(frozen=True)
-class Translation:
+class KeypointMap:
     """From the keypoints of a head's skeleton `source` to those of another, `target`.
 
     partner  [K] the source keypoint that target keypoint k starts from
@@ -101,58 +100,57 @@ class Translation:
     slope: Tensor
     rest: Tensor
 
-    def __call__(self, told: Tensor) -> Tensor:
+    def __call__(self, poses: Tensor) -> Tensor:
         """Poses [N, S, 3] of the source skeleton as [N, K, 3] of the target, in the same pixels."""
-        start = told[:, self.partner]
-        along, across = limb_axes(told, self.limb, self.target)
+        start = poses[:, self.partner]
+        along, across = limb_axes(poses, self.limb, self.target)
         move = self.offset[:, :1] * along + self.offset[:, 1:] * across
-        move = move + torch.einsum("nd,kdc->nkc", outline(told), self.slope) + self.rest
-        move = body_size(told)[:, None, None] * move
+        move = move + torch.einsum("nd,kdc->nkc", outline(poses), self.slope) + self.rest
+        move = body_size(poses)[:, None, None] * move
         return torch.cat([start[..., :2] + move, start[..., 2:]], -1)
 
 
-def learn_translation(
-    told: Tensor, truth: Tensor, source: Skeleton, target: Skeleton, corrected: bool = True
-) -> Translation:
-    """Learn it from what the head told of labelled frames: told [N, S, 3], truth [N, K, 3].
+def fit_keypoint_map(
+    predictions: Tensor, ground_truth: Tensor, source: Skeleton, target: Skeleton, corrected: bool = True
+) -> KeypointMap:
+    """Fit the map to the head's predictions [N, S, 3] of labelled frames and their ground truth [N, K, 3].
 
     A keypoint starts from its namesake or, without one, from the keypoint that lies nearest in the labelled frames.
-    Then comes the median offset along and across the limb that ends there, and a ridge regression of what is left on
-    the whole pose, with mirrored poses too; both weigh down far-off answers. Without `corrected` the partner stands
-    as it is.
+    Then comes the median offset along and across the limb that ends there, and a ridge regression of the remainder on
+    the whole pose, with mirrored poses too; both weigh down outliers. Without `corrected` a keypoint is its partner.
     """
-    k, labelled = len(target), truth[..., 2] > 0
-    partner = torch.tensor(partners(told, truth, source, target))
+    k, labelled = len(target), ground_truth[..., 2] > 0
+    partner = torch.tensor(partners(predictions, ground_truth, source, target))
     limb = torch.tensor([limb_to(p, source) for p in partner.tolist()])
     slope, rest, offset = torch.zeros(k, 2 * len(source), 2), torch.zeros(k, 2), torch.zeros(k, 2)
-    plain = Translation(source, target, partner, limb, offset, slope, rest)
+    plain = KeypointMap(source, target, partner, limb, offset, slope, rest)
     if not corrected:
         return plain
-    off = (truth - told[:, partner])[..., :2] / body_size(told)[:, None, None]
-    axes = limb_axes(told, limb, target)
+    off = (ground_truth - predictions[:, partner])[..., :2] / body_size(predictions)[:, None, None]
+    axes = limb_axes(predictions, limb, target)
     local = torch.stack([(off * axis).sum(-1) for axis in axes], -1)
     local[~labelled] = torch.nan
     both = torch.cat([local, local[:, target.flip_index]])
     offset = both.nanmedian(0).values.nan_to_num(0)
     left = off - offset[:, :1] * axes[0] - offset[:, 1:] * axes[1]
-    x = torch.cat([outline(told), outline(mirrored(told, source))])
+    x = torch.cat([outline(predictions), outline(mirrored(predictions, source))])
     y = torch.cat([left, mirrored(left, target)])
     seen = torch.cat([labelled, labelled[:, target.flip_index]])
     fits = [robust_ridge(x, y[:, i], seen[:, i]) for i in range(k)]
     slope, rest = (torch.stack(parts) for parts in zip(*fits, strict=True))
-    return Translation(source, target, partner, limb, offset, slope, rest)
+    return KeypointMap(source, target, partner, limb, offset, slope, rest)
 
 
-def partners(told: Tensor, truth: Tensor, source: Skeleton, target: Skeleton) -> list[int]:
+def partners(predictions: Tensor, ground_truth: Tensor, source: Skeleton, target: Skeleton) -> list[int]:
     """For each target keypoint its namesake in the source or else the nearest keypoint there.
 
     The nearest by median over the labelled frames and their mirror images, so that a left one has a left partner if
     the right one has a right partner.
     """
-    apart = (truth[:, :, None, :2] - told[:, None, :, :2]).norm(dim=-1)  # [N, K, S]
-    apart = apart / body_size(told)[:, None, None]
-    apart[truth[..., 2] == 0] = torch.nan
-    both = torch.cat([apart, apart[:, target.flip_index][:, :, source.flip_index]])
+    distance = (ground_truth[:, :, None, :2] - predictions[:, None, :, :2]).norm(dim=-1)  # [N, K, S]
+    distance = distance / body_size(predictions)[:, None, None]
+    distance[ground_truth[..., 2] == 0] = torch.nan
+    both = torch.cat([distance, distance[:, target.flip_index][:, :, source.flip_index]])
     nearest = both.nanmedian(0).values.nan_to_num(torch.inf).argmin(1).tolist()
     return [
         source.keypoints.index(name) if name in source.keypoints else near
@@ -167,9 +165,9 @@ def limb_to(index: int, skeleton: Skeleton) -> tuple[int, int]:
     return (ends or begins)[-1]
 
 
-def limb_axes(told: Tensor, limb: Tensor, target: Skeleton) -> tuple[Tensor, Tensor]:
+def limb_axes(predictions: Tensor, limb: Tensor, target: Skeleton) -> tuple[Tensor, Tensor]:
     """Unit vectors [N, K, 2] along each limb and across it, to the other side for the right."""
-    along = (told[:, limb[:, 1]] - told[:, limb[:, 0]])[..., :2]
+    along = (predictions[:, limb[:, 1]] - predictions[:, limb[:, 0]])[..., :2]
     along = along / along.norm(dim=-1, keepdim=True).clamp_min(1e-3)
     right = torch.tensor([name.startswith("right_") for name in target.keypoints])
     across = torch.stack([-along[..., 1], along[..., 0]], -1)
@@ -214,52 +212,51 @@ def mirrored(points: Tensor, skeleton: Skeleton) -> Tensor:
     return points
 
 
-def opinion(own: Candidates, told: Tensor, translation: Translation, who: str = "both") -> Candidates:
-    """Pseudo labels of unlabelled frames by two labellers, for `pseudo_labels.select`.
+def fuse(own: Candidates, published: Tensor, mapping: KeypointMap, voters: str = "both") -> Candidates:
+    """Pseudo labels of unlabelled frames by network and published head, for `pseudo_labels.select`.
 
-    own: what the network says in its views. told [V, N, S, 3]: what the head said in its own. How far votes reach
-    follows the body's size in the head's first view, whoever votes. who: "both" vote; "second", the views of the head
-    alone do, or "views", those of the network; "first", the network's base view is the label and its squared distance
-    from the second opinion the spread. ValueError otherwise.
+    own: the network's predictions in its views. published [V, N, S, 3]: those of the published head in its own. How
+    far votes reach follows the body's size in the head's first view, whoever votes. voters: "both", "published" or
+    "network" alone; with "published_selects" the network's base view is the label and its squared distance from the
+    published head's vote the spread. ValueError otherwise.
     """
-    second = torch.stack([translation(view) for view in told])
-    first = torch.cat([own.base[None], own.views])
-    size = body_size(told[0])
-    voters = {"both": [first, second], "second": [second], "views": [first]}
-    if who in voters:
-        return vote(voters[who], size)
-    if who == "first":
-        apart = ((own.base - vote([second], size).base)[..., :2] ** 2).sum(-1)
-        return Candidates(own.base, apart, torch.cat([first, second]))
-    raise ValueError(f'who: "both", "second", "views" or "first", not {who!r}')
+    mapped = torch.stack([mapping(view) for view in published])
+    network = torch.cat([own.base[None], own.views])
+    size = body_size(published[0])
+    predictions = {"both": [network, mapped], "published": [mapped], "network": [network]}
+    if voters in predictions:
+        return vote(predictions[voters], size)
+    if voters == "published_selects":
+        spread = ((own.base - vote([mapped], size).base)[..., :2] ** 2).sum(-1)
+        return Candidates(own.base, spread, torch.cat([network, mapped]))
+    raise ValueError(f'voters: "both", "published", "network" or "published_selects", not {voters!r}')
 
 
-def vote(opinions: list[Tensor], size: Tensor) -> Candidates:
+def vote(predictions: list[Tensor], size: Tensor) -> Candidates:
     """The points where most votes meet, and how far apart the votes are.
 
-    opinions: the poses [V, N, K, 3] that each labeller gives in its views, V for each its own; all weigh the same,
-    and the views of each alike. size [N]: `body_size` in px. A vote at distance d from a point supports it by (1 + d²
-    / h²)⁻², h = `REACH` body sizes. From the vote of most support the label moves to the mean of all votes, weighed
-    by how much they support it, until it stays there: it has the most of (1 + d² / h²)⁻¹ nearby. Far-off votes hardly
-    pull.
+    predictions: the poses [V, N, K, 3] of each labeller in its V views; all labellers weigh the same, and all views
+    of one. size [N]: `body_size` in px. A vote p_i of weight w_i supports a point p by s_i(p) = w_i (1 + ‖p_i − p‖² /
+    h²)⁻², h = `REACH` body sizes. From the vote of most support the label moves to the mean of all votes, weighed by
+    s_i, until it stays there. Outliers hardly pull.
 
-    The score of a label is its share s of all possible support; its spread is h² (s^(-1/2) - 1), the squared distance
-    at which all votes together would give that share, with the h of the mean body: a large body is not doubted more
-    than a small one.
+    The score of a label is its support s = Σ s_i, 1 if all votes agree; its spread is h² (s^(-1/2) − 1), the squared
+    distance at which all votes together would give that support, with the h of the mean body: a large body is not
+    more uncertain than a small one.
     """
-    votes = torch.cat(opinions)
+    votes = torch.cat(predictions)
     points = votes[..., :2]
-    weight = torch.cat([points.new_full((len(o),), 1 / len(o) / len(opinions)) for o in opinions])
-    weight, h2 = weight.view(-1, 1, 1), (REACH * size)[:, None] ** 2
+    w = torch.cat([points.new_full((len(p),), 1 / len(p) / len(predictions)) for p in predictions]).view(-1, 1, 1)
+    h2 = (REACH * size)[:, None] ** 2
 
-    def support(point: Tensor) -> Tensor:
-        return weight * (1 + ((points - point) ** 2).sum(-1) / h2) ** -2
+    def support(p: Tensor) -> Tensor:
+        return w * (1 + ((points - p) ** 2).sum(-1) / h2) ** -2
 
     best = torch.stack([support(p).sum(0) for p in points]).argmax(0)
-    point = points.gather(0, best[None, ..., None].expand(1, -1, -1, 2))[0]
+    p = points.gather(0, best[None, ..., None].expand(1, -1, -1, 2))[0]
     for _ in range(STEPS):
-        pull = support(point)[..., None]
-        point = (pull * points).sum(0) / pull.sum(0)
-    share = support(point).sum(0)
-    spread = h2.mean() * (share**-0.5 - 1)
-    return Candidates(torch.cat([point, share[..., None]], -1), spread, votes)
+        pull = support(p)[..., None]
+        p = (pull * points).sum(0) / pull.sum(0)
+    s = support(p).sum(0)
+    spread = h2.mean() * (s**-0.5 - 1)
+    return Candidates(torch.cat([p, s[..., None]], -1), spread, votes)

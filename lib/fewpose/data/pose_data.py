@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fewpose.feature_cache import Views, join
+from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise, random_view
 from fewpose.skeleton import Skeleton
 
 SPLITS = ("train", "val", "test")
@@ -25,7 +26,6 @@ class PoseData:
     video   [N] names of the videos (or scenes) the frames come from: the unit that splits and
             bootstraps never divide
     split   [N] 'train', 'val' or 'test'
-    views   fixed views of the frames through a frozen backbone, where `views.look` made them
 
     ValueError if the parts disagree, a pose is not finite or a video lies in two splits.
     """
@@ -36,7 +36,6 @@ class PoseData:
     video: np.ndarray
     split: np.ndarray
     name: str = "data"
-    views: Views | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.frames), len(self.skeleton)
@@ -73,7 +72,6 @@ class PoseData:
             poses=self.poses[t],
             video=self.video[index],
             split=self.split[index],
-            views=None if self.views is None else self.views[t],
         )
 
     def resized(self, side: int) -> PoseData:
@@ -90,11 +88,67 @@ class PoseData:
         frames = torch.cat(small)
         poses = self.poses.clone()
         poses[..., :2] = (poses[..., :2] + 0.5) * factor - 0.5
-        return replace(self, frames=frames, poses=poses, views=None)
+        return replace(self, frames=frames, poses=poses)
 
     def unlabelled(self) -> PoseData:
         """The same frames with every label taken away (visibility 0)."""
         return replace(self, poses=torch.zeros_like(self.poses))
+
+    # What a network is trained and queried on. `feature_cache.CachedPoseData` hands out features in their place.
+
+    @property
+    def source(self) -> str:
+        """Where the inputs of networks come from, for fingerprints: here from the frames."""
+        return "frames"
+
+    def random_view(
+        self,
+        index: Tensor,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        device: torch.device | str,
+        moved: bool = False,
+    ) -> tuple[View, Tensor]:
+        """A random view of some frames and what a network reads of it: normalised images [n, 3, H, W] on `device`.
+
+        `moved` asks for views other than the frame itself, where there is a choice of few.
+        """
+        view = random_view(len(index), self.size, self.skeleton, augmentation, generator, device)
+        return view, network_input(view, self.frames[index].to(device), augmentation.colour, generator)
+
+    def labelling_views(
+        self,
+        index: Tensor,
+        augmentations: int,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        device: torch.device | str,
+    ) -> Iterator[tuple[View, Tensor]]:
+        """The base view, the flipped view and random augmentations of some frames, each with its network input."""
+        frames = self.frames[index].to(device)
+        size, skeleton = self.size, self.skeleton
+        for view in labelling_views(len(index), size, skeleton, augmentations, augmentation, generator, device):
+            yield view, normalise(view.images(frames))
+
+    def base_input(self, index: Tensor, device: torch.device | str) -> Tensor:
+        """What a network reads of some frames as they are."""
+        return normalise(self.frames[index].to(device))
+
+    def network_input(self, images: Tensor) -> Tensor:
+        """What a network reads of normalised images [n, 3, H, W]: of these frames the images themselves."""
+        return images
+
+    def joined(self, others: list[PoseData]) -> PoseData:
+        """These frames and those of others of the same size and skeleton, one after the other."""
+        parts = [self, *others]
+        return PoseData(
+            torch.cat([p.frames for p in parts]),
+            torch.cat([p.poses for p in parts]),
+            self.skeleton,
+            np.concatenate([p.video for p in parts]),
+            np.concatenate([p.split for p in parts]),
+            self.name,
+        )
 
 
 def chosen(which: np.ndarray | Tensor | str, split: np.ndarray) -> np.ndarray:
@@ -119,14 +173,7 @@ def concatenate(*parts: PoseData) -> PoseData:
     for part in parts[1:]:
         if part.size != first.size or part.skeleton != first.skeleton:
             raise ValueError(f"{part.name} and {first.name} differ in frame size or skeleton")
-    return replace(
-        first,
-        frames=torch.cat([p.frames for p in parts]),
-        poses=torch.cat([p.poses for p in parts]),
-        video=np.concatenate([p.video for p in parts]),
-        split=np.concatenate([p.split for p in parts]),
-        views=join([p.views for p in parts]) if all(p.views for p in parts) else None,
-    )
+    return first.joined(list(parts[1:]))
 
 
 def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewpose import geometry
-from fewpose.loop import minimise, start_of
 from fewpose.models.pose_model import Network
 from fewpose.models.weights import load_weights, read_meta
 from fewpose.skeleton import COCO, Skeleton
-from fewpose.training import History, Schedule
+from fewpose.training import History, Schedule, minimise, weights_fingerprint
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -193,7 +192,7 @@ def fit_lifter(
     Points are in the axes of the camera, any root; the loss is their mean distance in metres, which is what counts in
     the end (paper: the mean squared error of normalised coordinates). Each weight matrix is kept within the Frobenius
     norm `max_norm`, as in the paper (0: not at all). Mean and deviation, and the least error, whose weights are kept,
-    are those of `validation` poses drawn first. Resumes as `loop.minimise`.
+    are those of `validation` poses drawn first. Resumes as `training.minimise`.
     """
     device = model.mean2d.device
 
@@ -230,14 +229,14 @@ def fit_lifter(
             validation,
             seed,
             round(float(points.double().sum()), 3),
-            start_of(model),
+            weights_fingerprint(model),
         )
     )
     return minimise(
         model,
         losses,
         schedule,
-        identity=identity,
+        fingerprint=identity,
         score=score,
         after_step=clip,
         weight_decay=0.0,

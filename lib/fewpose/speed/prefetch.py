@@ -1,4 +1,4 @@
-"""What a step learns from, made ahead of it by other processes where a GPU would wait for it."""
+"""Batches made ahead by worker processes, so that a GPU does not wait for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _as_made(made: object) -> object:
     return made
 
 
-class Ahead:
+class Prefetch:
     """`make(step)` for steps asked for one after the other; on a GPU's side made before.
 
     make must depend on the step alone and stay on the CPU: it then gives the same everywhere, and a training goes on

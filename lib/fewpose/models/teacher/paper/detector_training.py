@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 
 from fewpose import geometry
 from fewpose.augment import jitter_colour
-from fewpose.loop import Sgd, minimise, start_of
+from fewpose.training import Sgd, minimise, weights_fingerprint
 from fewpose.models.teacher.box_fusion import detect
 from fewpose.models.teacher.crops import look
 from fewpose.models.teacher.paper.cascade_rcnn import CascadeRCNN
@@ -133,7 +133,7 @@ def fit_detector(
 ) -> History:
     """Train all losses of a cascade, summed, on collages of `train`; best weights by F1.
 
-    Resumes as `loop.minimise`. ValueError if nobody is labelled.
+    Resumes as `training.minimise`. ValueError if nobody is labelled.
     """
     if not any(len(boxes) for boxes in train.boxes):
         raise ValueError(f"{train.name}: not one person has a box")
@@ -152,7 +152,7 @@ def fit_detector(
             asdict(how),
             seed,
             len(train),
-            start_of(model),
+            weights_fingerprint(model),
             [round(sum(float(b.double().sum()) for b in d.boxes), 3) for d in (train, validation) if d is not None],
         )
     )
@@ -160,7 +160,7 @@ def fit_detector(
         model,
         losses,
         schedule,
-        identity=identity,
+        fingerprint=identity,
         seed=seed,
         checkpoint=checkpoint,
         score=None if validation is None else lambda: f1(model, validation),
