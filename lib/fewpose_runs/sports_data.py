@@ -1,23 +1,26 @@
-"""The athletes of the sports notebooks, whichever data they run on."""
+"""The data of the sports notebooks, whichever data set they run on."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fewpose.data.coco import MARGIN
 from fewpose.data.custom import films_of, read_own, training_films
 from fewpose.data.images import warn_skipped
 from fewpose.data.lsp import read_lsp, read_lspet
 from fewpose.data.near_duplicates import without_neighbours
-from fewpose.data.pose_data import PoseData, concatenate, split_validation
+from fewpose.data.pose_data import SPLITS, PoseData, concatenate, draw_labels, split_validation
 from fewpose.data.video import read_video, read_videos
+from fewpose.feature_cache import cache_features
 from fewpose.geometry import transform_points, warp
+from fewpose.models.factory import pretrained
 from fewpose.models.teacher.crops import crop_maps, person_boxes
 from fewpose.models.teacher.yolox import yolox_tiny
+from fewpose.skeleton import Skeleton
 from fewpose.training import Schedule, schedule_in
 from fewpose_runs.profiles import read_manifest
 from fewpose_runs.runs import Run, find_run
@@ -26,12 +29,63 @@ from fewpose_worlds import worlds
 
 WORLD = 7  # the jump world of all sports notebooks
 # What two runs must agree in that share a network.
-SAME = {"dataset", "data_path", "frames", "videos", "size", "width", "labels", "network", "weights", "views", "seed"}
+SAME = {"dataset", "data_path", "frames", "videos", "size", "width", "labels", "network", "weights", "cached_views", "seed"}
 FILM = 12.5  # frames a second of a film that is looked at
 SHOWN = 60  # frames of it at most
 
 
-def read_athletes(
+@dataclass(frozen=True)
+class SportsSplit:
+    """The data of a sports notebook.
+
+    labelled    the few frames whose labels are learned from
+    unlabelled  all other training frames and, with `raw_every`, frames of the training videos, without their labels
+    held_back   the frames of `unlabelled` with their ground truth, to audit pseudo labels by, never to train
+    val, test   frames of other videos, with their labels
+    """
+
+    labelled: PoseData
+    unlabelled: PoseData
+    held_back: PoseData
+    val: PoseData
+    test: PoseData
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.test.skeleton
+
+    def __str__(self) -> str:
+        parts = ("labelled", "unlabelled", "val", "test")
+        return ", ".join(f"{len(getattr(self, part))} {part}" for part in parts) + " frames"
+
+
+def load_sports(run: Run) -> SportsSplit:
+    """The data that a notebook's parameters name, split by video, with the few labels drawn by its seed.
+
+    With `cached_views` networks read the cached features of labelled and unlabelled frames (`feature_cache`).
+    """
+    p = {"raw_every": 0, "raw_path": "", "raw_rate": 200, **run.parameters}
+    shared = p["frames"], p["videos"], p["width"], run.cache
+    frames = read_frames(p["dataset"], run.path(p["data_path"]), *shared[:2], p["size"], *shared[2:])
+    train, val, test = (frames.subset(split) for split in SPLITS)
+    few, rest = draw_labels(train, p["labels"], run.seed)
+    pool = [train]
+    if p["raw_every"]:
+        path = run.path(p["raw_path"] or p["data_path"])
+        pool.append(read_raw(p["dataset"], path, frames, *shared[:3], p["raw_every"], run.cache, p["raw_rate"]))
+    network, folder = pretrained_network(run, train.skeleton), run.cache / "views"
+    train, *raw = (cache_features(network, part, p["cached_views"], folder) for part in pool)
+    held_back = concatenate(train.subset(rest), *raw)
+    return SportsSplit(train.subset(few), held_back.unlabelled(), held_back, val, test)
+
+
+def pretrained_network(run: Run, skeleton: Skeleton) -> nn.Module:
+    """The network of a notebook's parameters with its pretrained weights, on the run's device."""
+    p = run.parameters
+    return pretrained(p["network"], skeleton, run.path(p["weights"]), run.seed).to(run.device)
+
+
+def read_frames(
     dataset: str, path: str | Path, frames: int, videos: int, size: int, width: int, cache: Path
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
@@ -42,8 +96,8 @@ def read_athletes(
     the scene of a test image are left out with a warning. own: the folder `path` as `data.own` describes it.
     """
     if dataset == "jump":
-        athletes = worlds.jump(frames, size, WORLD, cache, videos)
-        return cut_to_person(athletes, (size, width)) if width else athletes
+        labelled = worlds.jump(frames, size, WORLD, cache, videos)
+        return cut_to_person(labelled, (size, width)) if width else labelled
     if dataset == "lsp":
         people = read_lsp(path)
         test = people.subset("test")
@@ -66,14 +120,14 @@ def first_training(
     if not supervised_run:
         return schedule, run.checkpoint(name)
     folder = find_run(run.profile, "sports", supervised_run)
-    told = read_manifest(folder)["parameters"]
-    for key in sorted(SAME & told.keys() & run.parameters.keys()):
-        if told[key] != run.parameters[key]:
+    before = read_manifest(folder)["parameters"]
+    for key in sorted(SAME & before.keys() & run.parameters.keys()):
+        if before[key] != run.parameters[key]:
             raise ValueError(
-                f"{key} is {run.parameters[key]!r} here and {told[key]!r} in the run "
+                f"{key} is {run.parameters[key]!r} here and {before[key]!r} in the run "
                 f"{supervised_run}, whose network is to be the first: make them equal"
             )
-    return schedule_in(told), folder / "checkpoints" / "supervised.pt"
+    return schedule_in(before), folder / "checkpoints" / "supervised.pt"
 
 
 def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
@@ -86,13 +140,13 @@ def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
     frames = torch.cat([warp(f.float(), m, size).round().to(torch.uint8) for f, m in parts])
     poses = transform_points(maps, people.poses)
     poses[people.poses[..., 2] == 0] = 0
-    return replace(people, frames=frames, poses=poses, views=None)
+    return replace(people, frames=frames, poses=poses)
 
 
 def read_raw(
     dataset: str,
     path: str | Path,
-    athletes: PoseData,
+    labelled: PoseData,
     frames: int,
     videos: int,
     width: int,
@@ -102,22 +156,22 @@ def read_raw(
 ) -> PoseData:
     """Frames without labels: every n-th frame of the training videos' files (section 4.1).
 
-    In frames as those of `athletes`: with a `width` a detector finds the person to be cut out. jump: its training
+    In frames as those of `labelled`: with a `width` a detector finds the person to be cut out. jump: its training
     videos as MP4 files of `rate` frames a second, written first. lsp: every n-th image of the folder `path` of LSP
     Extended. own: the files in `path`/videos.
     """
-    size = athletes.size
+    size = labelled.size
     if dataset == "lsp":
         images = read_lspet(path, size)
         images = images.subset(range(0, len(images), every)).unlabelled()
-        return without_neighbours(images, athletes.subset(athletes.split != "train"))
+        return without_neighbours(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
         films = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
     else:
-        films = training_films(path, athletes)
+        films = training_films(path, labelled)
     if width:
-        return read_cropped(films, athletes.skeleton, every, size, yolox_tiny(), cache)
-    return read_videos(films, athletes.skeleton, every, size)
+        return read_cropped(films, labelled.skeleton, every, size, yolox_tiny(), cache)
+    return read_videos(films, labelled.skeleton, every, size)
 
 
 def read_test_film(

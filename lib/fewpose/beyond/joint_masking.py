@@ -73,3 +73,6 @@ def patches(
 def clip(value: float, limit: int) -> int:
     """A coordinate rounded and kept within 0 … limit."""
     return min(max(round(value), 0), limit)
+
+
+HIDE = {"cutout": joint_cutout, "cutmix": joint_cutmix}  # by the names of the notebooks' parameter `hide`
