@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from fewpose.augment import Augmentation, base_view, random_view
-from fewpose.feature_cache import random_look
+from fewpose.beyond.joint_masking import joint_cutout
 from fewpose.heatmaps import gaussian_targets
-from fewpose.mean_teacher import PATIENCE, Consistency, MeanTeacher, Question
+from fewpose.mean_teacher import PATIENCE, Consistency, MeanTeacher, Sample, fit_mean_teacher, step_losses
 from fewpose.models.pose_model import PoseModel
-from fewpose.training import Schedule, batch_index, fit, hash_of, pose_loss, train_step
+from fewpose.training import Schedule, batch_index, hash_of
 from tiny import DOTS, TinyNet, dots
 
 STILL = Augmentation(flip=0, rotation=10, shift=0.05, scale=(0.9, 1.1), colour=0)
@@ -23,7 +23,7 @@ def test_teacher_is_the_closed_form_of_the_average():
         for value in model.student.state_dict().values():
             value.add_(3)
     for _ in range(7):
-        model.after_step()
+        model.update()
     for name, value in model.teacher.state_dict().items():
         theta = model.student.state_dict()[name]
         if value.is_floating_point():
@@ -60,17 +60,14 @@ def disagreement(student, teacher, view, error, threshold=0.1):
     data = dots(len(student), size=student.shape[-1])
     model = MeanTeacher(Said(student))
     loss = Consistency(data, error=error, threshold=threshold)
-    from fewpose.heatmaps import read_poses
-
-    labels = read_poses(model, [teacher])
-    sure = labels[..., 2] >= threshold
-    question = Question(view, [], [teacher], labels, sure)
-    return loss.disagreement(model, question, model([None] * len(student)))
+    labels = model.read([teacher])
+    sample = Sample(view, None, [teacher], labels, labels[..., 2] >= threshold)
+    return loss.loss(model, sample, model([None] * len(student)))
 
 
-def asked(loss, model, step):
-    question = loss.ask(model, torch.Generator().manual_seed(0))
-    return loss(model, step, question, model(*question.inputs))
+def sampled(consistency, model, step):
+    sample = consistency.sample(model, torch.Generator().manual_seed(0))
+    return consistency.ramped(step) * consistency.loss(model, sample, model(sample.inputs))
 
 
 @pytest.mark.parametrize("error", ["heatmaps", "poses", "coordinates"])
@@ -114,20 +111,18 @@ def test_squared_error_by_hand_and_only_where_the_teacher_is_sure():
 def test_hidden_joints_are_asked_for_in_new_views():
     """Cutout covers the teacher's points in the student's view, and the loss still asks there."""
     data = dots(6, size=48)
-    teacher = Said(gaussian_targets(data.poses, (48, 48), 1))
-    model = MeanTeacher(teacher)
-    loss = Consistency(data, 6, hide="cutout", augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
+    loss = Consistency(data, 6, hide=joint_cutout, augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
     index, labels = torch.arange(6), data.poses
-    view, (looked,) = loss.look(model, index, labels, torch.Generator().manual_seed(0))
+    view, images = loss.hidden_view(index, labels, torch.Generator().manual_seed(0))
     at = view.poses(labels)[..., :2].round().long()
-    grey = [(looked[i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
+    grey = [(images[i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
     assert sum(grey) >= 12  # five patches about four joints miss one now and then
     assert loss.settings() != Consistency(data, 6).settings()
 
 
 def test_gradient_reaches_the_student_alone():
     model, data = MeanTeacher(TinyNet()).train(), dots(8)
-    asked(Consistency(data, threshold=-1e9, augmentation=STILL, ramp=1), model, 0).backward()
+    sampled(Consistency(data, threshold=-1e9, augmentation=STILL, ramp=1), model, 0).backward()
     assert all(p.grad is None for p in model.teacher.parameters())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.student.parameters())
 
@@ -138,13 +133,15 @@ def test_labelled_and_unlabelled_frames_in_one_pass_cost_what_they_cost_alone():
     model = MeanTeacher(TinyNet()).eval()
     consistency = Consistency(dots(8, seed=3), 6, threshold=-1e9, augmentation=STILL, ramp=1)
     index, generator = batch_index(8, 4, 0, 0), torch.Generator().manual_seed(hash_of(0, 0))
-    view, images = random_look(model, train, index, STILL, generator)
-    alone = pose_loss(model, model(*images), view.poses(train.poses[index]), train.size, 2.0)
-    question = consistency.ask(model, generator)
-    expected = alone + consistency(model, 0, question, model(*question.inputs))
-    optimizer = torch.optim.Adam(model.student.parameters())
-    loss = train_step(model, optimizer, train, schedule, STILL, 2.0, 0, 0, "cpu", consistency)
-    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    view, images = train.random_view(index, STILL, generator, "cpu")
+    alone = model.loss(model(images), view.poses(train.poses[index]), train.size, 2.0)
+    sample = consistency.sample(model, generator)
+    expected = {"labelled": alone, "unlabelled": consistency.loss(model, sample, model(sample.inputs))}
+    losses = step_losses(model, train, schedule, consistency, STILL, 2.0, 0)
+    found = losses(0, torch.Generator().manual_seed(hash_of(0, 0)))
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert value.item() == pytest.approx(expected[name].item(), rel=1e-5)
 
 
 def test_the_weight_rises_along_the_ramp():
@@ -153,7 +150,7 @@ def test_the_weight_rises_along_the_ramp():
     def loss(step):
         torch.manual_seed(0)
         consistency = Consistency(data, ramp=10, weight=2.0, threshold=-1e9)
-        return asked(consistency, MeanTeacher(TinyNet()).eval(), step).item()
+        return sampled(consistency, MeanTeacher(TinyNet()).eval(), step).item()
 
     assert loss(4) == pytest.approx(0.5 * loss(9))
     assert loss(9) == pytest.approx(loss(50))
@@ -164,50 +161,43 @@ def test_a_collapse_stops_the_run():
     loss = Consistency(dots(8), batch_size=8)
     with pytest.raises(RuntimeError, match="collapsed"):
         for step in range(PATIENCE):
-            loss.ask(model, torch.Generator().manual_seed(step))
-    assert len(loss.sure) == PATIENCE
+            loss.sample(model, torch.Generator().manual_seed(step))
+    assert len(loss.confident) == PATIENCE
 
 
-def test_training_moves_the_teacher_and_resumes_exactly(tmp_path):
-    from fewpose import training
+class Killed(Exception):
+    pass
 
+
+def test_training_moves_the_teacher_and_resumes_exactly(tmp_path, monkeypatch):
     def trained(checkpoint=None):
         model = MeanTeacher(TinyNet(), decay=0.9)
         consistency = Consistency(dots(12, seed=3), 8, threshold=-1e9, augmentation=STILL)
-        fit(
-            model,
-            dots(),
-            None,
-            Schedule(8, 8, 1e-2, evaluate_every=4),
-            augmentation=STILL,
-            checkpoint=checkpoint,
-            consistency=consistency,
-        )
+        schedule = Schedule(8, 8, 1e-2, evaluate_every=4)
+        fit_mean_teacher(model, dots(), None, schedule, consistency, augmentation=STILL, checkpoint=checkpoint)
         return torch.cat([v.flatten().float() for v in model.state_dict().values()])
 
-    whole, path = trained(), tmp_path / "c.pt"
-    step = training.train_step
+    whole, path, ramped = trained(), tmp_path / "c.pt", Consistency.ramped
 
-    def mortal(*args):
-        if args[7] == 6:
-            raise KeyboardInterrupt
-        return step(*args)
+    def mortal(self, step):
+        if step == 6:
+            raise Killed
+        return ramped(self, step)
 
-    training.train_step = mortal
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            trained(path)
-    finally:
-        training.train_step = step
+    monkeypatch.setattr(Consistency, "ramped", mortal)
+    with pytest.raises(Killed):
+        trained(path)
+    monkeypatch.setattr(Consistency, "ramped", ramped)
     assert torch.equal(trained(path), whole)
     start = torch.cat([v.flatten().float() for v in MeanTeacher(TinyNet()).state_dict().values()])
     assert not torch.equal(start[-100:], whole[-100:])
 
 
-def test_unknown_settings_are_refused():
-    with pytest.raises(ValueError, match="error is one of"):
-        Consistency(dots(4), error="gaussians")
-    with pytest.raises(ValueError, match="hide is empty"):
-        Consistency(dots(4), hide="curtain")
-    with pytest.raises(ValueError, match="decay lies"):
-        MeanTeacher(TinyNet(), decay=1.0)
+def test_another_decay_is_another_training(tmp_path):
+    """A checkpoint of another decay is not resumed from."""
+    path, seen = tmp_path / "c.pt", []
+    for decay in (0.9, 0.999, 0.999):
+        consistency = Consistency(dots(4), 4, threshold=-1e9)
+        fit_mean_teacher(MeanTeacher(TinyNet(), decay), dots(4), None, Schedule(2, 4), consistency, checkpoint=path)
+        seen.append(len(consistency.confident))
+    assert seen == [2, 2, 0]

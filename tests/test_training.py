@@ -4,11 +4,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
-from fewpose.mean_teacher import MeanTeacher
-from fewpose.training import Schedule, batch_index, evaluate, fit, learning_rate, schedule_in, signature
+from fewpose.models.pose_model import Network
+from fewpose.training import Schedule, Sgd, batch_index, evaluate, fit, learning_rate, minimise, schedule_in
 from tiny import DOTS, TinyNet, dots
 
 # Dots keep their colour when mirrored, so these views neither mirror nor recolour.
@@ -41,15 +42,15 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
 
     from fewpose import training
 
-    step = training.train_step
+    loss, calls = training.supervised_loss, []
 
     def mortal(*args):
-        if args[7] == 10 and not (tmp_path / "killed").exists():
-            (tmp_path / "killed").touch()
+        calls.append(args)
+        if len(calls) == 11:
             raise Killed
-        return step(*args)
+        return loss(*args)
 
-    monkeypatch.setattr(training, "train_step", mortal)
+    monkeypatch.setattr(training, "supervised_loss", mortal)
     path = tmp_path / "c.pt"
     arguments = dict(augmentation=STILL, seed=3, checkpoint=path)
     with pytest.raises(Killed):
@@ -60,7 +61,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
     assert history.loss == told.loss and history.score == told.score
 
     finished = TinyNet()
-    monkeypatch.setattr(training, "train_step", None)  # a finished training takes no step
+    monkeypatch.setattr(training, "supervised_loss", None)  # a finished training takes no step
     fit(finished, dots(), dots(seed=1, split="val"), SHORT, **arguments)
     assert torch.equal(weights(whole), weights(finished))
 
@@ -110,7 +111,7 @@ def test_loss_that_is_not_finite_stops_with_a_message():
     model = TinyNet()
     with torch.no_grad():
         model.net[0].weight[0, 0, 0, 0] = torch.nan
-    with pytest.raises(FloatingPointError, match="loss is nan at step 0"):
+    with pytest.raises(FloatingPointError, match=r"step 0: the loss is nan \(labelled nan\)"):
         fit(model, dots(), None, SHORT, augmentation=STILL)
 
 
@@ -159,8 +160,28 @@ def test_the_schedule_among_a_notebooks_parameters():
     assert schedule_in(told) == Schedule(7, batch_size=3, patience=2)
 
 
-def test_another_decay_is_another_training():
-    torch.manual_seed(0)
-    data, student = dots(4), TinyNet()
-    marks = {signature(MeanTeacher(student, decay), data, None, SHORT, STILL, 2.0, 0) for decay in (0.9, 0.999)}
-    assert len(marks) == 2
+def test_sgds_rate_rises_and_falls_to_a_tenth():
+    schedule = Schedule(1000, 4, 0.1, warmup=10)
+    sgd = Sgd((0.4, 0.6, 0.8))
+    rates = [sgd.rate(step, schedule) for step in (0, 9, 399, 400, 599, 600, 999)]
+    assert rates == pytest.approx([0.01, 0.1, 0.1, 0.01, 0.01, 0.001, 0.0001])
+
+
+class OneWeight(Network, nn.Linear):
+    """A network of one weight that begins at 1."""
+
+    def __init__(self):
+        super().__init__(1, 1, bias=False)
+        nn.init.ones_(self.weight)
+
+
+def test_minimise_steps_by_sgd():
+    model = OneWeight()
+
+    def losses(step, generator):
+        return {"weight": model.weight.sum()}  # of slope 1
+
+    schedule = Schedule(2, 1, 0.1, warmup=1)
+    minimise(model, losses, schedule, fingerprint="", weight_decay=0, sgd=Sgd((0.5,)))
+    # 0.1, then 0.01 times (1 + 0.9) of momentum
+    assert model.weight.item() == pytest.approx(1 - 0.1 - 0.019)

@@ -109,17 +109,7 @@ def soft_argmax(heatmaps: Tensor, stride: int, sharpness: float = 30.0) -> Tenso
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Poses [N, K, 3] (x, y in image pixels, confidence) of images [N, 3, H, W] in 0..255."""
-    return read_poses(model, model(normalise(images)))
-
-
-def read_poses(model: nn.Module, maps: list[Tensor]) -> Tensor:
-    """Poses [N, K, 3] (x, y in image pixels, confidence) of a model's outputs."""
-    return model.read(maps)
-
-
-def as_heatmaps(model: nn.Module, maps: list[Tensor]) -> list[Tensor]:
-    """A model's outputs as heat maps [N, K, h, w], one for each of its strides."""
-    return model.heat_maps(maps)
+    return model.read(model(normalise(images)))
 
 
 @torch.no_grad()

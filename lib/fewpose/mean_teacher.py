@@ -19,6 +19,7 @@ from fewpose.augment import Augmentation, View, normalise, random_view, seen
 from fewpose.data.pose_data import PoseData
 from fewpose.heatmaps import soft_argmax
 from fewpose.losses import heatmap_mse
+from fewpose.models.pose_model import PoseModel
 from fewpose.pseudo_labels import inside
 from fewpose.training import History, Schedule, batch_index, fit, outputs_of
 
@@ -27,7 +28,7 @@ COLLAPSED = 0.02  # below this share of confident keypoints a teacher has forgot
 PATIENCE = 20  # steps in a row below it
 
 
-class MeanTeacher(nn.Module):
+class MeanTeacher(PoseModel):
     """A student and its teacher, the exponential moving average of it; trained and used as the student.
 
     The teacher starts as a copy. It predicts without dropout and, in batch norm, with running statistics that are
@@ -200,7 +201,7 @@ def fit_mean_teacher(
     checkpoint: Path | None = None,
     title: str = "mean teacher",
 ) -> History:
-    """Train the student on labels and on the teacher's predictions of unlabelled frames, L = L_labelled + w L_unlabelled.
+    """Train the student on labels and on the teacher's predictions: L = L_labelled + w L_unlabelled.
 
     The teacher follows after each step. Scored, resumed and refused as `training.fit`.
     """

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from fewpose import geometry
 from fewpose.data.labels import LabelledPeople
-from fewpose.training import Sgd, minimise, weights_fingerprint
 from fewpose.low_resolution import low_resolution, sample_scales
 from fewpose.models.student.keypoint_rcnn import Student
 from fewpose.models.teacher.paper.detector_training import Collage, Place, draw, move_boxes
 from fewpose.speed.precision import half_in_training
 from fewpose.speed.prefetch import Prefetch
-from fewpose.training import History, Schedule, batch_index, hash_of
+from fewpose.training import History, Schedule, Sgd, batch_index, hash_of, minimise, weights_fingerprint
 
 MIRROR = torch.tensor([-1.0, 1, 1])  # x of the camera's axes
 

@@ -181,14 +181,13 @@ def descend(
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
     """The head's parameters at the full learning rate, the backbone's at its share of it.
 
-    The share is the schedule's, times the model's own `backbone_rate` if it has one.
+    The share is the schedule's `backbone_rate` times the model's own.
     """
-    heads = getattr(model, "head", ())
     head, backbone = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (head if name.startswith(heads) else backbone).append(parameter)
-    rate = schedule.backbone_rate * getattr(model, "backbone_rate", 1.0)
+            (head if name.startswith(model.head) else backbone).append(parameter)
+    rate = schedule.backbone_rate * model.backbone_rate
     factors = ((head, 1.0), (backbone, rate))
     return [{"params": p, "factor": f, "lr": f * schedule.learning_rate} for p, f in factors if p]
 
@@ -350,4 +349,6 @@ def fingerprint(
     dropout = sorted({m.p for m in model.modules() if isinstance(m, nn.Dropout2d)})
     labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
     data = [len(train), train.source, *labels]
-    return json.dumps([asdict(schedule), asdict(augmentation), sigma, seed, data, weights_fingerprint(model), dropout, settings])
+    return json.dumps(
+        [asdict(schedule), asdict(augmentation), sigma, seed, data, weights_fingerprint(model), dropout, settings]
+    )

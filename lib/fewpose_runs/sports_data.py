@@ -29,7 +29,19 @@ from fewpose_worlds import worlds
 
 WORLD = 7  # the jump world of all sports notebooks
 # What two runs must agree in that share a network.
-SAME = {"dataset", "data_path", "frames", "videos", "size", "width", "labels", "network", "weights", "cached_views", "seed"}
+SAME = {
+    "dataset",
+    "data_path",
+    "frames",
+    "videos",
+    "size",
+    "width",
+    "labels",
+    "network",
+    "weights",
+    "cached_views",
+    "seed",
+}
 FILM = 12.5  # frames a second of a film that is looked at
 SHOWN = 60  # frames of it at most
 
@@ -88,12 +100,12 @@ def pretrained_network(run: Run, skeleton: Skeleton) -> nn.Module:
 def read_frames(
     dataset: str, path: str | Path, frames: int, videos: int, size: int, width: int, cache: Path
 ) -> PoseData:
-    """Labelled frames in three splits: `dataset` is "jump", "lsp" or "own".
+    """Labelled frames in three splits: `dataset` is "jump", "lsp" or "custom".
 
     They show whole pictures in squares of `size` pixels or, with a `width`, the person cut out, in frames of size x
     width. lsp is 256x192 and whole whatever they say. jump: `frames` rendered frames of `videos` videos, kept in
     `cache`. lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those that show
-    the scene of a test image are left out with a warning. own: the folder `path` as `data.own` describes it.
+    the scene of a test image are left out with a warning. custom: the folder `path` as `data.own` describes it.
     """
     if dataset == "jump":
         labelled = worlds.jump(frames, size, WORLD, cache, videos)
@@ -103,9 +115,9 @@ def read_frames(
         test = people.subset("test")
         train = without_neighbours(people.subset("train"), test)
         return split_validation(concatenate(train, test), frames=100)
-    if dataset == "own":
+    if dataset == "custom":
         return read_own(path, (size, width or size), cropped=width > 0)
-    raise ValueError(f'dataset: "jump", "lsp" or "own", not "{dataset}"')
+    raise ValueError(f'dataset: "jump", "lsp" or "custom", not "{dataset}"')
 
 
 def first_training(
@@ -158,7 +170,7 @@ def read_raw(
 
     In frames as those of `labelled`: with a `width` a detector finds the person to be cut out. jump: its training
     videos as MP4 files of `rate` frames a second, written first. lsp: every n-th image of the folder `path` of LSP
-    Extended. own: the files in `path`/videos.
+    Extended. custom: the files in `path`/videos.
     """
     size = labelled.size
     if dataset == "lsp":
@@ -179,14 +191,14 @@ def read_test_film(
 ) -> Tensor | None:
     """Frames [T, 3, size, size or width] uint8 of a film of one of the `test` videos, to draw on.
 
-    With a `width` the person is found and cut out. jump: the first test video, FILM frames a second. own: the first
+    With a `width` the person is found and cut out. jump: the first test video, FILM frames a second. custom: the first
     film in `path`/videos that can be read, every other frame; broken ones are named in a warning. T is SHOWN at most.
     None where there is no film (lsp has none).
     """
     if dataset == "jump":
         films, every = worlds.jump_films(frames, size, WORLD, cache, videos, "test", FILM, most=1), 1
     else:
-        films = films_of(path) if dataset == "own" else []
+        films = films_of(path) if dataset == "custom" else []
         films, every = [film for film in films if film.stem in test], 2
     found, broken = None, []
     for film in films:

@@ -52,7 +52,7 @@ def decoding(size: tuple[int, int] = (256, 192), batch: int = 64, device: str = 
 
 
 def smooth_decoding(size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu") -> Line:
-    """The same with smoothed maps, as `heatmaps.read_poses` does it, against DARK's loop."""
+    """The same with smoothed maps, as `PoseModel.read` does it, against DARK's loop."""
     maps, crops, places = random_maps(batch, size)
     here, crops = maps.to(device), crops.to(device)
     return Line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,11 +13,11 @@ from fewpose.augment import MEAN, Augmentation, labelling_views
 from fewpose.beyond.joint_masking import HALF, JITTER, joint_cutmix, joint_cutout
 from fewpose.data.pose_data import PoseData
 from fewpose.heatmaps import predict
-from fewpose.mean_teacher import Consistency, MeanTeacher
+from fewpose.mean_teacher import Consistency, MeanTeacher, step_losses
 from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
 from fewpose.pseudo_labels import VIEWS, generate
 from fewpose.skeleton import COCO
-from fewpose.training import Schedule, parameter_groups, train_step
+from fewpose.training import Schedule, batch_index, descend, hash_of, parameter_groups, supervised_loss
 
 from .augmentation import smooth_frames
 from .harness import Line, threads
@@ -36,14 +37,26 @@ def stepper(
     model: nn.Module, data: PoseData, batch: int, consistency: Consistency | None = None
 ) -> Callable[[], float]:
     """Our training step, one step further with each call."""
-    device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last).train()
     schedule = Schedule(10_000, batch_size=batch)
     optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
     steps = iter(range(schedule.steps))
-    return lambda: train_step(
-        model, optimizer, data, schedule, Augmentation(), 2.0, 0, next(steps), device, consistency
-    )
+
+    def labelled(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        index = batch_index(len(data), batch, 0, step)
+        return {"labelled": supervised_loss(model, data, index, Augmentation(), 2.0, generator)}
+
+    losses = step_losses(model, data, schedule, consistency, Augmentation(), 2.0, 0) if consistency else labelled
+
+    def step() -> float:
+        number = next(steps)
+        parts = losses(number, torch.Generator().manual_seed(hash_of(0, number)))
+        value = descend(model, optimizer, parts, math.inf, "benchmark")
+        if consistency:
+            model.update()
+        return value
+
+    return step
 
 
 def mean_teacher(size: int = 128, batch: int = 16, device: str = "cpu") -> Line:
@@ -66,7 +79,7 @@ def moving_average(device: str = "cpu", build: Build = narrow_higher_hrnet) -> L
     """The teacher's moving average against a loop over parameters and buffers."""
     pair = MeanTeacher(build(len(COCO))).to(device)
     return Line(
-        pair.after_step,
+        pair.update,
         lambda: average_loop(pair.student, pair.teacher, pair.decay),
         1,
         "updates/s",

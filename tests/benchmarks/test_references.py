@@ -127,7 +127,7 @@ def test_the_moving_average_of_the_loop():
         for value in pair.student.state_dict().values():
             value.add_(1)
     other = copy.deepcopy(pair.teacher)
-    pair.after_step()
+    pair.update()
     steps.average_loop(pair.student, other, 0.9)
     for mine, theirs in zip(pair.teacher.state_dict().values(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, theirs)

@@ -3,15 +3,15 @@ import torch
 
 from fewpose.beyond.published_head import (
     REACH,
-    Head,
-    ask,
+    PublishedHead,
     body_size,
-    learn_translation,
+    fit_keypoint_map,
+    fuse,
     limb_to,
     mirrored,
-    opinion,
     partners,
-    published,
+    predict_views,
+    published_head,
     vote,
 )
 from fewpose.pseudo_labels import Candidates, select
@@ -30,64 +30,64 @@ def people(n=40, seed=0):
     return torch.cat([points, torch.ones(n, 26, 1)], -1)
 
 
-def along_the_forearm(told, part=0.1):
+def along_the_forearm(predictions, part=0.1):
     """Truth in the jump skeleton: namesakes, toes at the big toe, hands `part` body sizes on."""
     names = [
         n if n in HALPE.keypoints else n.replace("toe", "big_toe").replace("hand", "wrist") for n in JUMP.keypoints
     ]
-    truth = told[:, [HALPE.index(n) for n in names]].clone()
+    ground_truth = predictions[:, [HALPE.index(n) for n in names]].clone()
     for side in ("left", "right"):
-        wrist, elbow = (told[:, HALPE.index(f"{side}_{p}"), :2] for p in ("wrist", "elbow"))
+        wrist, elbow = (predictions[:, HALPE.index(f"{side}_{p}"), :2] for p in ("wrist", "elbow"))
         along = (wrist - elbow) / (wrist - elbow).norm(dim=-1, keepdim=True)
-        truth[:, JUMP.index(f"{side}_hand"), :2] += part * body_size(told)[:, None] * along
-    return truth
+        ground_truth[:, JUMP.index(f"{side}_hand"), :2] += part * body_size(predictions)[:, None] * along
+    return ground_truth
 
 
 def test_a_hand_is_learnt_as_the_forearm_prolonged():
-    told = people()
-    truth = along_the_forearm(told)
-    few = learn_translation(told[:12], truth[:12], HALPE, JUMP)
-    assert (few(told[12:]) - truth[12:])[..., :2].norm(dim=-1).max() < 0.05
+    predictions = people()
+    ground_truth = along_the_forearm(predictions)
+    few = fit_keypoint_map(predictions[:12], ground_truth[:12], HALPE, JUMP)
+    assert (few(predictions[12:]) - ground_truth[12:])[..., :2].norm(dim=-1).max() < 0.05
     names = [HALPE.keypoints[p] for p in few.partner]
     assert names[JUMP.index("left_hand")] == "left_wrist"
     assert names[JUMP.index("right_toe")] == "right_big_toe"
     assert torch.allclose(few.offset[JUMP.index("left_hand")], torch.tensor([0.1, 0.0]), atol=1e-3)
-    plain = learn_translation(told[:12], truth[:12], HALPE, JUMP, corrected=False)
-    assert torch.equal(plain(told)[:, JUMP.index("head")], told[:, HALPE.index("head")])
-    assert (plain(told) - truth)[:, JUMP.index("left_hand"), :2].norm(dim=-1).min() > 1
+    plain = fit_keypoint_map(predictions[:12], ground_truth[:12], HALPE, JUMP, corrected=False)
+    assert torch.equal(plain(predictions)[:, JUMP.index("head")], predictions[:, HALPE.index("head")])
+    assert (plain(predictions) - ground_truth)[:, JUMP.index("left_hand"), :2].norm(dim=-1).min() > 1
 
 
-def test_far_off_answers_do_not_spoil_the_translation():
-    told = people()
-    truth = along_the_forearm(told)
-    seen = told[:20].clone()
+def test_outliers_do_not_spoil_the_map():
+    predictions = people()
+    ground_truth = along_the_forearm(predictions)
+    seen = predictions[:20].clone()
     seen[::5, :, 0] = seen[::5, :, 0] + 60 * torch.randn(4, 26)  # four of twenty are nonsense
-    few = learn_translation(seen, truth[:20], HALPE, JUMP)
-    error = (few(told[20:]) - truth[20:])[..., :2].norm(dim=-1) / body_size(told[20:])[:, None]
+    few = fit_keypoint_map(seen, ground_truth[:20], HALPE, JUMP)
+    error = (few(predictions[20:]) - ground_truth[20:])[..., :2].norm(dim=-1) / body_size(predictions[20:])[:, None]
     assert error.median() < 0.1
 
 
 def test_unlabelled_keypoints_teach_nothing_and_keep_their_partner():
-    told = people(20)
-    truth = along_the_forearm(told)
+    predictions = people(20)
+    ground_truth = along_the_forearm(predictions)
     head = JUMP.index("head")
-    truth[:, head] = 0
-    few = learn_translation(told, truth, HALPE, JUMP)
-    assert torch.allclose(few(told)[:, head, :2], told[:, HALPE.index("head"), :2], atol=1e-3)
+    ground_truth[:, head] = 0
+    few = fit_keypoint_map(predictions, ground_truth, HALPE, JUMP)
+    assert torch.allclose(few(predictions)[:, head, :2], predictions[:, HALPE.index("head"), :2], atol=1e-3)
 
 
-def test_the_translation_moves_with_the_person():
-    told = people()
-    few = learn_translation(told[:12], along_the_forearm(told)[:12], HALPE, JUMP)
-    moved = told.clone()
-    moved[..., :2] = 1.7 * told[..., :2] + torch.tensor([30.0, -12.0])
-    expected = 1.7 * few(told)[..., :2] + torch.tensor([30.0, -12.0])
+def test_the_map_moves_with_the_person():
+    predictions = people()
+    few = fit_keypoint_map(predictions[:12], along_the_forearm(predictions)[:12], HALPE, JUMP)
+    moved = predictions.clone()
+    moved[..., :2] = 1.7 * predictions[..., :2] + torch.tensor([30.0, -12.0])
+    expected = 1.7 * few(predictions)[..., :2] + torch.tensor([30.0, -12.0])
     assert torch.allclose(few(moved)[..., :2], expected, atol=1e-2)
 
 
 def test_partners_of_left_and_right_mirror_each_other():
-    told = people()
-    found = partners(told, along_the_forearm(told), HALPE, JUMP)
+    predictions = people()
+    found = partners(predictions, along_the_forearm(predictions), HALPE, JUMP)
     flipped = [HALPE.flip_index[found[k]] for k in JUMP.flip_index]
     assert found == flipped
 
@@ -99,9 +99,9 @@ def test_limbs_end_in_their_keypoint():
 
 
 def test_mirroring_twice_is_nothing():
-    told = people(3)
-    assert torch.equal(mirrored(mirrored(told, HALPE), HALPE), told)
-    assert not torch.equal(mirrored(told, HALPE), told)
+    predictions = people(3)
+    assert torch.equal(mirrored(mirrored(predictions, HALPE), HALPE), predictions)
+    assert not torch.equal(mirrored(predictions, HALPE), predictions)
 
 
 def test_votes_meet_where_most_are_and_one_far_off_does_not_pull():
@@ -124,7 +124,7 @@ def test_the_spread_is_a_squared_distance():
     assert found.spread[0, 0] == pytest.approx(1.0, rel=1e-3)
 
 
-def test_an_opinion_weighs_the_same_however_many_views_it_has():
+def test_labellers_weigh_the_same_however_many_views_they_have():
     one = torch.tensor([10.0, 10.0, 1.0]).expand(9, 1, 1, 3)
     other = torch.tensor([11.0, 10.0, 1.0]).expand(2, 1, 1, 3)
     found = vote([one, other], torch.tensor([100.0]))
@@ -132,10 +132,10 @@ def test_an_opinion_weighs_the_same_however_many_views_it_has():
 
 
 class Same:
-    """A translation between equal skeletons."""
+    """A mapping between equal skeletons."""
 
-    def __call__(self, told):
-        return told
+    def __call__(self, predictions):
+        return predictions
 
 
 def two(apart):
@@ -143,22 +143,22 @@ def two(apart):
     pose = torch.tensor([[20.0, 20, 1], [60, 20, 1], [20, 60, 1], [60, 60, 1]])
     base = pose.expand(10, 4, 3)
     views = base.expand(3, 10, 4, 3)
-    told = base.expand(2, 10, 4, 3).clone()
-    told[..., 0] += apart[:, None]
-    return Candidates(base, torch.zeros(10, 4), views), told
+    predictions = base.expand(2, 10, 4, 3).clone()
+    predictions[..., 0] += apart[:, None]
+    return Candidates(base, torch.zeros(10, 4), views), predictions
 
 
-def test_labels_on_which_both_agree_are_believed_first():
-    own, told = two(torch.arange(10.0))
-    for who in ("both", "first"):
-        keep = select(opinion(own, told, Same(), who), 30)
+def test_labels_on_which_both_agree_are_selected_first():
+    own, predictions = two(torch.arange(10.0))
+    for who in ("both", "published_selects"):
+        keep = select(fuse(own, predictions, Same(), who), 30)
         assert keep.all(1).nonzero().flatten().tolist() == [0, 1, 2]
-    first, second = (opinion(own, told, Same(), who) for who in ("first", "second"))
+    first, second = (fuse(own, predictions, Same(), who) for who in ("published_selects", "published"))
     assert torch.equal(first.base, own.base)
     assert torch.allclose(first.spread[4], torch.full((4,), 16.0), rtol=1e-3)
-    assert torch.allclose(second.base[..., :2], told[0, ..., :2], atol=1e-4)
-    with pytest.raises(ValueError, match="who"):
-        opinion(own, told, Same(), "third")
+    assert torch.allclose(second.base[..., :2], predictions[0, ..., :2], atol=1e-4)
+    with pytest.raises(ValueError, match="voters"):
+        fuse(own, predictions, Same(), "third")
 
 
 def find_dots(crops):
@@ -180,19 +180,19 @@ def find_dots(crops):
 COLOURS = Skeleton("colours", ("red", "green", "blue", "yellow"), (("red", "blue"),), (0.1,) * 4)
 
 
-def test_answers_come_home_into_the_pixels_of_the_frame():
+def test_predictions_are_in_pixels_of_the_frame():
     data = dots(6, size=48)
-    told = ask(Head(COLOURS, (64, 64), find_dots), data.frames, data.poses, count=5, seed=1)
-    assert told.shape == (5, 6, 4, 3)
-    assert (told - data.poses)[..., :2].norm(dim=-1).median() < 0.7
-    again = ask(Head(COLOURS, (64, 64), find_dots), data.frames, data.poses, count=5, seed=1)
-    assert torch.equal(told, again)
+    predictions = predict_views(PublishedHead(COLOURS, (64, 64), find_dots), data.frames, data.poses, count=5, seed=1)
+    assert predictions.shape == (5, 6, 4, 3)
+    assert (predictions - data.poses)[..., :2].norm(dim=-1).median() < 0.7
+    again = predict_views(PublishedHead(COLOURS, (64, 64), find_dots), data.frames, data.poses, count=5, seed=1)
+    assert torch.equal(predictions, again)
 
 
 def test_published_heads_have_names():
     with pytest.raises(ValueError, match="rtmpose_s"):
-        published("openpose")
-    head = published("narrow")
-    answer = head.answer(torch.zeros(1, 3, *head.size))
+        published_head("openpose")
+    head = published_head("narrow")
+    answer = head.predict(torch.zeros(1, 3, *head.size))
     assert answer.shape == (1, len(head.skeleton), 3)
     assert answer.isfinite().all()

@@ -8,7 +8,7 @@ import torch
 from fewpose.data.near_duplicates import ALIKE, thumbprints, without_neighbours
 from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import LSP
-from fewpose_runs.sports_data import read_athletes, read_raw
+from fewpose_runs.sports_data import read_frames, read_raw
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -46,7 +46,7 @@ def test_other_scenes_and_blank_frames_stay():
 @pytest.mark.skipif(not (REAL / "lsp").is_dir(), reason="LSP is not beside the clone (see README)")
 @pytest.mark.filterwarnings("ignore:lsp")
 def test_no_scene_of_a_test_image_of_lsp_is_trained_on(tmp_path):
-    people = read_athletes("lsp", REAL / "lsp", 0, 0, 0, 0, tmp_path)
+    people = read_frames("lsp", REAL / "lsp", 0, 0, 0, 0, tmp_path)
     pool, test = people.subset(people.split != "test"), people.subset("test")
     assert len(test) == 1000 and 970 < len(pool) < 990
     assert not {"im0550", "im0371", "im0483"} & set(pool.video)  # of im1366, im1622, im1211

@@ -11,7 +11,7 @@ from fewpose import LeftOut
 from fewpose.data.custom import deal_videos, film_named, read_own, training_films
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
-from fewpose_runs.sports_data import first_training, read_athletes, read_raw, read_test_film
+from fewpose_runs.sports_data import first_training, read_frames, read_raw, read_test_film
 from fewpose_worlds import worlds
 from toy_film import write_film
 from toy_teacher import Rectangles
@@ -32,7 +32,7 @@ def exported(tmp_path_factory):
 
 def test_an_exported_world_is_read_as_own_data(exported):
     rendered = worlds.jump(12, 64, 3, videos=6)
-    own = read_athletes("own", exported, 0, 0, 64, 0, exported)
+    own = read_frames("custom", exported, 0, 0, 64, 0, exported)
     assert own.skeleton == rendered.skeleton
     assert np.array_equal(own.video, rendered.video) and np.array_equal(own.split, rendered.split)
     labelled = rendered.poses[..., 2] > 0
@@ -43,16 +43,16 @@ def test_an_exported_world_is_read_as_own_data(exported):
 
 def test_own_videos_of_held_out_athletes_stay_out(exported):
     own = read_own(exported, (64, 64))
-    raw = read_raw("own", exported, own, 0, 0, 0, 3, exported)
+    raw = read_raw("custom", exported, own, 0, 0, 0, 3, exported)
     assert set(raw.video) == set(own.video[own.split == "train"])
     assert (raw.poses == 0).all() and set(raw.split) == {"train"}
     assert raw.size == own.size
 
 
-@pytest.mark.parametrize("dataset", ["jump", "own"])
+@pytest.mark.parametrize("dataset", ["jump", "custom"])
 def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, tmp_path):
     """The pool as the notebooks make it: the rest of the training frames and raw video."""
-    athletes = read_athletes(dataset, exported, 12, 6, 64, 0, tmp_path)
+    athletes = read_frames(dataset, exported, 12, 6, 64, 0, tmp_path)
     train, test = athletes.subset("train"), athletes.subset("test")
     few, rest = draw_labels(train, 3, 0)
     raw = read_raw(dataset, exported, athletes, 12, 6, 0, 3, tmp_path, rate=4)
@@ -71,7 +71,7 @@ def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_p
     cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     with pytest.warns(LeftOut, match=f"1 broken or truncated, skipped: {cut.name}"):
-        raw = read_raw("own", folder, own, 0, 0, 0, 3, folder)
+        raw = read_raw("custom", folder, own, 0, 0, 0, 3, folder)
     assert set(raw.video) == set(own.video[own.split == "train"]) - {cut.stem}
 
 
@@ -80,13 +80,13 @@ def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
     shutil.copytree(exported, folder)
     own = read_own(folder, (64, 64))
     test = set(own.video[own.split == "test"])
-    film = read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path)
+    film = read_test_film("custom", folder, 64, 0, test, 0, 0, tmp_path)
     assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
     films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
     for f in films:
         f.write_bytes(b"no film")
     with pytest.warns(LeftOut, match=films[0].name):
-        assert read_test_film("own", folder, 64, 0, test, 0, 0, tmp_path) is None
+        assert read_test_film("custom", folder, 64, 0, test, 0, 0, tmp_path) is None
     assert read_test_film("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
 
 
@@ -95,12 +95,12 @@ def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch)
     (tmp_path / "videos").mkdir()
     write_film(tmp_path / "videos" / "walk.mp4")
     monkeypatch.setattr("fewpose_runs.sports_data.yolox_tiny", lambda: Rectangles(97))
-    whole = read_test_film("own", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    whole = read_test_film("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
     assert len(whole) == 6
     read, convert = [], cv2.cvtColor
     monkeypatch.setattr(cv2, "cvtColor", lambda *given: read.append(1) or convert(*given))
     monkeypatch.setattr("fewpose_runs.sports_data.SHOWN", 3)
-    film = read_test_film("own", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    film = read_test_film("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
     assert torch.equal(film, whole[:3]) and len(read) == 3
     assert film.untyped_storage().nbytes() == film.numel()
 
@@ -143,7 +143,7 @@ def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported,
     films = {path.stem for path in (folder / "videos").glob("*.mp4")}
     known = read_own(exported, (64, 64)).video
     assert [v for v in own.video if v in films] == [v for v in known if v in films]
-    raw = read_raw("own", folder, own, 0, 0, 0, 3, folder)
+    raw = read_raw("custom", folder, own, 0, 0, 0, 3, folder)
     assert set(raw.video) == set(own.video[own.split == "train"])
     shutil.rmtree(folder / "videos")
     with pytest.warns(UserWarning, match="no image names its film"):
@@ -219,21 +219,21 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
 def test_a_pool_needs_a_video(exported, tmp_path):
     own = read_own(exported, (64, 64))
     with pytest.raises(ValueError, match=r"videos holds no film: \.mp4"):
-        read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
+        read_raw("custom", tmp_path, own, 0, 0, 0, 10, tmp_path)
     (tmp_path / "videos").mkdir()
     held_out = own.video[own.split == "test"][0]
     (tmp_path / "videos" / f"{held_out}.mp4").write_bytes(b"")
     with pytest.raises(ValueError, match="holds no film outside of validation and test"):
-        read_raw("own", tmp_path, own, 0, 0, 0, 10, tmp_path)
+        read_raw("custom", tmp_path, own, 0, 0, 0, 10, tmp_path)
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
-    with pytest.raises(ValueError, match='"own", not "mpii"'):
-        read_athletes("mpii", tmp_path, 10, 5, 64, 0, tmp_path)
+    with pytest.raises(ValueError, match='"custom", not "mpii"'):
+        read_frames("mpii", tmp_path, 10, 5, 64, 0, tmp_path)
 
 
 def test_films_of_the_training_videos_are_the_pool(tmp_path):
-    athletes = read_athletes("jump", "", 12, 6, 64, 0, tmp_path)
+    athletes = read_frames("jump", "", 12, 6, 64, 0, tmp_path)
     raw = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
     assert set(raw.video) == set(athletes.video[athletes.split == "train"])
     films = sorted((tmp_path).rglob("*.mp4"))

@@ -54,18 +54,18 @@ def test_labelled_images_and_films_are_cut_alike(tmp_path, monkeypatch):
         json.dumps({"images": images, "annotations": annotations, "categories": [category]})
     )
     monkeypatch.setattr(athletes, "yolox_tiny", lambda: Rectangles(97))
-    own = athletes.read_athletes("own", folder, 0, 0, 64, 64, tmp_path)
-    raw = athletes.read_raw("own", folder, own, 0, 0, 64, 4, tmp_path)
+    own = athletes.read_frames("custom", folder, 0, 0, 64, 64, tmp_path)
+    raw = athletes.read_raw("custom", folder, own, 0, 0, 64, 4, tmp_path)
     assert set(raw.video) == {"v0"} and len(raw) == 3
     apart = (raw.frames[0].float() - own.frames[0].float()).abs()
     assert apart[:, 12:-12, 12:-12].mean() < 12  # of the detector's box
     maps = crop_maps(torch.tensor([[20.0, 30, 60, 70]]), (64, 64))
     np.testing.assert_allclose(maps[0, 0, 0], 64 / 50, rtol=1e-5)
-    whole = athletes.read_athletes("own", folder, 0, 0, 64, 0, tmp_path)
+    whole = athletes.read_frames("custom", folder, 0, 0, 64, 0, tmp_path)
     assert (own.poses[0, :, :2].amax(0) - own.poses[0, :, :2].amin(0)).min() > 1.5 * (
         whole.poses[0, :, :2].amax(0) - whole.poses[0, :, :2].amin(0)
     ).min()
-    film = athletes.read_test_film("own", folder, 64, 64, {"v2"}, 0, 0, tmp_path)
+    film = athletes.read_test_film("custom", folder, 64, 64, {"v2"}, 0, 0, tmp_path)
     assert film.shape == (6, 3, 64, 64)
     shutil.rmtree(tmp_path / "boxes")
 

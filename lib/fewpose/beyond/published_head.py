@@ -61,7 +61,9 @@ def published_head(name: str) -> PublishedHead:
 
 
 @torch.no_grad()
-def predict_views(head: PublishedHead, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0, batch_size: int = 8) -> Tensor:
+def predict_views(
+    head: PublishedHead, frames: Tensor, poses: Tensor, count: int = 4, seed: int = 0, batch_size: int = 8
+) -> Tensor:
     """The head's predictions [V, N, S, 3] in `count` views of each person: frame pixels and score.
 
     frames [N, 3, H, W] uint8. The head reads a crop around the person: around the keypoints of poses [N, K, 3] that

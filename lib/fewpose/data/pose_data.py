@@ -67,11 +67,7 @@ class PoseData:
         index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
         return replace(
-            self,
-            frames=self.frames[t],
-            poses=self.poses[t],
-            video=self.video[index],
-            split=self.split[index],
+            self, frames=self.frames[t], poses=self.poses[t], video=self.video[index], split=self.split[index]
         )
 
     def resized(self, side: int) -> PoseData:

@@ -32,11 +32,17 @@ class PoseModel(Network, nn.Module):
 
     Images [N, 3, H, W] (ImageNet-normalised RGB) give a list of heat maps [N, K, H / s, W / s], one for each stride s
     of `strides`: linear outputs whose targets are Gaussians of peak 1. A model of other outputs overrides `loss`,
-    `read` and `heat_maps`; one whose backbone is frozen in part overrides `trunk`, `backbone_maps` and `head_maps`.
+    `read` and `heat_maps`. One whose backbone is frozen in part has a `frozen_backbone`, from images to features, and
+    reads these features as it reads images (`feature_cache`).
     """
 
     keypoints: int
     strides: tuple[int, ...]
+
+    @property
+    def frozen_backbone(self) -> nn.Module | None:
+        """The part of the backbone that does not learn, from images to features; None without one."""
+        return None
 
     def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
         """Loss of the outputs for images of `size` (H, W) that show poses [N, K, 3].
@@ -53,16 +59,3 @@ class PoseModel(Network, nn.Module):
     def heat_maps(self, outputs: list[Tensor]) -> list[Tensor]:
         """The outputs as heat maps [N, K, h, w], one for each of `strides`."""
         return outputs
-
-    @property
-    def trunk(self) -> nn.Module:
-        """The frozen part of the backbone; without parameters if all of it learns."""
-        return nn.ModuleList()
-
-    def backbone_maps(self, images: Tensor) -> list[Tensor]:
-        """Features of images [N, 3, H, W] behind `trunk`: what `head_maps` starts from."""
-        return [images]
-
-    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
-        """The outputs for the features of `backbone_maps`."""
-        return self(*maps)

@@ -36,7 +36,7 @@ class RTMPose(PoseModel):
     CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``), whose rows a gated
     attention unit turns into bins of x and of y (SimCC, section 3.1 of the RTMPose paper). Only the convolution knows
     which keypoints there are: ``carry_over`` gives a keypoint the row of its namesake. Its answers are bins, no heat
-    maps: it brings its own loss and its own way to read them (`training.pose_loss`, `heatmaps.read_poses`).
+    maps: it has its own `loss`, `read` and `heat_maps`.
 
     The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
     backward pass. Batch norm is folded into the convolutions: the last stage learns at a tenth of the head's rate. A
@@ -68,27 +68,17 @@ class RTMPose(PoseModel):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
 
-        Raises ValueError for images of another size: the head has a weight for each place.
+        Or of the features that `frozen_backbone` makes of images. Raises ValueError for images of another size: the
+        head has a weight for each place.
         """
-        if tuple(images.shape[-2:]) != CROP:
-            raise ValueError(
-                f"RTMPose reads images of {CROP[0]}x{CROP[1]} (height x width), not "
-                f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
-            )
-        return self.head_maps(self.backbone_maps(images))
-
-    @property
-    def trunk(self) -> nn.ModuleList:
-        """The frozen part of the backbone: what `backbone_maps` passes."""
-        return self.backbone[: self.frozen]
-
-    def backbone_maps(self, images: Tensor) -> list[Tensor]:
-        """What the frozen parts answer to images [N, 3, 256, 192]: one map."""
-        return run_parts(self.trunk, images, self.frozen)[-1:] or [images]
-
-    def head_maps(self, maps: list[Tensor]) -> list[Tensor]:
-        """Bins of x [N, K, 384] and of y [N, K, 512] of the frozen parts' map: all that learns."""
-        (x,) = maps
+        x = images
+        if images.shape[1] == 3:
+            if tuple(images.shape[-2:]) != CROP:
+                raise ValueError(
+                    f"RTMPose reads images of {CROP[0]}x{CROP[1]} (height x width), not "
+                    f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
+                )
+            x = Frozen(self.backbone[: self.frozen])(images)
         # not `enabled=self.training`: what is off in here would be off on CUDA, too
         with half_in_training(x.device) if self.training else nullcontext():
             for part in self.backbone[self.frozen :]:
@@ -124,6 +114,11 @@ class RTMPose(PoseModel):
             for axis, top in zip(outputs, self.tops, strict=True)
         )
         return [y.unsqueeze(-1) * x.unsqueeze(-2)]
+
+    @property
+    def frozen_backbone(self) -> nn.Module | None:
+        """The frozen parts, from images to one map of features; None if all of the backbone learns."""
+        return Frozen(self.backbone[: self.frozen]) if self.frozen else None
 
     def freeze(self, parts: int) -> None:
         """Freeze the first ``parts`` of the stem and the four stages, let the others learn."""
@@ -165,6 +160,18 @@ class RTMPose(PoseModel):
     def head(self) -> tuple[str, ...]:
         """Prefixes of the parameters that stand on the backbone."""
         return ("final_layer.", "simcc.")
+
+
+class Frozen(nn.Module):
+    """Parts of a backbone, one after the other, that are not stored for the backward pass."""
+
+    def __init__(self, parts: nn.ModuleList):
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The last part's features of images [N, 3, H, W]; without parts the images."""
+        return (run_parts(self.parts, images, len(self.parts)) or [images])[-1]
 
 
 def peak(bins: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from fewpose.heatmaps import read_poses
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
 from fewpose.models.teacher.simcc import CROP, Simcc, rtmpose_heatmaps, rtmpose_predict
 from published import RTMPOSE, needs_rtmpose, onnxruntime_outputs
@@ -47,7 +46,7 @@ def answers(x, y):
 def test_rows_of_bins_as_heat_maps():
     maps = answers(100, 301)(torch.zeros(2, 3, *CROP))
     assert maps[0].shape == (2, 17, 64, 48)
-    found = read_poses(answers(100, 301), maps)[0, 0]
+    found = answers(100, 301).read(maps)[0, 0]
     # bins of half a pixel: 50 and 150.5
     assert found[:2].tolist() == pytest.approx([50, 150.5], abs=0.3)
     assert 0.9 < found[2] < 1.1
@@ -60,7 +59,7 @@ def test_heat_maps_agree_with_the_bins():
     generator = torch.Generator().manual_seed(0)
     crops = nn.functional.interpolate(torch.randn(2, 3, 16, 12, generator=generator), CROP)
     model = rtmpose_heatmaps(RTMPOSE)
-    ours = read_poses(model, model(crops))
+    ours = model.read(model(crops))
     theirs = rtmpose_predict(RTMPOSE, crops)[:, :17]
     sure = theirs[..., 2] > 0.4
     apart = (ours - theirs)[..., :2].norm(dim=-1)

@@ -13,11 +13,10 @@ from torchvision.ops import box_iou
 
 from fewpose import geometry
 from fewpose.augment import jitter_colour
-from fewpose.training import Sgd, minimise, weights_fingerprint
 from fewpose.models.teacher.box_fusion import detect
 from fewpose.models.teacher.crops import look
 from fewpose.models.teacher.paper.cascade_rcnn import CascadeRCNN
-from fewpose.training import History, Schedule, batch_index, hash_of
+from fewpose.training import History, Schedule, Sgd, batch_index, hash_of, minimise, weights_fingerprint
 
 
 class Boxed(Protocol):
