@@ -42,11 +42,6 @@ def test_ruff_is_content_with_library_tests_and_notebooks():
     assert found.returncode == 0, found.stdout
 
 
-def test_modules_stay_small():
-    long = {p.name: n for p in MODULES if (n := len(p.read_text().splitlines())) > 400}
-    assert not long, f"these want to be two rooms: {long}"
-
-
 def test_files_stay_small():
     shipped = (".safetensors",)
     big = [
