@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fewpose.models.teacher.three_stages import People, lift
+from fewpose.models.people import People
+from fewpose.models.teacher.three_stages import lift
 from fewpose.soft_hard_labels import Thresholds, best_threshold, choose_thresholds, soft_and_hard
 from toy_teacher import SPOTS, toy_frames, toy_teacher
 

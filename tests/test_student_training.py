@@ -7,7 +7,7 @@ from fewpose import geometry
 from fewpose.data.labels import labels_of_truth
 from fewpose.low_resolution import low_resolution
 from fewpose.models.student.keypoint_rcnn import find_people
-from fewpose.models.teacher.paper.detector_training import Collage
+from fewpose.mosaic import Mosaic
 from fewpose.skeleton import COCO
 from fewpose.speed import precision
 from fewpose.student_training import fit_student, training_image
@@ -15,7 +15,7 @@ from fewpose.training import Schedule
 from killed import check_resumed
 from tiny_student import tiny_student
 
-STILL = Collage((64, 96), four=0.0, zoom=(1.0, 1.0), flip=0.0, colour=0.0)
+STILL = Mosaic((64, 96), prob=0.0, zoom=(1.0, 1.0), flip=0.0, colour=0.0)
 
 
 def people(n=4, size=(64, 96), seed=0):
@@ -48,9 +48,9 @@ def test_a_still_image_is_the_frame():
 
 
 def test_mirrored_people_swap_left_and_right():
-    data, how = people(), Collage((64, 96), 0.0, (1.0, 1.0), 1.0, 0.0)
+    data, mosaic = people(), Mosaic((64, 96), 0.0, (1.0, 1.0), 1.0, 0.0)
     generator = torch.Generator().manual_seed(0)
-    image, target = training_image(data, torch.arange(4), 1, how, generator)
+    image, target = training_image(data, torch.arange(4), 1, mosaic, generator)
     torch.testing.assert_close(image, data.frames[0].flip(-1).float(), atol=0.01, rtol=0)
     left, right = COCO.index("left_wrist"), COCO.index("right_wrist")
     for name in ("keypoints", "keypoints_soft"):
@@ -62,12 +62,12 @@ def test_mirrored_people_swap_left_and_right():
     torch.testing.assert_close(target["rays"][:, left], seen)
 
 
-@pytest.mark.parametrize("four", [0.0, 1.0])
-def test_keypoints_stay_on_their_dots(four):
-    data, how = people(), Collage((128, 192), four, (0.9, 1.5), 0.5, 0.0)
+@pytest.mark.parametrize("prob", [0.0, 1.0])
+def test_keypoints_stay_on_their_dots(prob):
+    data, mosaic = people(), Mosaic((128, 192), prob, (0.9, 1.5), 0.5, 0.0)
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
-        image, target = training_image(data, torch.arange(4), 1, how, generator)
+        image, target = training_image(data, torch.arange(4), 1, mosaic, generator)
         seen = target["keypoints"][..., 2] > 0
         assert seen.any() and (target["keypoints"][~seen] == 0).all()
         # in a grey image those pixels are much brighter than others
@@ -78,11 +78,11 @@ def test_keypoints_stay_on_their_dots(four):
 
 
 def test_a_person_cut_by_the_border_keeps_what_is_seen():
-    data, how = people(), Collage((64, 96), 0.0, (2.0, 2.0), 0.0, 0.0)
+    data, mosaic = people(), Mosaic((64, 96), 0.0, (2.0, 2.0), 0.0, 0.0)
     hidden = 0
     for seed in range(6):
         generator = torch.Generator().manual_seed(seed)
-        _, target = training_image(data, torch.arange(4), 1, how, generator)
+        _, target = training_image(data, torch.arange(4), 1, mosaic, generator)
         assert (target["boxes"] >= 0).all()
         assert (target["boxes"] <= torch.tensor([96, 64] * 2)).all()
         hidden += int((target["keypoints"][..., 2] == 0).sum())
@@ -103,7 +103,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
 
     def train(checkpoint=None):
         model = tiny_student()
-        fit_student(model, data, schedule, scales="all", how=Collage((64, 96)), checkpoint=checkpoint)
+        fit_student(model, data, schedule, scales="all", mosaic=Mosaic((64, 96)), checkpoint=checkpoint)
         return model.state_dict()
 
     check_resumed(train, type(tiny_student()), monkeypatch, tmp_path / "c.pt")
@@ -112,7 +112,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
 def test_losses_fall_and_the_best_score_is_kept():
     data, model, scores = people(), tiny_student(), iter([2.0, 3.0, 1.0])
     schedule = Schedule(steps=12, batch_size=2, learning_rate=5e-3, warmup=1, evaluate_every=6)
-    history = fit_student(model, data, schedule, how=STILL, score=lambda: next(scores))
+    history = fit_student(model, data, schedule, mosaic=STILL, score=lambda: next(scores))
     assert sum(history.loss[-3:]) < sum(history.loss[:3])
     assert history.best_step == 6 and not model.training
     assert find_people(model, data.frames[:1])[0].keypoints.shape[1:] == (17, 3)
@@ -120,13 +120,13 @@ def test_losses_fall_and_the_best_score_is_kept():
 
 def test_lifters_learn_the_size_of_people_once():
     data, model = people(), tiny_student("single_hard")
-    fit_student(model, data, Schedule(steps=1, batch_size=1), how=STILL)
+    fit_student(model, data, Schedule(steps=1, batch_size=1), mosaic=STILL)
     own = tiny_student("single_hard").lifters[0]
     own.measure(geometry.rays(torch.cat(data.soft), (64, 96)), torch.cat(data.soft3d))
     torch.testing.assert_close(model.lifters[0].std3d, own.std3d)
     other = tiny_student("single_hard")
     other.know(model.lifters[0])
-    fit_student(other, people(seed=1), Schedule(steps=1, batch_size=1), how=STILL)
+    fit_student(other, people(seed=1), Schedule(steps=1, batch_size=1), mosaic=STILL)
     torch.testing.assert_close(other.lifters[0].mean3d, model.lifters[0].mean3d)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from fewpose.data.multi_person import PeopleData
-from fewpose.models.teacher.three_stages import People
+from fewpose.models.people import People
 from fewpose.skeleton import COCO
 
 BOX = torch.tensor([[10.0, 5, 40, 65], [50, 10, 90, 70]])

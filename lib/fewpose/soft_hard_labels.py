@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from fewpose.data.multi_person import PeopleData
-from fewpose.models.teacher.paper.detector_training import partners
-from fewpose.models.teacher.three_stages import People, Teacher, find_all, lift
+from fewpose.metrics.box_matching import match_boxes
+from fewpose.models.people import People
+from fewpose.models.teacher.three_stages import Teacher, find_all, lift
 
 NEAR = 0.1  # a keypoint is right within this share of the longer side of its person's box
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))  # candidate thresholds
@@ -77,7 +78,7 @@ def choose_thresholds(teacher: Teacher, validation: PeopleData, near: float = NE
     found = find_all(teacher, validation.frames, batch)
     number_of_people = sum(len(boxes) for boxes in validation.boxes)
     scores = torch.cat([people.scores for people in found])
-    rows = [partners(p.boxes, b) for p, b in zip(found, validation.boxes, strict=True)]
+    rows = [match_boxes(p.boxes, b) for p, b in zip(found, validation.boxes, strict=True)]
     box, box_f1 = best_threshold(scores, torch.cat(rows) >= 0, number_of_people)
     confidence, right, number_of_keypoints = [], [], 0
     for people, row, boxes, ground_truth in zip(found, rows, validation.boxes, validation.keypoints, strict=True):

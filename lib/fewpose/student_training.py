@@ -14,7 +14,7 @@ from fewpose import geometry
 from fewpose.data.labels import LabelledPeople
 from fewpose.low_resolution import low_resolution, sample_scales
 from fewpose.models.student.keypoint_rcnn import Student
-from fewpose.models.teacher.paper.detector_training import Collage, Place, draw, move_boxes
+from fewpose.mosaic import Mosaic, Tile, draw_mosaic, move_boxes
 from fewpose.speed.precision import half_in_training
 from fewpose.speed.prefetch import Prefetch
 from fewpose.training import History, Schedule, Sgd, batch_index, hash_of, minimise, weights_fingerprint
@@ -23,13 +23,13 @@ MIRROR = torch.tensor([-1.0, 1, 1])  # x of the camera's axes
 
 
 def training_image(
-    data: LabelledPeople, index: Tensor, scale: float, how: Collage, generator: torch.Generator
+    data: LabelledPeople, index: Tensor, scale: float, mosaic: Mosaic, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """An image [3, h, w] in 0..255 and its target as `Student` reads them.
 
-    It is a collage of frames `index` [4] (or their first) after each was lowered `scale` times at its own size. A
-    person cut by the border of its place is kept as `collage` keeps boxes; keypoints outside of the place are
-    missing. ValueError without a frame: nobody is labelled.
+    It shows the four frames `index`, or their first, each lowered `scale` times at its own size. Of people cut by the
+    border of their tile those stay that `move_boxes` keeps; keypoints outside the tile are missing. ValueError
+    without a frame: nobody is labelled.
     """
     if not len(index):
         raise ValueError(f"{data.name}: nobody is labelled in any of {len(data.frames)} frames")
@@ -37,36 +37,35 @@ def training_image(
     def read(i: int) -> Tensor:
         return low_resolution(data.frames[i][None], scale)
 
-    image, places = draw(read, index, how, generator)
-    moved = [move_people(data, place) for place in places]
+    image, tiles = draw_mosaic(read, index, mosaic, generator)
+    moved = [move_people(data, tile) for tile in tiles]
     target = {name: torch.cat([part[name] for part in moved]) for name in moved[0]}
     return image, target
 
 
-def move_people(data: LabelledPeople, place: Place) -> dict[str, Tensor]:
-    """The target of a frame's people where `place` of a collage shows them, mirrored with it."""
-    boxes, kept = move_boxes(data.boxes[place.frame], place.matrix, place.size)
-    offset, swap = torch.tensor(place.corner), data.skeleton.flip_index
-    target = {"boxes": (boxes + offset.repeat(2))[kept]}
-    target["labels"] = torch.ones(int(kept.sum()), dtype=torch.long)
-    height, width = place.size
-    for name, poses in (("keypoints", data.hard), ("keypoints_soft", data.soft)):
-        old = poses[place.frame][kept]
-        # From a pixel's centre to the frame's edge, from which torchvision counts.
-        xy = geometry.transform_points(place.matrix, old[..., :2].reshape(1, -1, 2)) + 0.5
-        xy = xy.view(*old.shape[:2], 2)
-        inside = (xy >= 0).all(-1) & (xy[..., 0] < width) & (xy[..., 1] < height)
-        shown = (inside & (old[..., 2] > 0)).unsqueeze(-1)
-        pose = torch.cat([xy + offset, old[..., 2:]], -1) * shown
-        target[name] = pose[:, swap] if place.flipped else pose
-        # The lifters learn from what the frame's own camera saw, wherever the collage has it.
-        seen = geometry.rays(old, data.frames[place.frame].shape[-2:])
-        rays = name.replace("keypoints", "rays")
-        target[rays] = (seen * MIRROR)[:, swap] if place.flipped else seen
-    for name, points in (("keypoints3d", data.hard3d), ("keypoints3d_soft", data.soft3d)):
-        own = points[place.frame][kept]
-        target[name] = (own * MIRROR)[:, swap] if place.flipped else own
+def move_people(data: LabelledPeople, tile: Tile) -> dict[str, Tensor]:
+    """The target of the people of the tile's frame, in pixels of the training image, mirrored with the tile."""
+    boxes, kept = move_boxes(data.boxes[tile.frame], tile)
+    target = {"boxes": boxes[kept], "labels": torch.ones(int(kept.sum()), dtype=torch.long)}
+    size, swap = data.frames[tile.frame].shape[-2:], data.skeleton.flip_index
+    for kind, poses, points in (("", data.hard, data.hard3d), ("_soft", data.soft, data.soft3d)):
+        poses, points = poses[tile.frame][kept], points[tile.frame][kept]
+        # The lifters learn from what the frame's own camera saw, wherever the tile lies.
+        rays = geometry.rays(poses, size)
+        poses = move_keypoints(poses, tile)
+        if tile.flipped:
+            poses, rays, points = poses[:, swap], (rays * MIRROR)[:, swap], (points * MIRROR)[:, swap]
+        target |= {f"keypoints{kind}": poses, f"rays{kind}": rays, f"keypoints3d{kind}": points}
     return target
+
+
+def move_keypoints(poses: Tensor, tile: Tile) -> Tensor:
+    """Keypoints [P, K, 3] in pixels from the edge of the training image, as torchvision counts; 0 outside the tile."""
+    xy = geometry.transform_points(tile.matrix, poses[..., :2].reshape(1, -1, 2)) + 0.5
+    xy = xy.view(*poses.shape[:2], 2)
+    inside = ((xy >= 0) & (xy < xy.new_tensor(tile.size[::-1]))).all(-1)
+    shown = (inside & (poses[..., 2] > 0)).unsqueeze(-1)
+    return torch.cat([xy + torch.tensor(tile.corner), poses[..., 2:]], -1) * shown
 
 
 def fit_student(
@@ -75,14 +74,14 @@ def fit_student(
     schedule: Schedule,
     *,
     scales: str | float = 1,
-    how: Collage = Collage(),
+    mosaic: Mosaic = Mosaic(),
     weights: Mapping[str, float] | None = None,
     score: Callable[[], float] | None = None,
     sgd: Sgd | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> History:
-    """Train all losses of the student, summed as in the paper, on collages of labelled frames.
+    """Train all losses of the student, summed as in the paper, on mosaics of labelled frames.
 
     `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights` multiplies losses by
     their names (1). Lifters without mean and deviation of their own take those of the labels. The best weights by
@@ -100,7 +99,7 @@ def fit_student(
         generator = torch.Generator().manual_seed(hash_of(seed, step))
         index = data.use[batch_index(len(data), 4 * schedule.batch_size, seed, step)].view(-1, 4)
         lowered = sample_scales(scales, len(index), generator).tolist()
-        made = [training_image(data, four, s, how, generator) for four, s in zip(index, lowered, strict=True)]
+        made = [training_image(data, four, s, mosaic, generator) for four, s in zip(index, lowered, strict=True)]
         # Arrays go from process to process by value, tensors each by an open file.
         targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
         return torch.stack([image for image, _ in made]), targets
@@ -119,7 +118,7 @@ def fit_student(
     identity = repr(
         (
             asdict(schedule),
-            asdict(how),
+            asdict(mosaic),
             scales,
             sorted(weights.items()),
             seed,

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from fewpose import geometry
 from fewpose.augment import normalise
+from fewpose.crops import crop_maps, person_boxes
 from fewpose.data.multi_person import PeopleData
 from fewpose.data.pose_data import PoseData
 from fewpose.metrics.pck import normalised_distances
-from fewpose.models.teacher.crops import crop_maps, person_boxes
 from fewpose.models.teacher.simcc import CROP, rtmpose_predict
 from fewpose.skeleton import HALPE
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewpose.data.multi_person import PeopleData
-from fewpose.models.teacher.three_stages import People
+from fewpose.models.people import People
 from fewpose.skeleton import Skeleton
 from fewpose_report.figures import draw_pose
 from fewpose_report.operating_room.people_figures import AZIMUTH, SCORE, found_scene, people_figure, true_scene

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fewpose.crops import crop_maps, person_boxes
 from fewpose.data.coco import MARGIN
 from fewpose.data.custom import films_of, read_own, training_films
 from fewpose.data.images import warn_skipped
@@ -18,7 +19,6 @@ from fewpose.data.video import read_video, read_videos
 from fewpose.feature_cache import cache_features
 from fewpose.geometry import transform_points, warp
 from fewpose.models.factory import pretrained
-from fewpose.models.teacher.crops import crop_maps, person_boxes
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
 from fewpose.training import Schedule, schedule_in

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewpose.crops import crop_maps, cut_crops
 from fewpose.models.teacher.box_fusion import Detector, detect
-from fewpose.models.teacher.crops import crop_maps, look
 from fewpose_video.follow import follow
 
 BATCH = 8
@@ -36,7 +36,7 @@ def cut(pictures: list[np.ndarray], boxes: Tensor, size: tuple[int, int], margin
     The maps [N, 2, 3] lead from pixels of the pictures to those of the crops.
     """
     maps = crop_maps(boxes, size, margin)
-    crops = look(to_tensor(pictures), torch.arange(len(boxes)), maps, size)
+    crops = cut_crops(to_tensor(pictures), torch.arange(len(boxes)), maps, size)
     return crops.round().clamp(0, 255).byte(), maps
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fewpose import LeftOut
-from fewpose.models.teacher.crops import crop_maps
+from fewpose.crops import crop_maps
 from fewpose_runs import sports_data as athletes
 from fewpose_video.cropped import crop_film, read_cropped
 from toy_film import write_film

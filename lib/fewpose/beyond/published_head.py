@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 
 from fewpose import geometry
 from fewpose.augment import Augmentation, labelling_views, normalise
+from fewpose.crops import crop_maps, person_boxes
 from fewpose.models.factory import build
-from fewpose.models.teacher.crops import crop_maps, person_boxes
 from fewpose.models.teacher.simcc import rtmpose_predict
 from fewpose.models.weights import load_weights, shipped
 from fewpose.pseudo_labels import Candidates

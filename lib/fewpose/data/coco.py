@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from fewpose import skeleton as skeletons
+from fewpose.crops import cut_crops
 from fewpose.data.images import drop_outside, read_image, warn, warn_skipped
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import VIDEOS
-from fewpose.models.teacher.crops import look
 from fewpose.skeleton import Skeleton
 
 MARGIN = 1.25  # the crop is this much larger than the person's box, as usual for COCO
@@ -59,7 +59,7 @@ def read_coco(
             if whole:
                 box = np.array([0, 0, image.shape[1], image.shape[0]])
             matrix = crop_map(box, size, 1 if whole else MARGIN)
-            crop = look(picture, only, torch.from_numpy(matrix).float()[None], size)
+            crop = cut_crops(picture, only, torch.from_numpy(matrix).float()[None], size)
             crops.append(crop.round().byte())
             poses.append((keypoints, matrix, image.shape[:2]))
             video.append(video_of(entry, content))

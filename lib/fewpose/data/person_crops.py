@@ -11,9 +11,9 @@ import torch
 from tqdm.auto import tqdm
 
 from fewpose import geometry
+from fewpose.crops import crop_maps, cut_crops
 from fewpose.data.labels import LabelledPeople
 from fewpose.data.pose_data import PoseData
-from fewpose.models.teacher.crops import crop_maps, look
 
 
 def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int], folder: Path) -> PoseData:
@@ -37,7 +37,7 @@ def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int]
         store = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
         for rows in tqdm(torch.arange(len(index)).split(16), desc="crops", leave=False):
             owners, local = index[rows].unique(return_inverse=True)
-            made = look(people.frames[owners], local, maps[rows], size)
+            made = cut_crops(people.frames[owners], local, maps[rows], size)
             store[rows.numpy()] = made.round().clamp(0, 255).byte().numpy()
         store.flush()
         os.replace(part, path)

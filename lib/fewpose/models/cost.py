@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from fewpose.models.people import People
 from fewpose.models.student.keypoint_rcnn import Student, find_people
 from fewpose.models.teacher.box_fusion import detect
-from fewpose.models.teacher.crops import estimate
-from fewpose.models.teacher.three_stages import People, Teacher, lift
+from fewpose.models.teacher.three_stages import Teacher, lift
+from fewpose.models.teacher.top_down import estimate
 
 
 @dataclass(frozen=True)

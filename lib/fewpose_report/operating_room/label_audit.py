@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fewpose.data.labels import read_labels
 from fewpose.data.multi_person import PeopleData
-from fewpose.models.teacher.paper.detector_training import partners
+from fewpose.metrics.box_matching import match_boxes
 from fewpose.soft_hard_labels import NEAR
 
 
@@ -23,7 +23,7 @@ def label_audit(path: Path, truth: PeopleData) -> pd.DataFrame:
     relative to the hips.
     """
     labels = read_labels(path, truth.frames, truth.skeleton)
-    row = [partners(own, true) for own, true in zip(labels.boxes, truth.boxes, strict=True)]
+    row = [match_boxes(own, true) for own, true in zip(labels.boxes, truth.boxes, strict=True)]
     everybody = sum(len(boxes) for boxes in truth.boxes)
     known = int(sum((poses[..., 2] > 0).sum() for poses in truth.keypoints))
     rows = []

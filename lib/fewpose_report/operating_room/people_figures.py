@@ -17,7 +17,7 @@ from torch import Tensor
 from fewpose import geometry
 from fewpose.data.multi_person import PeopleData
 from fewpose.drawing import LEFT, MIDDLE, RIGHT, side_colour
-from fewpose.models.teacher.three_stages import People
+from fewpose.models.people import People
 from fewpose.skeleton import Skeleton
 from fewpose_report.figures import draw_pose
 from fewpose_report.operating_room.people_results import Summary

@@ -15,7 +15,7 @@ from fewpose.data.multi_person import PeopleData
 from fewpose.metrics.mpjpe import Mpjpe
 from fewpose.metrics.people import METRICS, Evidence
 from fewpose.metrics.resampled_ap import Matches
-from fewpose.models.teacher.three_stages import People
+from fewpose.models.people import People
 from fewpose.skeleton import Skeleton
 from fewpose_report.sports.pck_results import finished_folders, interval, over_draws
 

@@ -23,10 +23,11 @@ from fewpose import geometry
 from fewpose.augment import MEAN, STD
 from fewpose.losses import SOFT, loss_2d_hard, loss_2d_soft, loss_3d
 from fewpose.models.lifting import Lifter
+from fewpose.models.people import People
 from fewpose.models.pose_model import Network
 from fewpose.models.student.decoding import decode, expect
 from fewpose.models.teacher.paper.cascade_rcnn import proposer
-from fewpose.models.teacher.three_stages import People, in_batches
+from fewpose.models.teacher.three_stages import in_batches
 from fewpose.skeleton import COCO, Skeleton
 
 # The rows of the paper's ablation: which labels teach which branch.

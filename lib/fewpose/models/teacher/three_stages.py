@@ -17,32 +17,14 @@ from torch import Tensor, nn
 from fewpose import geometry
 from fewpose.models.download import find_onnx
 from fewpose.models.lifting import Lifter, load_lifter
-from fewpose.models.teacher import box_fusion, crops
+from fewpose.models.people import People
+from fewpose.models.teacher import box_fusion, top_down
 from fewpose.models.teacher.box_fusion import Detector, detect
-from fewpose.models.teacher.crops import estimate
 from fewpose.models.teacher.simcc import CROP, rtmpose_heatmaps
+from fewpose.models.teacher.top_down import estimate
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.models.weights import shipped
 from fewpose.skeleton import COCO, Skeleton
-
-
-@dataclass(frozen=True)
-class People:
-    """The P people found in one frame, by falling score.
-
-    boxes       [P, 4] x0, y0, x1, y1 in pixels of the frame from its edge
-    scores      [P] of the boxes, 0 … 1
-    keypoints   [P, K, 3] x, y in pixels (the centre of the top-left pixel is (0, 0)), confidence
-    keypoints3d [P, K, 3] millimetres in the axes of the camera, the middle of the hips at 0
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    keypoints: Tensor
-    keypoints3d: Tensor
-
-    def __len__(self) -> int:
-        return len(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -62,7 +44,7 @@ class Teacher:
     crop: tuple[int, int]
     skeleton: Skeleton = COCO
     scales: tuple[float, ...] = box_fusion.SCALES
-    crop_scales: tuple[float, ...] = crops.SCALES
+    crop_scales: tuple[float, ...] = top_down.SCALES
     flip: bool = True
     floor: float = 0.05
     most: int = 20

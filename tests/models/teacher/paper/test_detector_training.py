@@ -1,11 +1,12 @@
-"""Collages keep boxes on people; the loop over them resumes exactly."""
+"""Mosaics keep boxes on people; the loop over them resumes exactly."""
 
 import numpy as np
 import pytest
 import torch
 
 from fewpose.data.boxes import BoxData
-from fewpose.models.teacher.paper.detector_training import Collage, collage, f1, fit_detector, matches, move_boxes
+from fewpose.models.teacher.paper.detector_training import f1, fit_detector, training_image
+from fewpose.mosaic import Mosaic
 from fewpose.training import Schedule
 from killed import check_resumed
 from tiny_cascade import tiny
@@ -21,33 +22,18 @@ def rectangles(n=6, size=48):
     return BoxData(frames, boxes, np.array(["train"] * n), "rectangles")
 
 
-@pytest.mark.parametrize("four", [0.0, 1.0])
-def test_boxes_of_a_collage_hold_what_is_bright(four):
-    how = Collage((64, 96), four, (0.8, 1.2), 0.5, colour=0)
+@pytest.mark.parametrize("prob", [0.0, 1.0])
+def test_boxes_of_a_mosaic_hold_what_is_bright(prob):
+    mosaic = Mosaic((64, 96), prob, (0.8, 1.2), 0.5, colour=0)
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)
-        image, boxes = collage(rectangles(), torch.arange(4), how, generator)
+        image, boxes = training_image(rectangles(), torch.arange(4), mosaic, generator)
         assert image.shape == (3, 64, 96)
         bright = torch.zeros(64, 96, dtype=torch.bool)
         for x0, y0, x1, y1 in boxes.round().long().tolist():
             bright[y0:y1, x0:x1] = True
             assert image[0, y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].mean() > 180
         assert not (image[0] > 150)[~bright].sum() > 40  # but a rim, or what was cut off
-
-
-def test_boxes_cut_by_the_border():
-    matrix = torch.tensor([[[1.0, 0, -5], [0, 1, 0]]])
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 7, 10], [20, 0, 30, 10]])
-    cut, kept = move_boxes(boxes, matrix, (10, 20))
-    # the first keeps half of itself, the second less than a third, the last loses a third
-    assert cut[kept].tolist() == [[0, 0, 5, 10], [15, 0, 20, 10]]
-
-
-def test_everybody_is_found_once():
-    truth = torch.tensor([[0.0, 0, 10, 10]])
-    boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 10], [50, 50, 60, 60]])
-    assert matches(boxes, truth).tolist() == [True, False, False]
-    assert matches(boxes, truth[:0]).tolist() == [False] * 3
 
 
 def test_f1_at_the_best_threshold():
@@ -70,11 +56,11 @@ def test_f1_at_the_best_threshold():
 
 def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
     data, schedule = rectangles(), Schedule(steps=4, batch_size=1, evaluate_every=2)
-    how = Collage((64, 64))
+    mosaic = Mosaic((64, 64))
 
     def train(checkpoint=None):
         model = tiny()
-        fit_detector(model, data, data.subset([0]), schedule, how=how, checkpoint=checkpoint)
+        fit_detector(model, data, data.subset([0]), schedule, mosaic=mosaic, checkpoint=checkpoint)
         return model.state_dict()
 
     check_resumed(train, type(tiny()), monkeypatch, tmp_path / "c.pt")

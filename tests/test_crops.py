@@ -1,13 +1,11 @@
-"""Crops and their views against geometry, and a network that sees the same in every view."""
+"""Crops against geometry."""
 
 import numpy as np
-import pytest
 import torch
 
 from fewpose import geometry
+from fewpose.crops import crop_maps, cut_crops, person_boxes
 from fewpose.data.coco import crop_map
-from fewpose.models.teacher.crops import crop_maps, estimate, look, person_boxes
-from toy_teacher import SPOTS, Spots, person, toy_frames
 
 
 def test_crops_are_those_of_the_coco_reader():
@@ -22,39 +20,15 @@ def test_a_crop_far_smaller_than_the_person_is_averaged():
     y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     stripes = (255 * ((x + y) % 2)).expand(1, 3, 64, 64).to(torch.uint8)
     matrix = crop_maps(torch.tensor([[0.0, 0, 64, 64]]), (16, 16), margin=1.0)
-    crop = look(stripes, torch.tensor([0]), matrix, (16, 16))
+    crop = cut_crops(stripes, torch.tensor([0]), matrix, (16, 16))
     assert (crop - 127.5).abs().max() < 1
 
 
 def test_each_person_is_cut_from_the_own_frame():
     frames = torch.stack([torch.full((3, 32, 32), v, dtype=torch.uint8) for v in (50, 200)])
     matrix = geometry.identity(3)
-    crops = look(frames, torch.tensor([1, 0, 1]), matrix, (8, 8))
+    crops = cut_crops(frames, torch.tensor([1, 0, 1]), matrix, (8, 8))
     assert crops.mean((1, 2, 3)).round().tolist() == [200, 50, 200]
-
-
-@pytest.mark.parametrize(("scales", "tolerance"), [((1.0,), 1e-3), ((0.9, 1.0, 1.1), 0.5)])
-def test_augmented_views_of_an_equivariant_network_are_its_single_answer(scales, tolerance):
-    frames, poses = toy_frames([2, 1])
-    boxes = torch.tensor([[2.0, 6, 22, 26], [26, 6, 46, 26], [2, 6, 22, 26]])
-    index = torch.tensor([0, 0, 1])
-    ask = (Spots(), frames, index, boxes, (64, 64), SPOTS)
-    plain = estimate(*ask, scales=(1.0,), flip=False)
-    many = estimate(*ask, scales=scales, flip=True)
-    torch.testing.assert_close(many[..., :2], plain[..., :2], atol=tolerance, rtol=0)
-    truth = torch.stack([*poses[0], *poses[1]])
-    assert (many[..., :2] - truth).abs().max() < 0.8
-
-
-def test_nobody_and_somebody_cut_by_the_border():
-    frame = torch.full((1, 3, 48, 48), 10, dtype=torch.uint8)
-    truth = person(frame[0], 32, 8, 24)  # a third of it is outside
-    nobody = estimate(Spots(), frame, torch.zeros(0).long(), torch.zeros(0, 4), (64, 64), SPOTS)
-    assert nobody.shape == (0, 4, 3)
-    box = torch.tensor([[32.0, 8, 48, 32]])
-    found = estimate(Spots(), frame, torch.tensor([0]), box, (64, 64), SPOTS)
-    seen = truth[:, 0] < 47
-    assert (found[0, seen, :2] - truth[seen]).abs().max() < 2 and torch.isfinite(found).all()
 
 
 def test_boxes_hold_the_sure_keypoints_or_the_whole_frame():
