@@ -177,23 +177,23 @@ def network_input(view: View, frames: Tensor, colour: float, generator: torch.Ge
         return normalise(seen(view, frames, colour, generator), out)
     n, _, height, width = frames.shape
     # NumPy asks for huge pages of memory: a large batch costs half as long as by torch.empty.
-    pictures = np.empty((n, height, width, 3), np.float32)
+    out = np.empty((n, height, width, 3), np.float32)
     source, maps = frames.numpy(), view.matrix.numpy()
     if colour:
         mix, share = (x.numpy() for x in random_colours(n, colour, generator))
 
     def draw(part: slice) -> None:
         for i in range(part.start, part.stop):
-            image, picture = geometry.warped(source[i], maps[i]), pictures[i]
-            picture[:] = image
+            image, pixels = geometry.warped(source[i], maps[i]), out[i]
+            pixels[:] = image
             if colour:
                 offset = np.full((3, 1), share[i] @ cv2.mean(image)[:3])
-                cv2.transform(picture, np.hstack([mix[i], offset]), picture)
-                np.clip(picture, 0, 255, picture)
-            cv2.transform(picture, NORMALISE, picture)
+                cv2.transform(pixels, np.hstack([mix[i], offset]), pixels)
+                np.clip(pixels, 0, 255, pixels)
+            cv2.transform(pixels, NORMALISE, pixels)
 
     in_threads(draw, n)
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
 def example_views(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fewpose.augment import normalise
 
 SIGMA = 2.0  # of the targets, in cells
-SMOOTHING = 1.5  # of the answers before they are read, in cells: chosen on validation videos
+SMOOTHING = 1.5  # of the predicted maps before decoding, in cells: chosen on validation videos
 
 
 def gaussian_targets(poses: Tensor, size: tuple[int, int], stride: int, sigma: float = SIGMA) -> Tensor:

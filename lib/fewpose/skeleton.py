@@ -58,165 +58,59 @@ def mirror_name(name: str) -> str:
     return name
 
 
-def _both(*limbs: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """Each left limb followed by its right twin."""
-    return tuple(twin for a, b in limbs for twin in ((a, b), (mirror_name(a), mirror_name(b))))
+def _limbs(middle: str, left: str) -> tuple[tuple[str, str], ...]:
+    """Limbs written as "neck-head neck-hip": those of the middle, then each left one followed by its right twin."""
+    pairs = [tuple(limb.split("-")) for limb in left.split()]
+    twins = [twin for a, b in pairs for twin in ((a, b), (mirror_name(a), mirror_name(b)))]
+    return tuple([*(tuple(limb.split("-")) for limb in middle.split()), *twins])
+
+
+def _sigmas(thousandths: str) -> tuple[float, ...]:
+    return tuple(int(sigma) / 1000 for sigma in thousandths.split())
 
 
 COCO = Skeleton(
     "coco",
-    (
-        "nose",
-        "left_eye",
-        "right_eye",
-        "left_ear",
-        "right_ear",
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
+    tuple(
+        "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
+        "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle".split()
     ),
-    (
-        ("left_shoulder", "right_shoulder"),
-        ("left_hip", "right_hip"),
-        ("nose", "left_eye"),
-        ("nose", "right_eye"),
-        *_both(
-            ("left_eye", "left_ear"),
-            ("left_ear", "left_shoulder"),
-            ("left_shoulder", "left_elbow"),
-            ("left_elbow", "left_wrist"),
-            ("left_shoulder", "left_hip"),
-            ("left_hip", "left_knee"),
-            ("left_knee", "left_ankle"),
-        ),
+    _limbs(
+        "left_shoulder-right_shoulder left_hip-right_hip nose-left_eye nose-right_eye",
+        "left_eye-left_ear left_ear-left_shoulder left_shoulder-left_elbow left_elbow-left_wrist "
+        "left_shoulder-left_hip left_hip-left_knee left_knee-left_ankle",
     ),
-    (
-        0.026,
-        0.025,
-        0.025,
-        0.035,
-        0.035,
-        0.079,
-        0.079,
-        0.072,
-        0.072,
-        0.062,
-        0.062,
-        0.107,
-        0.107,
-        0.087,
-        0.087,
-        0.089,
-        0.089,
-    ),
+    _sigmas("26 25 25 35 35 79 79 72 72 62 62 107 107 87 87 89 89"),
 )
 
 # Triple and long jump, Ludwig et al. section 4.1: 20 keypoints with hands, heels, toe tips.
 JUMP = Skeleton(
     "jump",
-    (
-        "head",
-        "neck",
-        "right_shoulder",
-        "left_shoulder",
-        "right_elbow",
-        "left_elbow",
-        "right_wrist",
-        "left_wrist",
-        "right_hand",
-        "left_hand",
-        "right_hip",
-        "left_hip",
-        "right_knee",
-        "left_knee",
-        "right_ankle",
-        "left_ankle",
-        "right_heel",
-        "left_heel",
-        "right_toe",
-        "left_toe",
+    tuple(
+        "head neck right_shoulder left_shoulder right_elbow left_elbow right_wrist left_wrist right_hand left_hand "
+        "right_hip left_hip right_knee left_knee right_ankle left_ankle right_heel left_heel right_toe left_toe".split()
     ),
-    (
-        ("head", "neck"),
-        ("left_shoulder", "right_shoulder"),
-        ("left_hip", "right_hip"),
-        *_both(
-            ("neck", "left_shoulder"),
-            ("left_shoulder", "left_elbow"),
-            ("left_elbow", "left_wrist"),
-            ("left_wrist", "left_hand"),
-            ("left_shoulder", "left_hip"),
-            ("left_hip", "left_knee"),
-            ("left_knee", "left_ankle"),
-            ("left_ankle", "left_heel"),
-            ("left_heel", "left_toe"),
-        ),
+    _limbs(
+        "head-neck left_shoulder-right_shoulder left_hip-right_hip",
+        "neck-left_shoulder left_shoulder-left_elbow left_elbow-left_wrist left_wrist-left_hand left_shoulder-left_hip "
+        "left_hip-left_knee left_knee-left_ankle left_ankle-left_heel left_heel-left_toe",
     ),
-    (
-        0.035,
-        0.079,
-        0.079,
-        0.079,
-        0.072,
-        0.072,
-        0.062,
-        0.062,
-        0.062,
-        0.062,
-        0.107,
-        0.107,
-        0.087,
-        0.087,
-        0.089,
-        0.089,
-        0.089,
-        0.089,
-        0.089,
-        0.089,
-    ),
+    _sigmas("35 79 79 79 72 72 62 62 62 62 107 107 87 87 89 89 89 89 89 89"),
 )
 
 # Leeds Sports Pose, in the order of its joints.mat.
 LSP = Skeleton(
     "lsp",
-    (
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "neck",
-        "head",
+    tuple(
+        "right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder "
+        "left_shoulder left_elbow left_wrist neck head".split()
     ),
-    (
-        ("head", "neck"),
-        ("left_hip", "right_hip"),
-        *_both(
-            ("neck", "left_shoulder"),
-            ("left_shoulder", "left_elbow"),
-            ("left_elbow", "left_wrist"),
-            ("left_shoulder", "left_hip"),
-            ("left_hip", "left_knee"),
-            ("left_knee", "left_ankle"),
-        ),
+    _limbs(
+        "head-neck left_hip-right_hip",
+        "neck-left_shoulder left_shoulder-left_elbow left_elbow-left_wrist left_shoulder-left_hip left_hip-left_knee "
+        "left_knee-left_ankle",
     ),
-    (0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079, 0.035),
+    _sigmas("89 87 107 107 87 89 62 72 79 79 72 62 79 35"),
 )
 
 # Halpe's 26 body keypoints, what RTMPose-s predicts.
@@ -224,49 +118,24 @@ HALPE = Skeleton(
     "halpe",
     (
         *COCO.keypoints,
-        "head",
-        "neck",
-        "hip",
-        "left_big_toe",
-        "right_big_toe",
-        "left_small_toe",
-        "right_small_toe",
-        "left_heel",
-        "right_heel",
+        *"head neck hip left_big_toe right_big_toe left_small_toe right_small_toe left_heel right_heel".split(),
     ),
     (
         *COCO.limbs,
-        ("head", "neck"),
-        ("neck", "hip"),
-        *_both(("left_ankle", "left_heel"), ("left_heel", "left_big_toe"), ("left_ankle", "left_small_toe")),
+        *_limbs("head-neck neck-hip", "left_ankle-left_heel left_heel-left_big_toe left_ankle-left_small_toe"),
     ),
-    (*COCO.sigmas, 0.035, 0.079, 0.107, 0.089, 0.089, 0.089, 0.089, 0.089, 0.089),
+    (*COCO.sigmas, *_sigmas("35 79 107 89 89 89 89 89 89")),
 )
 
 # MVOR, clinicians in an operating room: the upper body, in the order of its annotations.
 MVOR = Skeleton(
     "mvor",
-    (
-        "head",
-        "neck",
-        "left_shoulder",
-        "right_shoulder",
-        "left_hip",
-        "right_hip",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
+    tuple(
+        "head neck left_shoulder right_shoulder left_hip right_hip left_elbow right_elbow left_wrist right_wrist".split()
     ),
-    (
-        ("head", "neck"),
-        ("left_hip", "right_hip"),
-        *_both(
-            ("neck", "left_shoulder"),
-            ("left_shoulder", "left_hip"),
-            ("left_shoulder", "left_elbow"),
-            ("left_elbow", "left_wrist"),
-        ),
+    _limbs(
+        "head-neck left_hip-right_hip",
+        "neck-left_shoulder left_shoulder-left_hip left_shoulder-left_elbow left_elbow-left_wrist",
     ),
-    (0.035, 0.079, 0.079, 0.079, 0.107, 0.107, 0.072, 0.072, 0.062, 0.062),
+    _sigmas("35 79 79 79 107 107 72 72 62 62"),
 )

@@ -215,7 +215,7 @@ def hash_of(seed: int, step: int) -> int:
 
 
 def weights_fingerprint(model: nn.Module) -> float:
-    """A number that tells apart the weights from which a training starts."""
+    """A number that differs between the weights from which two trainings start."""
     return round(sum(p.double().sum().item() for p in model.state_dict().values()), 6)
 
 

@@ -42,7 +42,7 @@ SAME = {
     "cached_views",
     "seed",
 }
-FILM = 12.5  # frames a second of a film that is looked at
+RATE = 12.5  # frames a second of the test video that poses are drawn on
 SHOWN = 60  # frames of it at most
 
 
@@ -102,7 +102,7 @@ def read_frames(
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "custom".
 
-    They show whole pictures in squares of `size` pixels or, with a `width`, the person cut out, in frames of size x
+    They show whole frames in squares of `size` pixels or, with a `width`, the person cut out, in frames of size x
     width. lsp is 256x192 and whole whatever they say. jump: `frames` rendered frames of `videos` videos, kept in
     `cache`. lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those that show
     the scene of a test image are left out with a warning. custom: the folder `path` as `data.own` describes it.
@@ -178,37 +178,37 @@ def read_raw(
         images = images.subset(range(0, len(images), every)).unlabelled()
         return without_neighbours(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
-        films = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
+        paths = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
     else:
-        films = training_films(path, labelled)
+        paths = training_films(path, labelled)
     if width:
-        return read_cropped(films, labelled.skeleton, every, size, yolox_tiny(), cache)
-    return read_videos(films, labelled.skeleton, every, size)
+        return read_cropped(paths, labelled.skeleton, every, size, yolox_tiny(), cache)
+    return read_videos(paths, labelled.skeleton, every, size)
 
 
-def read_test_film(
+def read_test_video(
     dataset: str, path: str | Path, size: int, width: int, test: set[str], frames: int, videos: int, cache: Path
 ) -> Tensor | None:
-    """Frames [T, 3, size, size or width] uint8 of a film of one of the `test` videos, to draw on.
+    """Frames [T, 3, size, size or width] uint8 of the video of one of the `test` videos, to draw on.
 
-    With a `width` the person is found and cut out. jump: the first test video, FILM frames a second. custom: the first
-    film in `path`/videos that can be read, every other frame; broken ones are named in a warning. T is SHOWN at most.
-    None where there is no film (lsp has none).
+    With a `width` the person is found and cut out. jump: the first test video, RATE frames a second. custom: the first
+    video in `path`/videos that can be read, every other frame; broken ones are named in a warning. T is SHOWN at most.
+    None where there is no video (lsp has none).
     """
     if dataset == "jump":
-        films, every = worlds.jump_films(frames, size, WORLD, cache, videos, "test", FILM, most=1), 1
+        paths, every = worlds.jump_films(frames, size, WORLD, cache, videos, "test", RATE, most=1), 1
     else:
-        films = films_of(path) if dataset == "custom" else []
-        films, every = [film for film in films if film.stem in test], 2
+        paths = films_of(path) if dataset == "custom" else []
+        paths, every = [path for path in paths if path.stem in test], 2
     found, broken = None, []
-    for film in films:
+    for file in paths:
         try:
             if width:
-                found = crop_film(film, every, (size, width), yolox_tiny(), cache, SHOWN)
+                found = crop_film(file, every, (size, width), yolox_tiny(), cache, SHOWN)
             else:
-                found, _ = read_video(film, every, (size, size), SHOWN)
+                found, _ = read_video(file, every, (size, size), SHOWN)
             break
         except ValueError:
-            broken.append(film.name)
+            broken.append(file.name)
     warn_skipped("videos", "broken or truncated,", broken)
     return found

@@ -11,7 +11,7 @@ from fewpose import LeftOut
 from fewpose.data.custom import deal_videos, film_named, read_own, training_films
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
-from fewpose_runs.sports_data import first_training, read_frames, read_raw, read_test_film
+from fewpose_runs.sports_data import first_training, read_frames, read_raw, read_test_video
 from fewpose_worlds import worlds
 from toy_film import write_film
 from toy_teacher import Rectangles
@@ -80,14 +80,14 @@ def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
     shutil.copytree(exported, folder)
     own = read_own(folder, (64, 64))
     test = set(own.video[own.split == "test"])
-    film = read_test_film("custom", folder, 64, 0, test, 0, 0, tmp_path)
+    film = read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path)
     assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
     films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
     for f in films:
         f.write_bytes(b"no film")
     with pytest.warns(LeftOut, match=films[0].name):
-        assert read_test_film("custom", folder, 64, 0, test, 0, 0, tmp_path) is None
-    assert read_test_film("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
+        assert read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path) is None
+    assert read_test_video("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
 
 
 @pytest.mark.parametrize("width", [0, 64])
@@ -95,12 +95,12 @@ def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch)
     (tmp_path / "videos").mkdir()
     write_film(tmp_path / "videos" / "walk.mp4")
     monkeypatch.setattr("fewpose_runs.sports_data.yolox_tiny", lambda: Rectangles(97))
-    whole = read_test_film("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    whole = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
     assert len(whole) == 6
     read, convert = [], cv2.cvtColor
     monkeypatch.setattr(cv2, "cvtColor", lambda *given: read.append(1) or convert(*given))
     monkeypatch.setattr("fewpose_runs.sports_data.SHOWN", 3)
-    film = read_test_film("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    film = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
     assert torch.equal(film, whole[:3]) and len(read) == 3
     assert film.untyped_storage().nbytes() == film.numel()
 

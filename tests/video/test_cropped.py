@@ -65,7 +65,7 @@ def test_labelled_images_and_films_are_cut_alike(tmp_path, monkeypatch):
     assert (own.poses[0, :, :2].amax(0) - own.poses[0, :, :2].amin(0)).min() > 1.5 * (
         whole.poses[0, :, :2].amax(0) - whole.poses[0, :, :2].amin(0)
     ).min()
-    film = athletes.read_test_film("custom", folder, 64, 64, {"v2"}, 0, 0, tmp_path)
+    film = athletes.read_test_video("custom", folder, 64, 64, {"v2"}, 0, 0, tmp_path)
     assert film.shape == (6, 3, 64, 64)
     shutil.rmtree(tmp_path / "boxes")
 

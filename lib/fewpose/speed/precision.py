@@ -13,8 +13,8 @@ def half_precision(device: torch.device) -> torch.autocast:
 def half_in_training(device: torch.device) -> torch.autocast:
     """bf16 for what only gradients are made of: on CUDA, and on CPUs that multiply it.
 
-    A step on such a CPU takes two thirds of the time. Weights keep all their digits, and so should answers that are
-    used.
+    A step on such a CPU takes two thirds of the time. Weights stay in single precision, and so should
+    predictions that are used.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bf16())
 
