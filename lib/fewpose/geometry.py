@@ -142,8 +142,8 @@ def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
 def rays(poses: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
     """Poses [P, K, 3] in pixels as directions: x / z and y / z of a camera with z straight ahead.
 
-    size (H, W) of the image, or of that of each person [P, 2]. The field of view is taken to be `ANGLE` along the longer
-    side, with the middle of the image straight ahead. The third is kept.
+    size (H, W) of the image, or of that of each person [P, 2]. The field of view is taken to be `ANGLE` along the
+    longer side, with the middle of the image straight ahead. The third is kept.
     """
     sides = torch.as_tensor(size, dtype=poses.dtype, device=poses.device).expand(len(poses), 2)
     focal = sides.amax(1) / (2 * tan(radians(ANGLE) / 2))

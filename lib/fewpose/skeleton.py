@@ -131,7 +131,8 @@ HALPE = Skeleton(
 MVOR = Skeleton(
     "mvor",
     tuple(
-        "head neck left_shoulder right_shoulder left_hip right_hip left_elbow right_elbow left_wrist right_wrist".split()
+        "head neck left_shoulder right_shoulder left_hip right_hip left_elbow right_elbow left_wrist "
+        "right_wrist".split()
     ),
     _limbs(
         "head-neck left_hip-right_hip",
