@@ -287,16 +287,13 @@ def name_of(method: str, iteration: int) -> str:
     return method.replace("_", " ") + (f", iteration {iteration}" if iteration else "")
 
 
-def left_out(root: Path) -> pd.DataFrame:
-    """What the finished runs below `root` could not read (broken videos, images, labels).
-
-    Columns run and left_out; empty where everything was read.
-    """
+def skipped_inputs(root: Path) -> pd.DataFrame:
+    """What the finished runs below `root` could not read (broken videos, images, labels): columns run and skipped."""
     rows = []
     for folder in finished_folders(root):
         manifest = json.loads((folder / "run.json").read_text())
-        rows += [{"run": folder.name, "left_out": text} for text in manifest.get("left_out", [])]
-    return pd.DataFrame(rows, columns=["run", "left_out"])
+        rows += [{"run": folder.name, "skipped": text} for text in manifest.get("skipped", [])]
+    return pd.DataFrame(rows, columns=["run", "skipped"])
 
 
 def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -19,12 +19,12 @@ from fewpose_report.sports.pck_results import (
     gap_rows,
     interval,
     label_counts,
-    left_out,
     load_tests,
     mean_pck,
     pck_rows,
     read_metrics,
     save_test,
+    skipped_inputs,
 )
 from fewpose_report.sports.pck_tables import (
     SPORTS_TABLE1,
@@ -154,13 +154,13 @@ def test_convergence_says_what_the_last_fifth_brought():
     assert convergence(FOUND) is None and convergence_table(FOUND).empty
 
 
-def test_what_was_left_out_is_listed(tmp_path):
+def test_skipped_inputs_are_listed(tmp_path):
     for name, texts in (("a", ["videos: 1 broken skipped: cut.mp4"]), ("b", [])):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps({"left_out": texts}))
-    table = left_out(tmp_path)
+        (tmp_path / name / "run.json").write_text(json.dumps({"skipped": texts}))
+    table = skipped_inputs(tmp_path)
     assert table.values.tolist() == [["a", "videos: 1 broken skipped: cut.mp4"]]
-    assert left_out(tmp_path / "b").empty
+    assert skipped_inputs(tmp_path / "b").empty
 
 
 def test_saved_tests_come_back(tmp_path):
