@@ -1,4 +1,4 @@
-"""The README's table of speeds, made of committed files by `tests/benchmarks/readme.py`."""
+"""The table of speeds in this folder's README, made of committed measurements."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def filled(text: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    readme = repo_root() / "README.md"
+    readme = Path(__file__).with_name("README.md")
     folder = repo_root() / "outputs" / "reference" / "benchmarks"
     readme.write_text(filled(readme.read_text(encoding="utf-8"), folder), encoding="utf-8")
