@@ -21,6 +21,7 @@ def world(frames=12, side=(72, 96)):
     return PeopleData(
         torch.randint(0, 255, (frames, 3, 1, 1), generator=rng).byte().expand(-1, -1, *side),
         [BOX.clone() for _ in range(frames)],
+        np.array(["test"] * frames),
         list(keypoints),
         list(joints),
         [torch.tensor([900.0, 1200])] * frames,
@@ -30,10 +31,9 @@ def world(frames=12, side=(72, 96)):
         np.array([f"day{i // 2}" for i in range(frames)]),
         np.arange(frames),
         np.zeros(frames, int),
-        np.array(["test"] * frames),
         np.arange(frames),
         COCO,
-        "room",
+        name="room",
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from fewpose.data.boxes import BoxData, boxes_by_image
+from fewpose.data.coco import boxes_by_image
 from fewpose.data.labels import LabelledPeople, labels_of_truth
-from fewpose.data.multi_person import PeopleData
+from fewpose.data.multi_person import BoxData, PeopleData
 from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import COCO, JUMP
 from fewpose_worlds import store
@@ -53,7 +53,7 @@ def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
     path = everyday_folder(frames, size, seed, cache) / "annotations.json"
     people = boxes_by_image(json.loads(path.read_text()), path)
     boxes = [torch.tensor(people.get(i, [])).reshape(-1, 4).float() for i in range(frames)]
-    return BoxData(data.frames, boxes, data.split, data.name)
+    return BoxData(data.frames, boxes, data.split, name=data.name)
 
 
 def everyday_people(frames: int, size: int, seed: int, cache: Path, above: float = ABOVE) -> LabelledPeople:

@@ -11,7 +11,8 @@ import torch
 
 from fewpose import skeleton as skeletons
 from fewpose.crops import cut_crops
-from fewpose.data.images import drop_outside, read_image, warn, warn_skipped
+from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_image, to_frames, warn, warn_skipped
+from fewpose.data.multi_person import BoxData
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import VIDEOS
 from fewpose.skeleton import Skeleton
@@ -76,6 +77,58 @@ def read_coco(
     return PoseData(
         torch.cat(crops), torch.from_numpy(stacked).float(), skeleton, np.array(video), np.array(splits), path.stem
     )
+
+
+def read_boxes(annotations: str | Path, images: str | Path, size: tuple[int, int], split: str = "train") -> BoxData:
+    """All images of a COCO file in frames of `size` (H, W), black around them, with their boxes.
+
+    Images with crowds are left out: a detector would learn that these are nobody. Images without people stay. An
+    image's own `split` goes before the one given. Broken images are named in a warning and left out; ValueError names
+    file and annotation of a malformed box.
+    """
+    path = Path(annotations)
+    content = load_coco(path)
+    people = boxes_by_image(content, path)
+    frames, boxes, splits, skipped = [], [], [], []
+    for entry in content["images"]:
+        if people.get(entry["id"], []) is None:
+            continue
+        image = read_image(Path(images) / entry["file_name"])
+        if image is None:
+            skipped.append(entry["file_name"])
+            continue
+        frames.append(letterbox(image, size))
+        matrix = letterbox_map(image.shape[:2], size)
+        own = torch.tensor(people.get(entry["id"], []), dtype=torch.float32).reshape(-1, 4)
+        scale, offset = matrix[[0, 1], [0, 1]].repeat(2), matrix[:, 2].repeat(2)
+        boxes.append((own - 0.5) * scale + offset + 0.5)
+        splits.append(entry.get("split", split))
+    if not frames:
+        raise ValueError(f"{path}: no readable image without crowds in {images}")
+    warn_skipped(path.name, "images missing or broken,", skipped)
+    return BoxData(to_frames(frames), boxes, np.array(splits), name=path.stem)
+
+
+def boxes_by_image(content: dict, path: Path) -> dict[int, list | None]:
+    """Corners of the boxes of each image's people by its id; None where there is a crowd."""
+    known = {image["id"] for image in content["images"]}
+    people: dict[int, list | None] = {}
+    for annotation in content["annotations"]:
+        where = f"{path}, annotation {annotation.get('id', '?')}"
+        image = annotation.get("image_id")
+        if image not in known:
+            raise ValueError(f"{where}: there is no image {image!r}")
+        try:
+            x, y, width, height = map(float, annotation.get("bbox") or ())
+        except (TypeError, ValueError):
+            raise ValueError(f"{where}: bbox must be x, y, width, height") from None
+        if not np.isfinite([x, y, width, height]).all() or width <= 0 or height <= 0:
+            raise ValueError(f"{where}: bbox {annotation['bbox']} is empty or not finite")
+        if annotation.get("iscrowd"):
+            people[image] = None
+        elif people.setdefault(image, []) is not None:
+            people[image].append([x, y, x + width, y + height])
+    return people
 
 
 def read_skeleton(content: dict, path: Path) -> Skeleton:

@@ -1,8 +1,9 @@
-"""The in-memory form of frames with several labelled people each, seen by calibrated cameras."""
+"""In-memory forms of frames with several labelled people each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,65 +13,34 @@ from torch import Tensor
 from fewpose.data.pose_data import check_disjoint, chosen
 from fewpose.skeleton import Skeleton
 
-_LISTS = ("boxes", "keypoints", "keypoints3d", "areas", "person")  # one entry a frame
-
 
 @dataclass
-class PeopleData:
-    """N frames with any number P of labelled people each.
+class BoxData:
+    """N frames with the boxes of all people in them, any number P each: what a person detector learns from.
 
-    frames       [N, 3, H, W] uint8 RGB, possibly memory-mapped
-    boxes        of each frame [P, 4] float32: x0, y0, x1, y1 in pixels counted from the frame's
-                 edge (as COCO's: the frame is 0, 0, W, H), around what is seen of the person
-    keypoints    of each frame [P, K, 3] float32: x, y in pixels (the centre of the top-left pixel
-                 is (0, 0)) and visibility: 0 not in the frame, 1 occluded, 2 visible
-    keypoints3d  of each frame [P, K, 3] float32: millimetres in the frame of that camera, for all
-                 keypoints whatever their visibility
-    areas        of each frame [P] float32: square pixels seen of the person
-    person       of each frame [P] int64: who it is, the same in all frames of a day
-    cameras      [N, 3, 3] float32: camera matrices, pixels of the camera frame
-    to_room      [N, 4, 4] float32: camera frame to that of the room, millimetres
-    day          [N] names of days: the unit that splits and bootstraps never divide
-    moment, view [N] ints: frames of one moment were taken at once, each by another view
-    split        [N] 'train', 'val' or 'test'
-    image_id     [N] ints, those of the COCO file
+    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped
+    boxes   of each frame [P, 4] float32: x0, y0, x1, y1 in pixels counted from the frame's edge (as COCO's: the frame
+            is 0, 0, W, H), around the visible part of the person
+    split   [N] 'train', 'val' or 'test'
 
-    ValueError if the parts disagree, a label is not finite or a day lies in two splits.
+    ValueError if the parts disagree or a box is not finite or empty.
     """
 
     frames: Tensor
     boxes: list[Tensor]
-    keypoints: list[Tensor]
-    keypoints3d: list[Tensor]
-    areas: list[Tensor]
-    person: list[Tensor]
-    cameras: Tensor
-    to_room: Tensor
-    day: np.ndarray
-    moment: np.ndarray
-    view: np.ndarray
     split: np.ndarray
-    image_id: np.ndarray
-    skeleton: Skeleton
-    name: str = "people"
+    name: str = field(default="people", kw_only=True)
 
     def __post_init__(self) -> None:
-        n, k = len(self.frames), len(self.skeleton)
         if self.frames.dtype != torch.uint8 or self.frames.ndim != 4 or self.frames.shape[1] != 3:
             raise ValueError(f"{self.name}: frames must be uint8 [N, 3, H, W]")
-        for part in (*_LISTS, "cameras", "to_room", "day", "moment", "view", "split", "image_id"):
-            if len(getattr(self, part)) != n:
-                raise ValueError(f"{self.name}: {part} must have one entry for each of {n} frames")
-        for i in range(n):
-            people = len(self.boxes[i])
-            shapes = (people, 4), (people, k, 3), (people, k, 3), (people,), (people,)
-            for part, shape in zip(_LISTS, shapes, strict=True):
-                value = getattr(self, part)[i]
-                if tuple(value.shape) != shape:
-                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
-                if not torch.isfinite(value).all():
-                    raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
-        check_disjoint(self.name, "day", self.day, self.split)
+        for part in self._per_frame():
+            if len(getattr(self, part)) != len(self.frames):
+                raise ValueError(f"{self.name}: {part} must have one entry for each of {len(self.frames)} frames")
+        for i, boxes in enumerate(self.boxes):
+            self._check_people("boxes", i, (len(boxes), 4))
+            if (boxes[:, 2:] <= boxes[:, :2]).any():
+                raise ValueError(f"{self.name}: frame {i} has a box without width or height")
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -80,13 +50,73 @@ class PeopleData:
         """Height and width of the frames in pixels."""
         return self.frames.shape[2], self.frames.shape[3]
 
-    def subset(self, which: np.ndarray | Tensor | str) -> PeopleData:
+    def subset(self, which: np.ndarray | Tensor | str) -> Self:
         """The frames at the given indices, of a boolean mask, or of the named split."""
         index = chosen(which, self.split)
-        t = torch.as_tensor(index, dtype=torch.long)
-        lists = {part: [getattr(self, part)[i] for i in index] for part in _LISTS}
-        arrays = {part: getattr(self, part)[index] for part in ("day", "moment", "view", "split", "image_id")}
-        return replace(self, frames=self.frames[t], cameras=self.cameras[t], to_room=self.to_room[t], **lists, **arrays)
+        rows = torch.as_tensor(index, dtype=torch.long)
+        parts = {}
+        for part in self._per_frame():
+            value = getattr(self, part)
+            if isinstance(value, list):
+                parts[part] = [value[i] for i in index]
+            else:
+                parts[part] = value[rows] if isinstance(value, Tensor) else value[index]
+        return replace(self, **parts)
+
+    def _per_frame(self) -> list[str]:
+        """Names of the fields that have one entry for each frame."""
+        return [f.name for f in fields(self) if f.name not in ("name", "skeleton")]
+
+    def _check_people(self, part: str, i: int, shape: tuple[int, ...]) -> None:
+        value = getattr(self, part)[i]
+        if tuple(value.shape) != shape:
+            raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
+
+
+@dataclass
+class PeopleData(BoxData):
+    """Frames with boxes, 2D and 3D poses of all people in them, seen by calibrated cameras.
+
+    frames, boxes, split as in `BoxData`, and:
+
+    keypoints    of each frame [P, K, 3] float32: x, y in pixels (the centre of the top-left pixel is (0, 0)) and
+                 visibility: 0 not in the frame, 1 occluded, 2 visible
+    keypoints3d  of each frame [P, K, 3] float32: millimetres in the coordinates of that camera, for all keypoints
+                 whatever their visibility
+    areas        of each frame [P] float32: square pixels visible of the person
+    person       of each frame [P] int64: who it is, the same in all frames of a day
+    cameras      [N, 3, 3] float32: camera matrices, to pixels of the frame
+    to_room      [N, 4, 4] float32: from camera to room coordinates, millimetres
+    day          [N] names of days: the unit that splits and bootstraps never divide
+    moment, view [N] ints: frames of one moment were taken at once, each by another camera
+    image_id     [N] ints, those of the COCO file
+
+    ValueError also if a day lies in two splits.
+    """
+
+    keypoints: list[Tensor]
+    keypoints3d: list[Tensor]
+    areas: list[Tensor]
+    person: list[Tensor]
+    cameras: Tensor
+    to_room: Tensor
+    day: np.ndarray
+    moment: np.ndarray
+    view: np.ndarray
+    image_id: np.ndarray
+    skeleton: Skeleton
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for i, boxes in enumerate(self.boxes):
+            people, k = len(boxes), len(self.skeleton)
+            for part in ("keypoints", "keypoints3d"):
+                self._check_people(part, i, (people, k, 3))
+            for part in ("areas", "person"):
+                self._check_people(part, i, (people,))
+        check_disjoint(self.name, "day", self.day, self.split)
 
     def moments(self) -> Tensor:
         """Indices [M, V] of the frames of each moment that all V views saw, in the views' order."""

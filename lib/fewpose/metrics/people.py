@@ -31,7 +31,7 @@ class Found(Protocol):
 
 
 class Labelled(Protocol):
-    """Frames with their true people, as `data.people.PeopleData`."""
+    """Frames with their true people, as `data.multi_person.PeopleData`."""
 
     name: str
     boxes: list[Tensor]

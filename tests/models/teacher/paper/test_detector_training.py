@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose.data.boxes import BoxData
+from fewpose.data.multi_person import BoxData
 from fewpose.models.teacher.paper.detector_training import f1, fit_detector, training_image
 from fewpose.mosaic import Mosaic
 from fewpose.training import Schedule
@@ -19,7 +19,7 @@ def rectangles(n=6, size=48):
         x, y = 4 + 3 * i, 8 + 2 * i
         frames[i, :, y : y + 20, x : x + 12] = 220
         boxes.append(torch.tensor([[x, y, x + 12.0, y + 20.0]]))
-    return BoxData(frames, boxes, np.array(["train"] * n), "rectangles")
+    return BoxData(frames, boxes, np.array(["train"] * n), name="rectangles")
 
 
 @pytest.mark.parametrize("prob", [0.0, 1.0])

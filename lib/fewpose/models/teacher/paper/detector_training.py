@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fewpose.data.boxes import BoxData
+from fewpose.data.multi_person import BoxData
 from fewpose.metrics.box_matching import match_boxes
 from fewpose.models.teacher.box_fusion import detect
 from fewpose.models.teacher.paper.cascade_rcnn import CascadeRCNN
