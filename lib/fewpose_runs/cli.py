@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
         "network",
         metavar="RUN_OR_WEIGHTS",
         type=Path,
-        help="folder of a finished run of a sports notebook, operating_room/student or your_videos/many_people, or its weights file",
+        help="folder of a finished run of a notebook that trains a network, or its weights file",
     )
     command.add_argument("films", metavar="FILM_OR_FOLDER", type=Path, help="a film, an image, or a folder of them")
     command.add_argument("--out", type=Path, help="folder to write (poses, beside the films)")
