@@ -211,7 +211,7 @@ def test_a_thousand_resamples_of_a_hundred_frames_are_quick():
 
 def test_mistakes_are_named():
     found, truth = people(frames=3, most=4, seed=2)
-    with pytest.raises(ValueError, match="toy: 2 answers for 3 frames"):
+    with pytest.raises(ValueError, match="toy: 2 predictions for 3 frames"):
         evaluate(found[:2], truth)
     found[1].keypoints = torch.zeros(len(found[1].boxes), 4, 3)
     with pytest.raises(ValueError, match="poses of frame 1 have 4 keypoints, the true ones 17"):

@@ -13,11 +13,11 @@ Source = dict | list | str | Path  # parsed JSON, or the file that holds it
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is to be found: one row an annotation, in the order of the file.
+class GroundTruth:
+    """The annotations, in the order of the file.
 
     `images` are the ids of all images in ascending order, `categories` the ids as text; `image` and `category` [N]
-    are places in them. `rows` are the annotations themselves, `name` says whose.
+    index them. `rows` are the annotations themselves, `name` names their file in messages.
     """
 
     images: dict[int, int]
@@ -30,9 +30,9 @@ class Truth:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found, with `score` [N]: one row a result, as in `Truth`.
+    """The results, as in `GroundTruth`, with `score` [N].
 
-    `places` [N] are those of the rows in the file, for results of other categories are left out.
+    `places` [N] are the row numbers in the file: results of other categories are ignored.
     """
 
     image: np.ndarray
@@ -47,15 +47,15 @@ class Detections:
         return numbers(self.rows, key, count, self.name, self.places)
 
 
-def read_truth(source: Source) -> Truth:
-    """Annotations of a COCO file; if it lists no categories, they are those that it uses.
+def read_ground_truth(source: Source) -> GroundTruth:
+    """Annotations of a COCO file; if it lists no categories, those that it uses.
 
     ValueError names file and annotation where an image, an id or a category is missing.
     """
-    content, name = _load(source, "truth")
+    content, name = _load(source, "ground truth")
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{name} is no COCO truth: it has no list `{key}`")
+            raise ValueError(f"{name} is no COCO ground truth: it has no list `{key}`")
     ids = [_whole(image, "id", f"{name}, images[{i}]") for i, image in enumerate(content["images"])]
     images = {id: place for place, id in enumerate(sorted(set(ids)))}
     rows, where = content["annotations"], f"{name}, annotations"
@@ -68,24 +68,24 @@ def read_truth(source: Source) -> Truth:
         if str(row.get("category_id")) not in categories:
             raise ValueError(f"{where}[{i}]: no category {row.get('category_id')!r} in the file")
     category = np.array([categories[str(row.get("category_id"))] for row in rows], dtype=int)
-    return Truth(images, categories, image, category, rows, where)
+    return GroundTruth(images, categories, image, category, rows, where)
 
 
-def read_detections(source: Source, truth: Truth) -> Detections:
-    """COCO results for the images of `truth`; those of other categories are left out, as COCO does.
+def read_detections(source: Source, ground_truth: GroundTruth) -> Detections:
+    """COCO results for the images of the ground truth; results of other categories are ignored, as COCO does.
 
     ValueError names file and result where the image is unknown or the score no finite number.
     """
     rows, name = _load(source, "detections")
     if not isinstance(rows, list):
         raise ValueError(f"{name} is no list of COCO results, each with image_id and score")
-    image, score = _images(rows, truth.images, name), numbers(rows, "score", 1, name)[:, 0]
-    kinds = [truth.categories.get(str(row.get("category_id")), -1) for row in rows]
+    image, score = _images(rows, ground_truth.images, name), numbers(rows, "score", 1, name)[:, 0]
+    kinds = [ground_truth.categories.get(str(row.get("category_id")), -1) for row in rows]
     category = np.array(kinds, dtype=int)
     known = np.flatnonzero(category >= 0)
     if len(rows) and not len(known):
         found = rows[0].get("category_id")
-        raise ValueError(f"{name}: no result is of a category of the truth, the first of {found!r}")
+        raise ValueError(f"{name}: no result is of a category of the ground truth, the first of {found!r}")
     kept = [rows[i] for i in known]
     return Detections(image[known], category[known], score[known], kept, name, known)
 
@@ -93,7 +93,7 @@ def read_detections(source: Source, truth: Truth) -> Detections:
 def numbers(rows: list[dict], key: str, count: int, where: str, places: Sequence[int] | None = None) -> np.ndarray:
     """`key` of every row as [N, count]; ValueError names the first that is not finite numbers.
 
-    Rows are named by their place in the file, `places`, or else by that among `rows`.
+    Rows are named by their number in the file, `places`, or else by that among `rows`.
     """
     try:
         array = np.array([row[key] for row in rows], dtype=np.float64).reshape(len(rows), count)
@@ -128,13 +128,13 @@ def _load(source: Source, name: str) -> tuple[dict | list, str]:
 
 
 def _images(rows: list, images: dict[int, int], where: str) -> np.ndarray:
-    """Place of each row's image among `images`."""
+    """Index of each row's image among `images`."""
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(f"{where}[{i}] is no object with image_id but {row!r:.40}")
         id = row.get("image_id")
         if not isinstance(id, int | float) or id not in images:
-            raise ValueError(f"{where}[{i}]: the truth has no image {id!r}")
+            raise ValueError(f"{where}[{i}]: the ground truth has no image {id!r}")
     return np.array([images[row["image_id"]] for row in rows], dtype=int)
 
 

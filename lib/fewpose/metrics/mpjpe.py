@@ -1,4 +1,4 @@
-"""Mean per joint position error of several people in 3D, Srivastav et al. (operating room)."""
+"""MPJPE, the mean per joint position error of several people in 3D: Srivastav et al., section 3.2."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ PROTOCOLS = ("one_to_one", "paper")
 
 @dataclass(frozen=True)
 class Scene3D:
-    """One frame: P people as they are, D as they were found. Both 3D in the same camera frame, mm.
+    """The P true and D detected people of one frame, in mm in the axes of the same camera.
 
-    poses [P, K, 3] and found_poses [D, K, ≥2] are the 2D keypoints in pixels that decide who is who; boxes [P, 4] are
-    x, y, width, height; joints [P, 8, 4] (x, y, z, visibility) and found_joints [D, 8, 3] are in the order of
-    `UPPER_BODY`.
+    poses [P, K, 3] and found_poses [D, K, ≥2] are the 2D keypoints in pixels by which people are matched; boxes
+    [P, 4] are x, y, width, height; joints [P, 8, 4] (x, y, z, visibility) and found_joints [D, 8, 3] are in the order
+    of `UPPER_BODY`.
     """
 
     poses: np.ndarray
@@ -62,8 +62,8 @@ class Scene3D:
 class Mpjpe:
     """Errors [N, 8] in mm of the N people compared, NaN where a joint does not count.
 
-    `scene` [N] is the place of each one's frame among those given, for intervals by video; `missed` is how many
-    people had no detection to be compared with: a low error of few people is no feat.
+    `scene` [N] is the index of each one's frame, for bootstraps; `missed` is the number of people without a
+    detection: a low error of few people means little.
     """
 
     errors: np.ndarray
@@ -89,31 +89,31 @@ class Mpjpe:
 
 
 def mpjpe(scenes: Sequence[Scene3D], sigmas: Sequence[float], protocol: str = "one_to_one") -> Mpjpe:
-    """Distance of true and found joints after both are put with the middle of the hips at 0.
+    """Distance of true and found joints, both relative to the middle of the hips.
 
-    `sigmas` [K] are the OKS constants of the 2D keypoints that decide who is who. Protocols:
+    `sigmas` [K] are the OKS constants of the 2D keypoints by which people are matched. Protocols:
 
-    - "one_to_one": every detection serves one person at most, those pairs whose summed OKS is
-      largest; who goes without is `missed`. Joints without truth do not count, nor do people
-      without both hips, for they have no root.
-    - "paper": every person takes the detection of highest OKS, however low and whoever else took
-      it; only in a frame without detections is a person missed. A joint without truth counts as an
-      error of 0, as in the authors' code.
+    - "one_to_one": every detection is matched to one person at most, so that the sum of OKS is largest;
+      people without a detection are `missed`. Joints without ground truth do not count, nor do
+      people without both hips, for they have no root.
+    - "paper": every person is matched to the detection of highest OKS, however low, even if it is
+      matched to others too; people are missed in frames without detections only. A joint without
+      ground truth counts as an error of 0, as in the authors' code.
 
-    No alignment of scale or rotation. People without any 3D joint are not asked for. ValueError for another protocol.
+    No alignment of scale or rotation. People without any 3D joint do not count. ValueError for another protocol.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
     errors, place, missed = [np.empty((0, 8))], [], 0
     for i, scene in enumerate(scenes):
         seen = scene.joints[..., 3] > 0
-        asked = seen.any(1) if protocol == "paper" else seen[:, HIPS].all(1)
-        people = np.flatnonzero(asked)
-        likeness = _likeness(scene, people, sigmas)  # [people, detections]
+        counted = seen.any(1) if protocol == "paper" else seen[:, HIPS].all(1)
+        people = np.flatnonzero(counted)
+        similarity = _similarity(scene, people, sigmas)  # [people, detections]
         if protocol == "one_to_one":
-            taken, partner = linear_sum_assignment(likeness, maximize=True)
-        elif likeness.size:
-            taken, partner = np.arange(len(people)), likeness.argmax(1)
+            taken, partner = linear_sum_assignment(similarity, maximize=True)
+        elif similarity.size:
+            taken, partner = np.arange(len(people)), similarity.argmax(1)
         else:
             taken = partner = np.empty(0, dtype=int)
         missed += len(people) - len(taken)
@@ -125,7 +125,7 @@ def mpjpe(scenes: Sequence[Scene3D], sigmas: Sequence[float], protocol: str = "o
     return Mpjpe(np.concatenate(errors), np.array(place, dtype=int), missed)
 
 
-def _likeness(scene: Scene3D, people: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+def _similarity(scene: Scene3D, people: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
     """OKS of each of the people with each detection; the area is that of the person's box."""
     count = len(scene.found_poses)
     person, detection = np.repeat(people, count), np.tile(np.arange(count), len(people))

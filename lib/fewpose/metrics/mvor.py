@@ -1,4 +1,4 @@
-"""MVOR's own numbers, Srivastav et al. 2018: PCK of ten joints and AP of boxes, as it counts them.
+"""The metrics of the MVOR data set (Srivastav et al. 2018): PCK of ten joints and AP of boxes.
 
 Both take parsed JSON or files: `camma_mvor_2018.json` and a list of COCO results.
 """
@@ -9,28 +9,28 @@ import numpy as np
 import pandas as pd
 
 from fewpose.metrics import coco_ap
-from fewpose.metrics.coco_files import Detections, Source, numbers, read_detections, read_truth
+from fewpose.metrics.coco_files import Detections, Source, numbers, read_detections, read_ground_truth
 from fewpose.skeleton import COCO, MVOR
 
-OVERLAP = 0.3  # a detection may be of a person if it covers more than this part of the person's box
+OVERLAP = 0.3  # a detection may be of a person if it covers more than this share of the person's box
 PAIRS = ("head", "shoulder", "hip", "elbow", "wrist")  # as published; "head" is head and neck
 
 
-def pck(truth: Source, detections: Source, at: float = 0.2) -> pd.DataFrame:
+def pck(ground_truth: Source, detections: Source, at: float = 0.2) -> pd.DataFrame:
     """Hits, persons and PCK in percent of each joint, each published pair, and their mean.
 
     A row is (level, name, hits, persons, pck), level one of joint, pair, mean. Every person annotated with joints
-    counts, and a joint without truth or detection is a miss. A hit is within `at` of the longer side of the box
+    counts, and a joint without annotation or detection is a miss. A hit is within `at` of the longer side of the box
     around the person's true joints. The person's detection is the most confident of those that cover the box, and may
-    be that of others too. Detections hold 17 COCO keypoints (x, y, anything) in `coco_keypoints`, or else in
+    be other people's too. Detections hold 17 COCO keypoints (x, y, anything) in `coco_keypoints`, or else in
     `keypoints`, (0, 0) for a missing one. ValueError names file and row of what cannot be compared.
     """
-    true = read_truth(truth)
+    true = read_ground_truth(ground_truth)
     found = read_detections(detections, true)
     points = _present(numbers(true.rows, "keypoints", 3 * len(MVOR), true.name))
-    guesses = _guesses(found)
-    boxes, joints = _boxes(guesses), _as_mvor(guesses)
-    results = pd.Series(np.arange(len(guesses))).groupby(found.image).indices
+    predicted = _predicted(found)
+    boxes, joints = _boxes(predicted), _as_mvor(predicted)
+    results = pd.Series(np.arange(len(predicted))).groupby(found.image).indices
 
     counted = np.array([row.get("only_bbox", 0) == 0 for row in true.rows], dtype=bool)
     people = np.flatnonzero(counted & ~np.isnan(points).all((1, 2)))
@@ -45,17 +45,17 @@ def pck(truth: Source, detections: Source, at: float = 0.2) -> pd.DataFrame:
     return _table(hits, len(people))
 
 
-def box_ap(truth: Source, detections: Source, as_published: bool = False) -> pd.DataFrame:
-    """COCO's numbers for all boxes of MVOR, rows (metric, value), fractions; -1 without truth.
+def box_ap(ground_truth: Source, detections: Source, as_published: bool = False) -> pd.DataFrame:
+    """COCO's numbers for all boxes of MVOR, rows (metric, value), fractions; -1 without ground truth.
 
-    AR…_50 is the recall at an overlap of 0.5 alone, which MVOR gives for pose detectors. `as_published` keeps the
+    AR…_50 is the recall at an overlap of 0.5 alone, which MVOR gives for pose detectors. `as_published` reproduces a
     quirk of the published numbers: MVOR counts annotations from 0, and pycocotools takes id 0 for "not found".
     """
-    stats = coco_ap.box_ap(truth, detections, first_id=0 if as_published else 1)
+    stats = coco_ap.box_ap(ground_truth, detections, first_id=0 if as_published else 1)
     return pd.DataFrame(stats.items(), columns=["metric", "value"])
 
 
-def _guesses(found: Detections) -> np.ndarray:
+def _predicted(found: Detections) -> np.ndarray:
     keys = found.rows[0] if found.rows else {}
     if found.rows and not {"coco_keypoints", "keypoints"} & set(keys):
         raise ValueError(
@@ -72,7 +72,7 @@ def _present(flat: np.ndarray) -> np.ndarray:
 
 
 def _as_mvor(points: np.ndarray) -> np.ndarray:
-    """MVOR's joints [N, 10, 2] from COCO's [N, 17, 2]: the head from what of it was found."""
+    """MVOR's joints [N, 10, 2] from COCO's [N, 17, 2]: the head from those of its keypoints that were found."""
     p = {name: points[:, i] for i, name in enumerate(COCO.keypoints)}
     left, right = p["left_shoulder"], p["right_shoulder"]
     head = _first(
@@ -89,7 +89,7 @@ def _as_mvor(points: np.ndarray) -> np.ndarray:
 
 
 def _first(*points: np.ndarray) -> np.ndarray:
-    """The first of several points [N, 2] that is there."""
+    """The first of several points [N, 2] that is not NaN."""
     chosen = points[0]
     for other in points[1:]:
         chosen = np.where(np.isnan(chosen), other, chosen)
@@ -97,7 +97,7 @@ def _first(*points: np.ndarray) -> np.ndarray:
 
 
 def _boxes(points: np.ndarray) -> np.ndarray:
-    """Boxes [N, 4] (x1, y1, x2, y2) around the points [N, K, 2] that are there."""
+    """Boxes [N, 4] (x1, y1, x2, y2) around the points [N, K, 2] that are not NaN."""
     low = np.where(np.isnan(points), np.inf, points).min(1)
     high = np.where(np.isnan(points), -np.inf, points).max(1)
     return np.concatenate([low, high], axis=1)
@@ -111,7 +111,7 @@ def _match(box: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> int | None
     if not covers.any():
         return None
     # Of equal scores the first. The authors' code takes the first of the whole image, even if that covers nothing; no
-    # published number turns on it.
+    # published number depends on it.
     return int(np.where(covers, scores, -np.inf).argmax())
 
 

@@ -1,4 +1,4 @@
-"""Object keypoint similarity: how alike two poses are, 1 for the same and 0 for far apart."""
+"""Object keypoint similarity: how similar two poses are, 1 for equal, 0 for far apart."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 
 def oks(
-    detected: np.ndarray, truth: np.ndarray, boxes: np.ndarray, areas: np.ndarray, sigmas: Sequence[float]
+    detected: np.ndarray, ground_truth: np.ndarray, boxes: np.ndarray, areas: np.ndarray, sigmas: Sequence[float]
 ) -> np.ndarray:
     """Similarity [N] of N detected poses [N, K, ≥2] with N true ones [N, K, 3], all in pixels.
 
     Mean over the labelled keypoints (visibility > 0) of exp(-d² / (2 area (2 sigma)²)), as COCO defines it. `boxes`
     [N, 4] (x, y, width, height) stand in for a true pose without any label: there d is the distance to the box of
-    three times the width and height. ValueError if sigmas and keypoints are not equally many.
+    three times the width and height. ValueError if the numbers of sigmas and keypoints differ.
     """
-    if len(sigmas) != truth.shape[1]:
-        raise ValueError(f"{len(sigmas)} sigmas for poses of {truth.shape[1]} keypoints")
+    if len(sigmas) != ground_truth.shape[1]:
+        raise ValueError(f"{len(sigmas)} sigmas for poses of {ground_truth.shape[1]} keypoints")
     variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
-    labelled = truth[..., 2] > 0
+    labelled = ground_truth[..., 2] > 0
     count = labelled.sum(1)
     blank = np.flatnonzero(count == 0)
-    distance = np.zeros(truth.shape[:2])
+    distance = np.zeros(ground_truth.shape[:2])
     for axis in (0, 1):  # in place, here and below: fresh memory costs more than the arithmetic
-        shift = detected[..., axis] - truth[..., axis]
+        shift = detected[..., axis] - ground_truth[..., axis]
         if len(blank):
             low, size = boxes[blank, axis, None], boxes[blank, axis + 2, None]
             points = detected[blank, :, axis]
@@ -35,12 +35,12 @@ def oks(
     distance /= variances
     distance /= areas[:, None] + np.spacing(1)
     distance /= -2
-    alike = np.exp(distance, out=distance)
-    similarity = np.empty(len(truth))
-    # Poses with equally many labels go together: each mean is then over the labelled keypoints alone, added in COCO's
-    # order, so that what ties there ties here.
+    similar = np.exp(distance, out=distance)
+    similarity = np.empty(len(ground_truth))
+    # Poses with equally many labels go together: each mean is over the labelled keypoints alone, summed in COCO's
+    # order, so that ties are the same.
     for n in np.unique(count):
         these = np.flatnonzero(count == n)
-        parts = alike[these] if n == 0 else alike[these][labelled[these]].reshape(-1, n)
+        parts = similar[these] if n == 0 else similar[these][labelled[these]].reshape(-1, n)
         similarity[these] = parts.sum(1) / parts.shape[1]
     return similarity
