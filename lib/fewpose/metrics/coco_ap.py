@@ -59,8 +59,8 @@ def box_ap(ground_truth: Source, detections: Source, first_id: int = 1) -> dict[
 def keypoint_ap(ground_truth: Source, detections: Source, sigmas: Sequence[float]) -> dict[str, float]:
     """COCO's ten numbers for keypoints by name, fractions from 0 to 1; -1 without ground truth.
 
-    `sigmas` [K] are the OKS constants, `Skeleton.sigmas`, of any number K of keypoints; every pose has 3K numbers (x, y in
-    pixels, visibility or confidence). ValueError names what cannot be compared.
+    `sigmas` [K] are the OKS constants, `Skeleton.sigmas`, for any number K of keypoints; every pose has 3K numbers
+    (x, y in pixels, visibility or confidence). ValueError names what cannot be compared.
     """
     true = read_ground_truth(ground_truth)
     found = read_detections(detections, true)
