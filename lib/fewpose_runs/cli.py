@@ -41,12 +41,12 @@ def weights(args: argparse.Namespace) -> int:
 def predict(args: argparse.Namespace) -> int:
     from fewpose_video.predict import predict
 
-    written, broken = predict(args.network, args.films, args.out, args.whole)
-    for one in written:
-        names = ", ".join(str(path) for path in one.files)
-        print(f"{one.source.name}: {one.frames} frames, somebody in {one.found}: {names}")
-    for why in broken:
-        print(f"left out: {why}", file=sys.stderr)
+    written, broken = predict(args.network, args.videos, args.out, args.whole)
+    for poses in written:
+        names = ", ".join(str(path) for path in poses.files)
+        print(f"{poses.source.name}: {poses.frames} frames, somebody in {poses.frames_with_people}: {names}")
+    for reason in broken:
+        print(f"skipped: {reason}", file=sys.stderr)
     return 0
 
 
@@ -137,14 +137,13 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "predict",
-        help="a trained network on your films: coordinates as CSV, films with poses",
-        description="Writes for each film NAME_poses.csv and NAME_poses.mp4 (for an image .png). "
-        "The CSV has a row for each frame and keypoint: film, frame (from 0), seconds (when the "
-        "film shows it, from its first frame), keypoint, x, y in pixels of the film (the centre of "
-        "the top-left pixel is 0, 0; upright, as players show it), score (0 to about 1, of "
-        "RTMPose-s to about 1.5; below 0.1 do not trust it). x and y are empty where nobody was "
-        "found. Of a student of the operating room there is also "
-        "person, which numbers the people of each frame. Broken files are named and left out.",
+        help="a trained network on your videos: coordinates as CSV, videos with the poses drawn",
+        description="Writes NAME_poses.csv and NAME_poses.mp4 for each video (.png for an image). The CSV has a row "
+        "for each frame and keypoint: video (file name), frame (from 0), seconds (since the first frame), keypoint, "
+        "x, y (pixels of the upright frame; the centre of the top-left pixel is 0, 0), score (0 to about 1, of "
+        "RTMPose-s to about 1.5; below 0.1 do not trust it). x and y are empty where nobody was found. Of a student "
+        "of the operating room there is also person, which numbers the people of each frame. Broken files are named "
+        "and skipped.",
     )
     command.add_argument(
         "network",
@@ -152,14 +151,13 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="folder of a finished run of a notebook that trains a network, or its weights file",
     )
-    command.add_argument("films", metavar="FILM_OR_FOLDER", type=Path, help="a film, an image, or a folder of them")
-    command.add_argument("--out", type=Path, help="folder to write (poses, beside the films)")
+    command.add_argument("videos", metavar="VIDEO_OR_FOLDER", type=Path, help="a video, an image, or a folder of them")
+    command.add_argument("--out", type=Path, help="folder to write (default: poses, beside the videos)")
     command.add_argument(
         "--whole",
         action="store_true",
-        help="show the network the whole picture; else the person "
-        "who is largest and seen longest is found by YOLOX-tiny (fetched once), followed and cut "
-        "out as in training",
+        help="give the network whole frames; without it YOLOX-tiny (downloaded once) finds the person who is largest "
+        "and longest in view, and the network gets crops as in training",
     )
     command.set_defaults(call=predict)
 
@@ -217,6 +215,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         then = "continues from here"
         if args.call is predict:
-            then = "starts from the first film again; finished films are kept"
+            then = "starts from the first video again; finished videos are kept"
         print(f"\nfewpose: stopped; the same command {then}", file=sys.stderr)
         return 130

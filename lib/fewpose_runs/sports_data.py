@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewpose.crops import crop_maps, person_boxes
 from fewpose.data.coco import MARGIN
-from fewpose.data.custom import films_of, read_own, training_films
+from fewpose.data.custom import read_custom, training_videos, video_files
 from fewpose.data.images import warn_skipped
 from fewpose.data.lsp import read_lsp, read_lspet
 from fewpose.data.near_duplicates import without_neighbours
@@ -24,7 +24,7 @@ from fewpose.skeleton import Skeleton
 from fewpose.training import Schedule, schedule_in
 from fewpose_runs.profiles import read_manifest
 from fewpose_runs.runs import Run, find_run
-from fewpose_video.cropped import crop_film, read_cropped
+from fewpose_video.cropped import crop_video, read_cropped
 from fewpose_worlds import worlds
 
 WORLD = 7  # the jump world of all sports notebooks
@@ -105,7 +105,7 @@ def read_frames(
     They show whole frames in squares of `size` pixels or, with a `width`, the person cut out, in frames of size x
     width. lsp is 256x192 and whole whatever they say. jump: `frames` rendered frames of `videos` videos, kept in
     `cache`. lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those that show
-    the scene of a test image are left out with a warning. custom: the folder `path` as `data.own` describes it.
+    the scene of a test image are left out with a warning. custom: the folder `path` as `data.custom` describes it.
     """
     if dataset == "jump":
         labelled = worlds.jump(frames, size, WORLD, cache, videos)
@@ -116,7 +116,7 @@ def read_frames(
         train = without_neighbours(people.subset("train"), test)
         return split_validation(concatenate(train, test), frames=100)
     if dataset == "custom":
-        return read_own(path, (size, width or size), cropped=width > 0)
+        return read_custom(path, (size, width or size), cropped=width > 0)
     raise ValueError(f'dataset: "jump", "lsp" or "custom", not "{dataset}"')
 
 
@@ -180,7 +180,7 @@ def read_raw(
     if dataset == "jump":
         paths = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
     else:
-        paths = training_films(path, labelled)
+        paths = training_videos(path, labelled)
     if width:
         return read_cropped(paths, labelled.skeleton, every, size, yolox_tiny(), cache)
     return read_videos(paths, labelled.skeleton, every, size)
@@ -198,13 +198,13 @@ def read_test_video(
     if dataset == "jump":
         paths, every = worlds.jump_films(frames, size, WORLD, cache, videos, "test", RATE, most=1), 1
     else:
-        paths = films_of(path) if dataset == "custom" else []
+        paths = video_files(path) if dataset == "custom" else []
         paths, every = [path for path in paths if path.stem in test], 2
     found, broken = None, []
     for file in paths:
         try:
             if width:
-                found = crop_film(file, every, (size, width), yolox_tiny(), cache, SHOWN)
+                found = crop_video(file, every, (size, width), yolox_tiny(), cache, SHOWN)
             else:
                 found, _ = read_video(file, every, (size, size), SHOWN)
             break

@@ -1,1 +1,1 @@
-"""From a trained network to films: find the person, follow, crop, predict, write CSV and MP4."""
+"""A trained network on videos: find and track the person, crop, predict, write CSV and MP4."""

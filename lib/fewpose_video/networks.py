@@ -1,4 +1,4 @@
-"""What a saved network must say of itself to be used on films, and how it is opened again."""
+"""What is saved with a network so that it can be used on videos, and how it is opened again."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from fewpose.models.weights import load_weights, read_meta
 from fewpose.skeleton import Skeleton
 
 FILES = ("network.safetensors", "student.safetensors")
-AROUND = 1.1  # a person's box is so much larger than that of the keypoints
+BOX_MARGIN = 1.1  # a detected box is so much larger than that of the keypoints
 
 
 @dataclass(frozen=True)
 class PoseNetwork:
-    """A network for one person, and the frames that it learned from.
+    """A network for one person, and the size of the person in its training frames.
 
-    size is their height and width in pixels, share the part of a frame's side that a person's keypoints span there
-    (the median).
+    size is the frames' height and width in pixels, share the median of how much of a frame's side the keypoints span.
     """
 
     model: nn.Module
@@ -34,19 +33,19 @@ class PoseNetwork:
 
     @property
     def margin(self) -> float:
-        """How much larger than a person's box the crop must be that shows them as in training."""
-        return max(1.0, 1 / (AROUND * self.share))
+        """How much larger than a person's box the crop must be to show them as large as in training."""
+        return max(1.0, 1 / (BOX_MARGIN * self.share))
 
 
-def describe(network: str, train: PoseData) -> dict:
-    """What to save with a network (its name as in `models.build`) that learned from such frames."""
+def network_metadata(network: str, train: PoseData) -> dict:
+    """What to save with a network (its name as in `models.build`) that was trained on these frames."""
     labelled = train.poses[..., 2] > 0
     enough = labelled.sum(1) * 2 > len(train.skeleton)
     share = 0.8
     if enough.any():
-        xy, hidden = train.poses[enough][..., :2], ~labelled[enough].unsqueeze(-1)
-        low = xy.masked_fill(hidden, torch.inf).amin(1)
-        high = xy.masked_fill(hidden, -torch.inf).amax(1)
+        xy, unlabelled = train.poses[enough][..., :2], ~labelled[enough].unsqueeze(-1)
+        low = xy.masked_fill(unlabelled, torch.inf).amin(1)
+        high = xy.masked_fill(unlabelled, -torch.inf).amax(1)
         sides = (high - low) / torch.tensor([train.size[1], train.size[0]])
         share = float(sides.amax(1).median())
     skeleton = train.skeleton
@@ -63,9 +62,9 @@ def describe(network: str, train: PoseData) -> dict:
 
 
 def find_weights(place: str | Path) -> Path:
-    """The weights file that a run's folder holds, or the file itself; ValueError if there is none.
+    """The weights file in a run's folder, or the file itself; ValueError if there is none.
 
-    The network of the sports notebooks, or the student of the operating room.
+    It is that of a network of the sports notebooks, or of the student of the operating room.
     """
     place = Path(place)
     if place.is_file():
@@ -85,34 +84,34 @@ def find_weights(place: str | Path) -> Path:
 def open_network(place: str | Path) -> PoseNetwork | Student:
     """The network of a run's folder or weights file, in evaluation mode.
 
-    ValueError naming the file if it is none, does not fit, or does not say what it predicts.
+    ValueError naming the file if it is none, does not fit, or lacks the metadata.
     """
     path = find_weights(place)
-    about = read_meta(path)
-    if about.get("model") == "Student":
-        return open_student(path, about)
-    if missing := [key for key in ("network", "skeleton", "size", "share") if key not in about]:
+    metadata = read_meta(path)
+    if metadata.get("model") == "Student":
+        return open_student(path, metadata)
+    if missing := [key for key in ("network", "skeleton", "size", "share") if key not in metadata]:
         raise ValueError(
-            f"{path} does not say its {missing[0]}: it was not saved by a sports notebook, or by "
+            f"{path} has no `{missing[0]}` in its metadata: it was not saved by a sports notebook, or by "
             "an older one; run that again"
         )
-    said = about["skeleton"]
-    names, limbs = tuple(said["keypoints"]), tuple(map(tuple, said["limbs"]))
-    skeleton = Skeleton(said["name"], names, limbs, (0.08,) * len(names))
-    model = build(about["network"], len(skeleton))
+    saved = metadata["skeleton"]
+    keypoints, limbs = tuple(saved["keypoints"]), tuple(map(tuple, saved["limbs"]))
+    skeleton = Skeleton(saved["name"], keypoints, limbs, (0.08,) * len(keypoints))
+    model = build(metadata["network"], len(skeleton))
     load_weights(model, path)
-    return PoseNetwork(model.eval(), skeleton, tuple(about["size"]), about["share"])
+    return PoseNetwork(model.eval(), skeleton, tuple(metadata["size"]), metadata["share"])
 
 
-def open_student(path: Path, about: dict) -> Student:
+def open_student(path: Path, metadata: dict) -> Student:
     """The student of operating_room/student."""
-    if "network" not in about:
-        raise ValueError(f"{path} does not say its network: run operating_room/student again")
-    config = about["config"]
-    make = light_student if about["network"] == "light" else resnet50_student
+    if "network" not in metadata:
+        raise ValueError(f"{path} has no `network` in its metadata: run operating_room/student again")
+    config = metadata["config"]
+    make = light_student if metadata["network"] == "light" else resnet50_student
     student = make(
         branches=config["branches"],
-        soft=about["soft"],
+        soft=metadata["soft"],
         reading=config.get("reading", "peak"),
         side=config["side"],
         lifter=config["lifter"],

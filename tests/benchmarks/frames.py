@@ -20,8 +20,8 @@ from .harness import Line
 def reading(frames: int = 200, size: int = 256, batch: int = 16) -> Line:
     """A random batch of a video's frames, decoded once before, against seeking each in the file."""
     folder = tempfile.TemporaryDirectory()
-    path = Path(folder.name) / "film.mp4"
-    write_film(path, frames, size)
+    path = Path(folder.name) / "video.mp4"
+    write_video(path, frames, size)
     kept, _ = read_video(path)
     rng = np.random.default_rng(0)
     video = cv2.VideoCapture(str(path))
@@ -48,14 +48,14 @@ def reading(frames: int = 200, size: int = 256, batch: int = 16) -> Line:
     )
 
 
-def write_film(path: Path, frames: int, size: int) -> None:
-    """A film of a blurred pattern that moves."""
+def write_video(path: Path, frames: int, size: int) -> None:
+    """A video of a blurred pattern that moves."""
     rng = np.random.default_rng(0)
     scene = cv2.GaussianBlur(rng.integers(0, 255, (size, 2 * size, 3), np.uint8), (0, 0), 3)
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 50, (size, size))
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 50, (size, size))
     for t in range(frames):
-        film.write(np.ascontiguousarray(np.roll(scene, -3 * t, axis=1)[:, :size]))
-    film.release()
+        video.write(np.ascontiguousarray(np.roll(scene, -3 * t, axis=1)[:, :size]))
+    video.release()
 
 
 def world(size: int, scenes: int = 4) -> Line:

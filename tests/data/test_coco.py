@@ -139,7 +139,7 @@ def test_one_sentence_names_the_file(tmp_path, what, says):
 
 
 def test_files_as_labelling_tools_write_them(tmp_path):
-    """Box categories first, boxes among the poses, an empty box, paths of the tool's own."""
+    """Box categories first, boxes among the poses, an empty box, paths that only the tool knows."""
     content = dataset()
     pose = {**content["annotations"][0], "category_id": 2, "bbox": [40, 15, 0, 0]}
     content["categories"] = [
@@ -156,7 +156,7 @@ def test_files_as_labelling_tools_write_them(tmp_path):
     images = tmp_path / "images"
     (images / "default").mkdir(parents=True)
     path = write(tmp_path, content)
-    picture = (tmp_path / "a.png").rename(images / "a.png")
+    image = (tmp_path / "a.png").rename(images / "a.png")
     for name in ("images/a.png", "images\\a.png", "a.png"):
         content["images"][0]["file_name"] = name
         path.write_text(json.dumps(content))
@@ -165,12 +165,12 @@ def test_files_as_labelling_tools_write_them(tmp_path):
         assert len(data) == 1 and data.skeleton.name == "ant"
         spread = data.poses[0, 0, :2] - data.poses[0, 1, :2]  # its box is that of the keypoints
         torch.testing.assert_close(spread[1] / spread[0], torch.tensor(-2.5), atol=1e-3, rtol=0)
-    picture.rename(images / "default" / "a.png")
+    image.rename(images / "default" / "a.png")
     with pytest.warns(UserWarning, match="other categories"):
         assert len(read_coco(path, images)) == 1
 
 
-def test_videos_are_named_as_their_films(tmp_path):
+def test_videos_are_named_as_their_files(tmp_path):
     content = dataset()
     for given, videos, name in (
         ("run1.mp4", [], "run1"),
@@ -218,7 +218,7 @@ def test_missing_or_cut_json(tmp_path):
         read_coco(tmp_path / "cut.json", tmp_path)
 
 
-def test_null_is_as_if_left_out(tmp_path):
+def test_null_is_as_if_missing(tmp_path):
     content = dataset()
     content["images"][0] |= {"split": None, "video_id": None, "width": None}
     content["annotations"][0] |= {"bbox": None, "iscrowd": None, "main": None}
@@ -239,8 +239,8 @@ def test_a_byte_order_mark_is_read_over(tmp_path):
 def test_two_images_of_one_id_are_refused(tmp_path):
     content = dataset()
     content["images"].append({"id": 7, "file_name": "b.png"})
-    said = r"labels\.json: two images have the id 7, the second is b\.png; number `images` anew"
-    with pytest.raises(ValueError, match=said):
+    message = r"labels\.json: two images have the id 7, the second is b\.png; number `images` anew"
+    with pytest.raises(ValueError, match=message):
         read_coco(write(tmp_path, content), tmp_path)
 
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose.data.edit_list import fragmented, shown_share
-from fewpose.data.video import frame_rate, frames_of, joined, read_video, read_videos
+from fewpose.data.edit_list import is_fragmented, shown_share
+from fewpose.data.video import concatenate_videos, frame_rate, iter_frames, read_video, read_videos
 from fewpose.skeleton import JUMP
-from odd_films import drop, fragment
+from odd_videos import drop_frames, fragment
 
 
 def write_video(path, frames=30, rate=25, code="mp4v"):
-    """A film whose frame n is grey of value 8 n."""
+    """A video whose frame n is grey of value 8 n."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, (64, 48))
     for n in range(frames):
         writer.write(np.full((48, 64, 3), 8 * n % 256, np.uint8))
@@ -35,12 +35,12 @@ def test_colours_are_rgb(tmp_path):
     assert red > 200 and green < 60 and blue < 60
 
 
-def test_broken_videos_are_named_and_left_out(tmp_path):
+def test_broken_videos_are_named_and_skipped(tmp_path):
     good = write_video(tmp_path / "good.mp4")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
     text = tmp_path / "text.mp4"
-    text.write_text("no film")
+    text.write_text("no video")
     with pytest.warns(UserWarning, match=r"skipped: cut\.mp4, text\.mp4"):
         data = read_videos([cut, good, text], JUMP, every=10, size=(64, 64))
     assert data.frames.shape == (3, 3, 64, 64) and set(data.video) == {"good"}
@@ -57,7 +57,7 @@ def test_damage_in_the_middle_is_found(tmp_path):
     good = write_video(tmp_path / "good.mp4", 60)
     content = bytearray(good.read_bytes())
     start = content.find(b"mdat") + 4
-    # Everything after the first few hundred bytes of pictures is lost, the index is whole.
+    # Everything after the first few hundred bytes of frames is lost, the index is complete.
     end = content.find(b"moov") - 4
     middle = start + (end - start) // 4
     content[middle:end] = b"\0" * (end - middle)
@@ -66,8 +66,8 @@ def test_damage_in_the_middle_is_found(tmp_path):
         read_video(tmp_path / "damaged.mp4")
 
 
-def test_a_film_trimmed_by_its_edit_list_is_whole(tmp_path):
-    """Phones leave all pictures in the file and note in `elst` that the first half is shown."""
+def test_a_video_trimmed_by_its_edit_list_is_complete(tmp_path):
+    """Phones leave all frames in the file and note in `elst` that the first half is shown."""
     good = write_video(tmp_path / "good.mp4", 60)
     assert shown_share(good) == pytest.approx(1, abs=0.02)
     content = bytearray(good.read_bytes())
@@ -81,7 +81,7 @@ def test_a_film_trimmed_by_its_edit_list_is_whole(tmp_path):
     assert 28 <= len(frames) <= 32 and numbers.tolist() == list(range(len(frames)))
 
 
-def test_what_is_no_mp4_has_no_edit_list(tmp_path):
+def test_other_files_than_mp4_have_no_edit_list(tmp_path):
     for content in (b"", b"RIFF no box", b"\0\0\0\x10moov\0\0\0\x08mvhd", b"\0" * 64):
         (tmp_path / "odd").write_bytes(content)
         assert shown_share(tmp_path / "odd") == 1
@@ -89,10 +89,10 @@ def test_what_is_no_mp4_has_no_edit_list(tmp_path):
 
 
 def test_containers_that_count_seconds_are_read(tmp_path):
-    film = write_video(tmp_path / "a.mkv", 50)
-    assert len(read_video(film)[0]) == 50
+    video = write_video(tmp_path / "a.mkv", 50)
+    assert len(read_video(video)[0]) == 50
     cut = tmp_path / "cut.mkv"
-    cut.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    cut.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     with pytest.raises(ValueError, match="ends after"):
         read_video(cut)
 
@@ -101,30 +101,30 @@ def test_containers_that_count_seconds_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "code"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.webm", "VP80"), ("a.ts", "mpg2")]
 )
-def test_frames_of_a_steady_film_lie_at_their_number_by_the_rate(tmp_path, name, code, rate):
-    film = write_video(tmp_path / name, 40, rate, code)
-    numbers, seconds = zip(*[(n, s) for n, s, _ in frames_of(film, 3)], strict=True)
+def test_seconds_are_the_frame_number_over_a_constant_rate(tmp_path, name, code, rate):
+    video = write_video(tmp_path / name, 40, rate, code)
+    numbers, seconds = zip(*[(n, s) for n, s, _ in iter_frames(video, 3)], strict=True)
     assert seconds[0] == 0
     np.testing.assert_allclose(seconds, np.array(numbers) / rate, atol=0.001)  # Matroska counts ms
-    assert frame_rate(film) == pytest.approx(rate, abs=0.01)
+    assert frame_rate(video) == pytest.approx(rate, abs=0.01)
 
 
 def test_times_and_mean_rate_where_the_rate_varies(tmp_path):
     """30 frames a second, and 5 from the 60th frame on."""
-    film = write_video(tmp_path / "a.avi", 151, 30, "MJPG")
-    drop(film, set(range(60, 151)) - set(range(60, 151, 6)))
-    seconds = [s for _, s, _ in frames_of(film)]
-    truth = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
-    np.testing.assert_allclose(seconds, truth, atol=0.001)
-    assert frame_rate(film) == 15.0  # 75 frames after the first in 5 seconds
+    video = write_video(tmp_path / "a.avi", 151, 30, "MJPG")
+    drop_frames(video, set(range(60, 151)) - set(range(60, 151, 6)))
+    seconds = [s for _, s, _ in iter_frames(video)]
+    expected = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
+    np.testing.assert_allclose(seconds, expected, atol=0.001)
+    assert frame_rate(video) == 15.0  # 75 frames after the first in 5 seconds
 
 
 @pytest.mark.parametrize("known", [0, 300])
-def test_a_file_without_a_clock_is_timed_by_its_rate(known, tmp_path, monkeypatch):
-    """FFmpeg says 0 for the last frames of some MPEGs, other backends for all."""
-    film, real = write_video(tmp_path / "a.mp4", 10), cv2.VideoCapture
+def test_a_file_without_timestamps_is_timed_by_its_rate(known, tmp_path, monkeypatch):
+    """FFmpeg reports 0 for the last frames of some MPEGs, other backends for all."""
+    video, real = write_video(tmp_path / "a.mp4", 10), cv2.VideoCapture
 
-    class Clockless:
+    class WithoutTimestamps:
         def __init__(self, path):
             self.video = real(path)
 
@@ -135,50 +135,50 @@ def test_a_file_without_a_clock_is_timed_by_its_rate(known, tmp_path, monkeypatc
         def __getattr__(self, name):
             return getattr(self.video, name)
 
-    monkeypatch.setattr(cv2, "VideoCapture", Clockless)
-    seconds = [s for _, s, _ in frames_of(film)]
+    monkeypatch.setattr(cv2, "VideoCapture", WithoutTimestamps)
+    seconds = [s for _, s, _ in iter_frames(video)]
     np.testing.assert_allclose(seconds, np.arange(10) / 25, atol=1e-9)
-    assert frame_rate(film) == 25
+    assert frame_rate(video) == 25
 
 
-def test_a_film_in_fragments_with_longer_sound_is_whole(tmp_path):
-    film = write_video(tmp_path / "a.mp4", 100)
-    assert not fragmented(film) and not fragmented(tmp_path / "none.mp4")
-    fragment(film, longer=1.05)
-    assert fragmented(film)
-    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) == 105  # a guess
-    assert len(read_video(film)[0]) == 100
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+def test_a_fragmented_video_with_longer_sound_is_complete(tmp_path):
+    video = write_video(tmp_path / "a.mp4", 100)
+    assert not is_fragmented(video) and not is_fragmented(tmp_path / "none.mp4")
+    fragment(video, longer=1.05)
+    assert is_fragmented(video)
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 105  # estimated from the duration
+    assert len(read_video(video)[0]) == 100
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     with pytest.raises(ValueError, match="ends after"):
-        read_video(film)
+        read_video(video)
 
 
-def test_an_avi_with_empty_frames_is_whole_and_half_of_one_is_not(tmp_path):
-    film = write_video(tmp_path / "a.avi", 150, 30, "MJPG")
-    content = film.read_bytes()
-    drop(film, set(range(14, 150, 15)))
-    assert cv2.VideoCapture(str(film)).get(cv2.CAP_PROP_FRAME_COUNT) == 150
-    frames, numbers = read_video(film)
+def test_an_avi_with_empty_frames_is_complete_and_half_of_one_is_not(tmp_path):
+    video = write_video(tmp_path / "a.avi", 150, 30, "MJPG")
+    content = video.read_bytes()
+    drop_frames(video, set(range(14, 150, 15)))
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 150
+    frames, numbers = read_video(video)
     assert len(frames) == 140 and numbers.tolist() == list(range(140))
-    film.write_bytes(content[: len(content) // 2])
+    video.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="ends after"):
-        read_video(film)
+        read_video(video)
 
 
-def test_frames_of_films_are_joined_without_a_second_copy(tmp_path):
-    film = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2)
-    assert joined([film]).data_ptr() == film.data_ptr()
-    films = [film, film[:1] + 50, film + 100]
-    whole = torch.cat(films)
-    assert torch.equal(joined(films), whole) and films == []
+def test_videos_are_concatenated_without_a_second_copy(tmp_path):
+    video = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2)
+    assert concatenate_videos([video]).data_ptr() == video.data_ptr()
+    videos = [video, video[:1] + 50, video + 100]
+    expected = torch.cat(videos)
+    assert torch.equal(concatenate_videos(videos), expected) and videos == []
 
 
-def test_a_step_of_no_frame_is_no_broken_film(tmp_path):
+def test_a_step_of_no_frames_is_not_a_broken_video(tmp_path):
     with pytest.raises(ValueError, match="every must be 1 or more, not 0"):
         read_videos([write_video(tmp_path / "a.mp4")], JUMP, every=0)
 
 
-def test_a_colon_in_a_bare_name_is_no_protocol(tmp_path, monkeypatch):
+def test_a_colon_in_a_file_name_is_no_protocol(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mp4").rename(tmp_path / "10:30 sprint.mp4")
     monkeypatch.chdir(tmp_path)
     assert len(read_video("10:30 sprint.mp4")[0]) == 30

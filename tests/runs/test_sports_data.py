@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from fewpose import LeftOut
-from fewpose.data.custom import deal_videos, film_named, read_own, training_films
+from fewpose.data.custom import match_video, read_custom, split_videos, training_videos
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
 from fewpose_runs.sports_data import first_training, read_frames, read_raw, read_test_video
 from fewpose_worlds import worlds
-from toy_film import write_film
 from toy_teacher import Rectangles
+from toy_video import write_toy_video
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_an_exported_world_is_read_as_own_data(exported):
 
 
 def test_own_videos_of_held_out_athletes_stay_out(exported):
-    own = read_own(exported, (64, 64))
+    own = read_custom(exported, (64, 64))
     raw = read_raw("custom", exported, own, 0, 0, 0, 3, exported)
     assert set(raw.video) == set(own.video[own.split == "train"])
     assert (raw.poses == 0).all() and set(raw.split) == {"train"}
@@ -66,7 +66,7 @@ def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, 
 def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(exported, folder)
-    own = read_own(folder, (64, 64))
+    own = read_custom(folder, (64, 64))
     film = sorted((folder / "videos").glob("*.mp4"))
     cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
@@ -78,7 +78,7 @@ def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_p
 def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(exported, folder)
-    own = read_own(folder, (64, 64))
+    own = read_custom(folder, (64, 64))
     test = set(own.video[own.split == "test"])
     film = read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path)
     assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
@@ -93,7 +93,7 @@ def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
 @pytest.mark.parametrize("width", [0, 64])
 def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch):
     (tmp_path / "videos").mkdir()
-    write_film(tmp_path / "videos" / "walk.mp4")
+    write_toy_video(tmp_path / "videos" / "walk.mp4")
     monkeypatch.setattr("fewpose_runs.sports_data.yolox_tiny", lambda: Rectangles(97))
     whole = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
     assert len(whole) == 6
@@ -117,17 +117,17 @@ def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
         del image["split"]
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     shutil.copytree(exported / "images", tmp_path / "images")
-    own = read_own(tmp_path, (64, 64))
+    own = read_custom(tmp_path, (64, 64))
     assert {s: len(set(own.video[own.split == s])) for s in ("train", "val", "test")} == {
         "train": 3,
         "val": 1,
         "test": 2,
     }
-    assert np.array_equal(own.split, read_own(tmp_path, (64, 64)).split)
+    assert np.array_equal(own.split, read_custom(tmp_path, (64, 64)).split)
     content["images"][0]["split"] = "train"
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="only some images name"):
-        read_own(tmp_path, (64, 64))
+        read_custom(tmp_path, (64, 64))
 
 
 def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported, tmp_path):
@@ -139,15 +139,15 @@ def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported,
         image["file_name"] = f"5f3a-{film}_{number:06d}.jpg"
         old.rename(folder / "images" / image["file_name"])
     (folder / "annotations.json").write_text(json.dumps(content))
-    own = read_own(folder, (64, 64))
+    own = read_custom(folder, (64, 64))
     films = {path.stem for path in (folder / "videos").glob("*.mp4")}
-    known = read_own(exported, (64, 64)).video
+    known = read_custom(exported, (64, 64)).video
     assert [v for v in own.video if v in films] == [v for v in known if v in films]
     raw = read_raw("custom", folder, own, 0, 0, 0, 3, folder)
     assert set(raw.video) == set(own.video[own.split == "train"])
     shutil.rmtree(folder / "videos")
-    with pytest.warns(UserWarning, match="no image names its film"):
-        read_own(folder, (64, 64))
+    with pytest.warns(UserWarning, match="no image names its video"):
+        read_custom(folder, (64, 64))
 
 
 @pytest.mark.parametrize(
@@ -162,20 +162,20 @@ def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported,
     ],
 )
 def test_the_film_in_a_name(image, film):
-    assert film_named(image, {"run1", "run1.b"}) == film
+    assert match_video(image, {"run1", "run1.b"}) == film
 
 
 def test_held_out_films_that_cannot_be_known_and_other_files_are_named(exported, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(exported, folder)
-    own = read_own(folder, (64, 64))
+    own = read_custom(folder, (64, 64))
     (folder / "videos" / "notes.txt").write_text("no film")
-    with pytest.warns(LeftOut, match=r"1 files that are no films, skipped: notes\.txt"):
-        training_films(folder, own)
+    with pytest.warns(LeftOut, match=r"1 files that are no videos, skipped: notes\.txt"):
+        training_videos(folder, own)
     for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
         path.rename(path.with_name(f"film {number}.mp4"))
-    with pytest.warns(UserWarning, match="no film in videos/ is named as a video of validation"):
-        training_films(folder, own)
+    with pytest.warns(UserWarning, match="no file in videos/ is named as a video of validation"):
+        training_videos(folder, own)
 
 
 def test_every_split_needs_a_person(exported, tmp_path):
@@ -185,12 +185,12 @@ def test_every_split_needs_a_person(exported, tmp_path):
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     shutil.copytree(exported / "images", tmp_path / "images")
     with pytest.raises(ValueError, match="nobody is labelled in images of the split 'val'"):
-        read_own(tmp_path, (64, 64))
+        read_custom(tmp_path, (64, 64))
 
 
 def test_two_videos_cannot_be_split(tmp_path):
-    with pytest.raises(ValueError, match=r"2 video\(s\) cannot be dealt"):
-        deal_videos(np.array(["a", "b", "a"]), tmp_path / "annotations.json")
+    with pytest.raises(ValueError, match=r"2 video\(s\) cannot be divided"):
+        split_videos(np.array(["a", "b", "a"]), tmp_path / "annotations.json")
 
 
 def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
@@ -210,20 +210,20 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
     }
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="mirrored views swap no sides"):
-        own = read_own(tmp_path, (100, 100))
+        own = read_custom(tmp_path, (100, 100))
     assert torch.allclose(own.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
     y, x = (own.frames[0, 0] > 128).nonzero().float().mean(0)
     assert abs(x - 74.75) < 0.5 and abs(y - 49.75) < 0.5
 
 
 def test_a_pool_needs_a_video(exported, tmp_path):
-    own = read_own(exported, (64, 64))
-    with pytest.raises(ValueError, match=r"videos holds no film: \.mp4"):
+    own = read_custom(exported, (64, 64))
+    with pytest.raises(ValueError, match=r"videos holds no video: \.mp4"):
         read_raw("custom", tmp_path, own, 0, 0, 0, 10, tmp_path)
     (tmp_path / "videos").mkdir()
     held_out = own.video[own.split == "test"][0]
     (tmp_path / "videos" / f"{held_out}.mp4").write_bytes(b"")
-    with pytest.raises(ValueError, match="holds no film outside of validation and test"):
+    with pytest.raises(ValueError, match="holds no video outside of validation and test"):
         read_raw("custom", tmp_path, own, 0, 0, 0, 10, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Films in, coordinates in the films' own pixels out."""
+"""Videos in, coordinates in the pixels of the videos out."""
 
 import csv
 
@@ -16,22 +16,22 @@ from fewpose.models.pose_model import PoseModel
 from fewpose.models.student.networks import light_student
 from fewpose.models.weights import save_weights, shipped
 from fewpose.skeleton import JUMP, Skeleton
-from fewpose_runs import cli as command
-from fewpose_video import predict as films
-from fewpose_video.networks import PoseNetwork, describe, find_weights, open_network
+from fewpose_runs import cli
+from fewpose_video import predict as predicting
+from fewpose_video.networks import PoseNetwork, find_weights, network_metadata, open_network
 from fewpose_video.people import find_person
-from fewpose_video.predict import ask, ask_whole, predict
-from odd_films import drop
+from fewpose_video.predict import predict, predict_crops, predict_whole
+from odd_videos import drop_frames
 from published import YOLOX, needs_yolox
 from tiny import DOTS, dots
-from toy_film import write_film
 from toy_teacher import SPOTS, Rectangles, Spots, person
+from toy_video import write_toy_video
 
 BLOBS = Skeleton("blobs", ("left_hand", "right_hand"), (("left_hand", "right_hand"),), (0.1, 0.1))
 
 
 class Red(PoseModel):
-    """Heat maps that are the red and the green of the picture: exact for Gaussian blobs."""
+    """Heat maps that are the red and the green of the image: exact for Gaussian blobs."""
 
     strides = (1,)
     keypoints = 2
@@ -45,28 +45,28 @@ class Red(PoseModel):
 
 
 def blobs(points, size):
-    """A picture [H, W, 3] with a red and a green Gaussian at points [2, 2] (x, y)."""
+    """An image [H, W, 3] with a red and a green Gaussian at points [2, 2] (x, y)."""
     y, x = np.mgrid[: size[0], : size[1]]
-    picture = np.zeros((*size, 3))
+    image = np.zeros((*size, 3))
     for colour, (px, py) in enumerate(points):
-        picture[..., colour] = 255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 6**2))
-    return picture.round().astype(np.uint8)
+        image[..., colour] = 255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 6**2))
+    return image.round().astype(np.uint8)
 
 
-def test_coordinates_come_home_exactly():
-    truth = torch.tensor([[[61.3, 40.7], [75.2, 66.1]], [[90.0, 31.5], [70.25, 52.0]]])
-    pictures = [blobs(points, (120, 161)) for points in truth.tolist()]
+def test_coordinates_are_mapped_back_exactly():
+    ground_truth = torch.tensor([[[61.3, 40.7], [75.2, 66.1]], [[90.0, 31.5], [70.25, 52.0]]])
+    images = [blobs(points, (120, 161)) for points in ground_truth.tolist()]
     network = PoseNetwork(Red(), BLOBS, (96, 72), 0.5)
     boxes = torch.tensor([[40.0, 20, 100, 90], [50.5, 10, 120, 80]])
-    home = torch.cat(ask(network, pictures, boxes))
-    assert (home[..., :2] - truth).abs().max() < 0.1
-    whole = torch.cat(ask_whole(network, pictures))
-    assert (whole[..., :2] - truth).abs().max() < 0.25  # at less than half the resolution
-    nobody = ask(network, pictures, torch.full((2, 4), torch.nan))
+    found = torch.cat(predict_crops(network, images, boxes))
+    assert (found[..., :2] - ground_truth).abs().max() < 0.1
+    whole = torch.cat(predict_whole(network, images))
+    assert (whole[..., :2] - ground_truth).abs().max() < 0.25  # at less than half the resolution
+    nobody = predict_crops(network, images, torch.full((2, 4), torch.nan))
     assert [len(people) for people in nobody] == [0, 0]
 
 
-class Seen(Spots):
+class SpotsOnDevice(Spots):
     def __init__(self):
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(1))
@@ -74,9 +74,9 @@ class Seen(Spots):
 
 def toy(monkeypatch, network=None):
     """Let `predict` open networks that need no training."""
-    network = network or PoseNetwork(Seen(), SPOTS, (64, 64), 0.6)
-    monkeypatch.setattr(films, "open_network", lambda place: network)
-    monkeypatch.setattr(films, "yolox_tiny", lambda path: Rectangles(96))
+    network = network or PoseNetwork(SpotsOnDevice(), SPOTS, (64, 64), 0.6)
+    monkeypatch.setattr(predicting, "open_network", lambda place: network)
+    monkeypatch.setattr(predicting, "yolox_tiny", lambda path: Rectangles(96))
 
 
 def rows(path):
@@ -84,18 +84,18 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_a_film_becomes_a_table_and_a_film(tmp_path, monkeypatch):
+def test_a_video_becomes_a_table_and_a_video(tmp_path, monkeypatch):
     toy(monkeypatch)
-    truth = write_film(tmp_path / "walk.mp4")
+    ground_truth = write_toy_video(tmp_path / "walk.mp4")
     (written,), broken = predict("run", tmp_path / "walk.mp4")
-    assert not broken and (written.frames, written.found) == (12, 12)
+    assert not broken and (written.frames, written.frames_with_people) == (12, 12)
     table = rows(tmp_path / "poses" / "walk_poses.csv")
-    assert list(table[0]) == ["film", "frame", "seconds", "keypoint", "x", "y", "score"]
+    assert list(table[0]) == ["video", "frame", "seconds", "keypoint", "x", "y", "score"]
     assert len(table) == 12 * 4 and table[-1]["seconds"] == "0.5500"
-    assert {row["film"] for row in table} == {"walk.mp4"}
+    assert {row["video"] for row in table} == {"walk.mp4"}
     assert [row["keypoint"] for row in table[:4]] == list(SPOTS.keypoints)
     found = torch.tensor([[float(row["x"]), float(row["y"])] for row in table]).view(12, 4, 2)
-    assert (found - truth).norm(dim=-1).max() < 1.5  # of a codec, and cells of 4 pixels
+    assert (found - ground_truth).norm(dim=-1).max() < 1.5  # of a codec, and cells of 4 pixels
     shown, _ = read_video(tmp_path / "poses" / "walk_poses.mp4")
     plain, _ = read_video(tmp_path / "walk.mp4")
     assert len(shown) == 12 and shown.shape[2:] == (96, 160)
@@ -103,23 +103,23 @@ def test_a_film_becomes_a_table_and_a_film(tmp_path, monkeypatch):
     assert {p.name for p in (tmp_path / "poses").iterdir()} == {"walk_poses.csv", "walk_poses.mp4"}
 
 
-def test_a_film_without_people_has_empty_rows(tmp_path, monkeypatch):
+def test_a_video_without_people_has_empty_rows(tmp_path, monkeypatch):
     toy(monkeypatch)
-    write_film(tmp_path / "empty.mp4", frames=3, people=False)
+    write_toy_video(tmp_path / "empty.mp4", frames=3, people=False)
     (written,), _ = predict("run", tmp_path, tmp_path / "out")
-    assert (written.frames, written.found) == (3, 0)
+    assert (written.frames, written.frames_with_people) == (3, 0)
     table = rows(tmp_path / "out" / "empty_poses.csv")
     assert len(table) == 12 and all(r["x"] == r["y"] == "" and r["score"] == "0" for r in table)
 
 
-def test_broken_films_are_named_and_left_out(tmp_path, monkeypatch):
+def test_broken_videos_are_named_and_skipped(tmp_path, monkeypatch):
     toy(monkeypatch)
-    write_film(tmp_path / "good.mp4")
+    write_toy_video(tmp_path / "good.mp4")
     content = (tmp_path / "good.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
-    (tmp_path / "text.avi").write_text("no film")
+    (tmp_path / "text.avi").write_text("no video")
     frame = torch.full((3, 80, 90), 10, dtype=torch.uint8)
-    truth = person(frame, 30, 20, 40)
+    ground_truth = person(frame, 30, 20, 40)
     cv2.imwrite(str(tmp_path / "still.png"), frame.permute(1, 2, 0).numpy()[..., ::-1])
     (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff")
     written, broken = predict("run", tmp_path, tmp_path / "out")
@@ -130,14 +130,14 @@ def test_broken_films_are_named_and_left_out(tmp_path, monkeypatch):
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     table = rows(tmp_path / "out" / "still_poses.csv")
     found = torch.tensor([[float(row["x"]), float(row["y"])] for row in table])
-    assert (found - truth).norm(dim=-1).max() < 1.5
+    assert (found - ground_truth).norm(dim=-1).max() < 1.5
     with pytest.raises(ValueError, match=r"nothing could be read: .*text\.avi"):
         predict("run", tmp_path / "text.avi", tmp_path / "out")
 
 
 def test_damage_that_shows_at_the_end_leaves_no_files(tmp_path, monkeypatch):
     toy(monkeypatch)
-    write_film(tmp_path / "good.mp4", 60)
+    write_toy_video(tmp_path / "good.mp4", 60)
     content = bytearray((tmp_path / "good.mp4").read_bytes())
     start, end = content.find(b"mdat") + 4, content.find(b"moov") - 4
     content[start + (end - start) // 4 : end] = b"\0" * (end - start - (end - start) // 4)
@@ -147,67 +147,67 @@ def test_damage_that_shows_at_the_end_leaves_no_files(tmp_path, monkeypatch):
     assert not list((tmp_path / "out").glob("damaged*"))
 
 
-def test_films_that_share_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
+def test_videos_that_share_a_name_do_not_overwrite_each_other(tmp_path, monkeypatch):
     toy(monkeypatch)
-    write_film(tmp_path / "a.mp4", 2)
-    write_film(tmp_path / "a.avi", 2)
+    write_toy_video(tmp_path / "a.mp4", 2)
+    write_toy_video(tmp_path / "a.avi", 2)
     predict("run", tmp_path, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").glob("*.csv")} == {"a_avi_poses.csv", "a_mp4_poses.csv"}
 
 
-def test_seconds_are_those_of_a_film_whose_rate_varies(tmp_path, monkeypatch):
-    """30 frames a second, and 5 from the 60th frame on: the 75th is seen at 5 seconds."""
+def test_seconds_are_right_where_the_rate_varies(tmp_path, monkeypatch):
+    """30 frames a second, and 5 from the 60th frame on: the 75th is shown at 5 seconds."""
     toy(monkeypatch)
-    film = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 64))
+    video = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 64))
     for _ in range(151):
-        film.write(np.zeros((64, 64, 3), np.uint8))
-    film.release()
-    drop(tmp_path / "a.avi", set(range(60, 151)) - set(range(60, 151, 6)))
+        video.write(np.zeros((64, 64, 3), np.uint8))
+    video.release()
+    drop_frames(tmp_path / "a.avi", set(range(60, 151)) - set(range(60, 151, 6)))
     (written,), _ = predict("run", tmp_path / "a.avi", whole=True)
     seconds = [float(row["seconds"]) for row in rows(written.files[0])[::4]]
-    truth = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
-    np.testing.assert_allclose(seconds, truth, atol=0.001)
+    expected = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
+    np.testing.assert_allclose(seconds, expected, atol=0.001)
     shown = cv2.VideoCapture(str(written.files[1]))
     assert shown.get(cv2.CAP_PROP_FRAME_COUNT) == 76
     assert shown.get(cv2.CAP_PROP_FPS) == pytest.approx(75 / 5, abs=0.01)
 
 
-def test_a_colon_in_a_bare_name_is_no_protocol(tmp_path, monkeypatch):
+def test_a_colon_in_a_file_name_is_no_protocol(tmp_path, monkeypatch):
     toy(monkeypatch)
-    write_film(tmp_path / "walk.mp4", 2)
+    write_toy_video(tmp_path / "walk.mp4", 2)
     (tmp_path / "walk.mp4").rename(tmp_path / "10:30 sprint.mp4")
     monkeypatch.chdir(tmp_path)
     (written,), _ = predict("run", "10:30 sprint.mp4", ".", whole=True)
     assert written.frames == 2 and (tmp_path / "10:30 sprint_poses.mp4").is_file()
 
 
-def test_a_stopped_command_says_where_it_goes_on(monkeypatch, capsys):
+def test_a_stopped_command_says_where_it_continues(monkeypatch, capsys):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(films, "predict", stop)
-    assert command.main(["predict", "run", "films"]) == 130
-    assert "starts from the first film again" in capsys.readouterr().err
+    monkeypatch.setattr(predicting, "predict", stop)
+    assert cli.main(["predict", "run", "videos"]) == 130
+    assert "starts from the first video again" in capsys.readouterr().err
     monkeypatch.setattr("fewpose_runs.engine.reproduce", stop)
-    assert command.main(["reproduce"]) == 130
+    assert cli.main(["reproduce"]) == 130
     assert "the same command continues from here" in capsys.readouterr().err
 
 
-def test_no_film_at_all(tmp_path):
-    with pytest.raises(ValueError, match="there is no film, image or folder"):
+def test_no_video_at_all(tmp_path):
+    with pytest.raises(ValueError, match="there is no video, image or folder"):
         predict("run", tmp_path / "absent")
-    with pytest.raises(ValueError, match="holds no film or image"):
+    with pytest.raises(ValueError, match="holds no video or image"):
         predict("run", tmp_path)
 
 
 # ---- the networks --------------------------------------------------------------------------------
 
 
-def test_a_saved_network_says_all_that_it_needs(tmp_path):
+def test_a_saved_network_has_all_it_needs(tmp_path):
     data = dots()
     model = build("narrow", 4, seed=3).eval()
     place = tmp_path / "run" / "checkpoints" / "network.safetensors"
-    save_weights(model, place, describe("narrow", data))
+    save_weights(model, place, network_metadata("narrow", data))
     opened = open_network(tmp_path / "run")
     assert opened.skeleton.keypoints == DOTS.keypoints and opened.skeleton.limbs == DOTS.limbs
     assert opened.size == (32, 32) and 0.3 < opened.share < 0.6
@@ -229,7 +229,7 @@ def test_unknown_weights_are_named(tmp_path):
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(ValueError, match=r"foreign\.safetensors was not written by fewpose"):
         open_network(foreign)
-    with pytest.raises(ValueError, match="does not say its network"):
+    with pytest.raises(ValueError, match="has no `network` in its metadata"):
         open_network(shipped("everyday_narrow"))
     old = save_weights(build("narrow", 20), tmp_path / "old.safetensors", {"dataset": "jump"})
     with pytest.raises(ValueError, match="run that again"):
@@ -243,21 +243,21 @@ def test_a_student_numbers_the_people_of_a_frame(tmp_path, monkeypatch):
     place = tmp_path / "student.safetensors"
     save_weights(student, place, {"network": "light", "soft": "weighted"})
     assert open_network(place).roi_heads.reading == "oks"
-    monkeypatch.setattr(films, "LEAST", 0.0)
-    write_film(tmp_path / "two.mp4", 2)
+    monkeypatch.setattr(predicting, "MIN_PERSON_SCORE", 0.0)
+    write_toy_video(tmp_path / "two.mp4", 2)
     (written,), _ = predict(place, tmp_path / "two.mp4")
     table = rows(written.files[0])
-    assert list(table[0]) == ["film", "frame", "seconds", "person", "keypoint", "x", "y", "score"]
+    assert list(table[0]) == ["video", "frame", "seconds", "person", "keypoint", "x", "y", "score"]
     people = {(row["frame"], row["person"]) for row in table}
     assert ("0", "0") in people and len(table) == 17 * len(people)
 
 
 @needs_yolox
-def test_yolox_finds_the_athlete_of_a_rendered_film(tmp_path):
+def test_yolox_finds_the_athlete_of_a_rendered_frame(tmp_path):
     from fewpose_worlds import worlds
 
     still = worlds.jump(3, 128, 5, videos=3)
-    boxes = find_person(films.yolox_tiny(YOLOX), [still.frames[0].permute(1, 2, 0).numpy()])
+    boxes = find_person(predicting.yolox_tiny(YOLOX), [still.frames[0].permute(1, 2, 0).numpy()])
     seen = still.poses[0][still.poses[0, :, 2] > 0][:, :2]
     inside = ((seen > boxes[0, :2] - 8) & (seen < boxes[0, 2:] + 8)).all(1)
     assert inside.float().mean() > 0.8 and still.skeleton == JUMP

@@ -1,6 +1,6 @@
-"""A folder of one's own: annotations.json (COCO keypoints), images/ and videos/.
+"""A folder of custom data: annotations.json (COCO keypoints), images/ and videos/.
 
-It is what `python -m fewpose world jump --out FOLDER` writes.
+`python -m fewpose world jump --out FOLDER` writes an example; README.md in this folder explains the format.
 """
 
 from __future__ import annotations
@@ -19,41 +19,42 @@ from fewpose.data.pose_data import SPLITS, PoseData
 from fewpose.data.video import VIDEOS
 
 
-def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -> PoseData:
+def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False) -> PoseData:
     """The labelled people of annotations.json on whole images, in frames of `size` (H, W).
 
-    `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`). An image without `video_id` is
-    of the film in videos/ whose name its own file's holds (`film_named`), else a video of its own; a warning if that
-    is all we know, or a guess. A video is named as its film is, however `folded` names of both are written. Images
-    that name their `split` keep it; if none does, a quarter of the videos becomes `test` and a sixth `val`.
-    ValueError with fewer than three videos to deal out, for a split without a person, and those of `coco.read_coco`.
+    `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`). An image without `video_id`
+    belongs to the video in videos/ whose name its own file name contains (`match_video`), else it counts as a video by
+    itself; a warning if no image can be matched, or a match is a guess. Videos are named as their files are,
+    however the labels spell them (`normalised`). Images that name their `split` keep it; if none does, a quarter of
+    the videos becomes `test` and a sixth `val`. ValueError with fewer than three videos to split, for a split
+    without a person, and those of `coco.read_coco`.
     """
     path = Path(folder) / "annotations.json"
     images = Path(folder) / "images"
     entries = load_coco(path)["images"]
-    named = ["split" in entry for entry in entries]
+    has_split = ["split" in entry for entry in entries]
     people = read_coco(path, images if images.is_dir() else folder, size, whole=not cropped)
-    films = {folded(film.stem): film.stem for film in films_of(folder)}
-    nameless = {
-        e["file_name"]: film_named(e["file_name"], films.values()) or e["file_name"]
+    videos = {normalised(file.stem): file.stem for file in video_files(folder)}
+    matched = {
+        e["file_name"]: match_video(e["file_name"], videos.values()) or e["file_name"]
         for e in entries
         if "video_id" not in e
     }
-    guessed = [name for name in nameless if holds_several(name, films.values())]
+    guessed = [name for name in matched if is_ambiguous(name, videos.values())]
     if guessed:
         warn(
-            f"{path.name}: names of {len(guessed)} images hold those of several films: "
-            f"{guessed[0]} is taken to be of {nameless[guessed[0]]}; name their `video_id`"
+            f"{path.name}: file names of {len(guessed)} images contain several videos' names: "
+            f"{guessed[0]} is taken to be of {matched[guessed[0]]}; name their `video_id`"
         )
-    video = np.array([nameless.get(name) or films.get(folded(name), name) for name in people.video])
-    if len(nameless) == len(entries) and not set(films.values()) & set(video):
+    video = np.array([matched.get(name) or videos.get(normalised(name), name) for name in people.video])
+    if len(matched) == len(entries) and not set(videos.values()) & set(video):
         warn(
-            f"{path.name}: no image names its film (`video_id`): each counts as a video of its "
-            "own, and frames of one film may lie in training and in test"
+            f"{path.name}: no image names its video (`video_id`): each counts as a video by itself, "
+            "and frames of one video may end up in both training and test"
         )
-    if any(named) and not all(named):
+    if any(has_split) and not all(has_split):
         raise ValueError(f"{path}: only some images name their split; name all or none")
-    people = replace(people, video=video, split=people.split if all(named) else deal_videos(video, path))
+    people = replace(people, video=video, split=people.split if all(has_split) else split_videos(video, path))
     for split in SPLITS:
         if not (people.split == split).any():
             raise ValueError(
@@ -63,44 +64,44 @@ def read_own(folder: str | Path, size: tuple[int, int], cropped: bool = False) -
     return people
 
 
-def film_named(image: str, films: Iterable[str]) -> str | None:
-    """The film whose name an image's file, or a folder that it is in, holds; the longest name wins.
+def match_video(image: str, videos: Iterable[str]) -> str | None:
+    """The video whose name is contained in that of an image file or of a folder that it is in; the longest name wins.
 
     Of equally long ones the leftmost. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1; run10_0120.jpg
     is not.
     """
-    found = films_in(image, films)
-    return found[0][2] if found else None
+    matches = find_matches(image, videos)
+    return matches[0][2] if matches else None
 
 
-def holds_several(image: str, films: Iterable[str]) -> bool:
-    """Whether an image's name holds another film's beside that of `film_named`, not just in it."""
-    found = films_in(image, films)
-    own = [(start, end) for start, end, film in found if film == found[0][2]]
-    return not all(any(a <= start and end <= b for a, b in own) for start, end, _ in found)
+def is_ambiguous(image: str, videos: Iterable[str]) -> bool:
+    """Whether an image's name contains another video's name outside that of `match_video`."""
+    matches = find_matches(image, videos)
+    best = [(start, end) for start, end, video in matches if video == matches[0][2]]
+    return not all(any(a <= start and end <= b for a, b in best) for start, end, _ in matches)
 
 
-def films_in(image: str, films: Iterable[str]) -> list[tuple[int, int, str]]:
-    """Start, end and film of each place where an image's name holds a film's, the best first."""
-    found = [
-        (*match.span(), film)
-        for film in films
-        for match in re.finditer(rf"(?<![^\W_]){re.escape(folded(film))}(?![^\W_])", folded(image))
+def find_matches(image: str, videos: Iterable[str]) -> list[tuple[int, int, str]]:
+    """Start, end and video of each place where an image's name contains a video's, the best first."""
+    matches = [
+        (*match.span(), video)
+        for video in videos
+        for match in re.finditer(rf"(?<![^\W_]){re.escape(normalised(video))}(?![^\W_])", normalised(image))
     ]
-    return sorted(found, key=lambda place: (place[0] - place[1], place))
+    return sorted(matches, key=lambda match: (match[0] - match[1], match))
 
 
-def folded(name: str) -> str:
-    """A name as we compare it: cameras and tools change its case, macOS takes accents apart."""
+def normalised(name: str) -> str:
+    """A name for comparison: cameras and tools change its case, macOS decomposes accents."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def deal_videos(video: np.ndarray, path: Path) -> np.ndarray:
+def split_videos(video: np.ndarray, path: Path) -> np.ndarray:
     """A split for each frame, whole videos at a time, the same in every call."""
     names = np.unique(video)
     if len(names) < 3:
         raise ValueError(
-            f"{path}: {len(names)} video(s) cannot be dealt to three splits; label "
+            f"{path}: {len(names)} video(s) cannot be divided into three splits; label "
             "frames of three or more and name them in `video_id`"
         )
     test, val = max(1, round(len(names) / 4)), max(1, round(len(names) / 6))
@@ -111,34 +112,34 @@ def deal_videos(video: np.ndarray, path: Path) -> np.ndarray:
     return split
 
 
-def training_films(folder: str | Path, people: PoseData) -> list[Path]:
-    """The files in videos/ but those of test and validation; ValueError if there is none.
+def training_videos(folder: str | Path, people: PoseData) -> list[Path]:
+    """The files in videos/ except those of test and validation; ValueError if there is none.
 
-    A warning if no film is named as one of those videos: then we cannot know which to hold back.
+    A warning if no file is named as one of those videos: then we cannot know which to hold back.
     """
-    held_out = {folded(name) for name in people.video[people.split != "train"]}
-    films = all_films(folder)
-    files = [path for path in films if folded(path.stem) not in held_out]
-    if not files:
-        raise ValueError(f"{Path(folder) / 'videos'} holds no film outside of validation and test")
-    if len(files) == len(films):
+    held_out = {normalised(name) for name in people.video[people.split != "train"]}
+    videos = all_videos(folder)
+    training = [path for path in videos if normalised(path.stem) not in held_out]
+    if not training:
+        raise ValueError(f"{Path(folder) / 'videos'} holds no video outside of validation and test")
+    if len(training) == len(videos):
         warn(
-            "no film in videos/ is named as a video of validation or test images: if one shows "
-            "them, name it in their `video_id`, else it is learned from"
+            "no file in videos/ is named as a video of validation or test images: if one shows "
+            "them, name it in their `video_id`, else it is trained on"
         )
-    return files
+    return training
 
 
-def all_films(folder: str | Path) -> list[Path]:
-    """The files in videos/; others are named in a warning. ValueError if there is no film."""
-    place, films = Path(folder) / "videos", films_of(folder)
-    others = [p.name for p in sorted(place.glob("*")) if p not in films and p.name[0] != "."]
-    warn_skipped("videos", "files that are no films,", others)
-    if not films:
-        raise ValueError(f"{place} holds no film: {', '.join(VIDEOS)}")
-    return films
+def all_videos(folder: str | Path) -> list[Path]:
+    """The videos in videos/; other files are named in a warning. ValueError if there is no video."""
+    place, videos = Path(folder) / "videos", video_files(folder)
+    others = [p.name for p in sorted(place.glob("*")) if p not in videos and p.name[0] != "."]
+    warn_skipped("videos", "files that are no videos,", others)
+    if not videos:
+        raise ValueError(f"{place} holds no video: {', '.join(VIDEOS)}")
+    return videos
 
 
-def films_of(folder: str | Path) -> list[Path]:
-    """The films in videos/, by name."""
+def video_files(folder: str | Path) -> list[Path]:
+    """The videos in videos/, by name."""
     return sorted(p for p in (Path(folder) / "videos").glob("*") if p.suffix.lower() in VIDEOS)

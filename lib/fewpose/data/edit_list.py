@@ -1,4 +1,4 @@
-"""The header of an MP4: what a film that was trimmed without being written anew still shows."""
+"""The header of an MP4: how much a video shows that was trimmed without being re-encoded."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-Span = tuple[int, int]  # first byte and end of what a box holds
+Span = tuple[int, int]  # first byte and end of a box's content
 
 
 def shown_share(path: Path) -> float:
-    """The part of a film's frames that players show, 1 where there is no edit list or no MP4.
+    """The share of a video's frames that players show, 1 where there is no edit list or no MP4.
 
-    Phones and lossless cutters leave all pictures in the file and note which are to be shown; its header goes on
-    counting all (ISO/IEC 14496-12, 8.6.6).
+    Phones and lossless cutters leave all frames in the file and note which are to be shown; the header still counts
+    all (ISO/IEC 14496-12, 8.6.6).
     """
     try:
-        data = movie(path)
-        scale, _ = clock(data, find(data, "mvhd")[0])
+        data = read_moov(path)
+        scale, _ = ticks_and_length(data, find(data, "mvhd")[0])
         for track in find(data, "trak"):
             (mdia,) = find(data, "mdia", track)
             (handler,) = find(data, "hdlr", mdia)
             if data[handler[0] + 8 : handler[0] + 12] != b"vide":
                 continue
-            ticks, length = clock(data, find(data, "mdhd", mdia)[0])
+            ticks, length = ticks_and_length(data, find(data, "mdhd", mdia)[0])
             lists = [e for edits in find(data, "edts", track) for e in find(data, "elst", edits)]
-            shown = sum(edits(data, lists[0])) / scale if lists else 0
+            shown = sum(edit_lengths(data, lists[0])) / scale if lists else 0
             return min(1.0, shown * ticks / length) if shown and length else 1.0
     except (OSError, struct.error, IndexError, ValueError, ZeroDivisionError):
         pass  # no MP4, or one that the decoder will call broken
     return 1.0
 
 
-def fragmented(path: Path) -> bool:
-    """Whether a file is an MP4 in fragments, as browsers write it: its header counts no frames."""
+def is_fragmented(path: Path) -> bool:
+    """Whether a file is a fragmented MP4, as browsers write it: its header counts no frames."""
     try:
-        return bool(find(movie(path), "mvex"))
+        return bool(find(read_moov(path), "mvex"))
     except (OSError, struct.error, ValueError):
         return False  # no MP4
 
 
-def movie(path: Path) -> bytes:
-    """What the box `moov` of a file holds; ValueError if there is none."""
+def read_moov(path: Path) -> bytes:
+    """The content of the box `moov` of a file; ValueError if there is none."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = 0
@@ -59,11 +59,12 @@ def movie(path: Path) -> bytes:
 
 
 def find(data: bytes, name: str, span: Span | None = None) -> list[Span]:
-    """What the boxes of a name directly inside of `span` hold."""
+    """The contents of the boxes of a name directly inside `span`."""
     return [inner for kind, inner in boxes(data, *(span or (0, len(data)))) if kind == name]
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[str, Span]]:
+    """Name and content of each box between two bytes."""
     while start + 8 <= end:
         length, kind = struct.unpack_from(">I4s", data, start)
         if length < 8:
@@ -72,16 +73,16 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[str, Span]]:
         start += length
 
 
-def clock(data: bytes, span: Span) -> tuple[int, int]:
-    """Ticks a second and length in ticks, of a movie's or a track's header."""
+def ticks_and_length(data: bytes, span: Span) -> tuple[int, int]:
+    """Ticks a second and length in ticks, from the header of a movie or track."""
     at = span[0]
     if data[at] == 1:
         return struct.unpack_from(">IQ", data, at + 20)
     return struct.unpack_from(">II", data, at + 12)
 
 
-def edits(data: bytes, span: Span) -> Iterator[int]:
-    """How long each edit shows pictures, in the movie's ticks; an empty one shows none."""
+def edit_lengths(data: bytes, span: Span) -> Iterator[int]:
+    """How long each edit shows frames, in the movie's ticks; empty edits show none."""
     at = span[0]
     form, size = (">Qq4x", 20) if data[at] == 1 else (">Ii4x", 12)
     (count,) = struct.unpack_from(">I", data, at + 4)

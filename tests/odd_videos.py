@@ -1,10 +1,10 @@
-"""Films as OpenCV writes none: with empty frames, and in fragments."""
+"""Videos of kinds that OpenCV does not write: with empty frames, and fragmented."""
 
 import struct
 
 
-def drop(path, slots):
-    """Empty these frames of an AVI, whose slots of time stay: a camera that is too slow does so."""
+def drop_frames(path, slots):
+    """Empty these frames of an AVI, whose slots in time stay, as a camera that is too slow does."""
     content = bytearray(path.read_bytes())
     at, frames = content.index(b"movi") + 4, 0
     while content[at : at + 4] == b"00dc":
@@ -13,15 +13,15 @@ def drop(path, slots):
             struct.pack_into("<I4sI", content, at + 4, 0, b"JUNK", length - 8)
         frames += 1
         at += 8 + length + length % 2
-    for slot in slots:  # in the index behind the pictures, 16 bytes a frame, the length last
+    for slot in slots:  # in the index behind the frames, 16 bytes each, the length last
         struct.pack_into("<I", content, at + 8 + 16 * slot + 12, 0)
     path.write_bytes(content)
 
 
 def fragment(path, longer=1.0):
-    """Write an MP4 of OpenCV anew as browsers do: no count in `moov`, all pictures in a fragment.
+    """Rewrite an MP4 of OpenCV as browsers write theirs: no count in `moov`, all frames in a fragment.
 
-    Its header says `longer` times the length of the pictures.
+    Its header says `longer` times the duration of the frames.
     """
     content = path.read_bytes()
     (first,) = struct.unpack_from(">I", content, content.index(b"stco") + 12)
@@ -41,13 +41,13 @@ def fragment(path, longer=1.0):
         struct.pack_into(">I", moov, at, round(length * longer))
 
     def moof(start):
-        pictures = box(b"trun", numbers(0x201, count, start, *sizes))
-        track = box(b"traf", box(b"tfhd", numbers(0x20000, 1)), pictures)
-        return box(b"moof", box(b"mfhd", numbers(0, 1)), track)
+        frames = box(b"trun", integers(0x201, count, start, *sizes))
+        track = box(b"traf", box(b"tfhd", integers(0x20000, 1)), frames)
+        return box(b"moof", box(b"mfhd", integers(0, 1)), track)
 
     path.write_bytes(
         content[: content.index(b"mdat") - 4]
-        + box(b"moov", moov, box(b"mvex", box(b"trex", numbers(0, 1, 1, step, 0, 0))))
+        + box(b"moov", moov, box(b"mvex", box(b"trex", integers(0, 1, 1, step, 0, 0))))
         + moof(len(moof(0)) + 8)
         + box(b"mdat", content[first:end])
     )
@@ -58,5 +58,5 @@ def box(name, *parts):
     return struct.pack(">I4s", 8 + len(body), name) + body
 
 
-def numbers(*them):
-    return struct.pack(f">{len(them)}I", *them)
+def integers(*values):
+    return struct.pack(f">{len(values)}I", *values)
