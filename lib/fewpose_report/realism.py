@@ -11,7 +11,7 @@ from fewpose.crops import crop_maps, person_boxes
 from fewpose.data.multi_person import PeopleData
 from fewpose.data.pose_data import PoseData
 from fewpose.metrics.pck import normalised_distances
-from fewpose.models.teacher.simcc import CROP, rtmpose_predict
+from fewpose.models.rtmpose import CROP, rtmpose_predict
 from fewpose.skeleton import HALPE
 
 

@@ -3,14 +3,23 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from fewpose.heatmaps import decode
 from fewpose.mean_teacher import MeanTeacher
 from fewpose.models.download import find_onnx
 from fewpose.models.factory import pretrained
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
-from fewpose.models.rtmpose import SIGMAS, backbone_cuts, partners, rtmpose_s
-from fewpose.models.teacher.simcc import CROP
+from fewpose.models.rtmpose import (
+    CROP,
+    SIGMAS,
+    PublishedRTMPose,
+    backbone_cuts,
+    halpe_of,
+    published_rtmpose,
+    rtmpose_predict,
+    rtmpose_s,
+)
 from fewpose.models.weights import load_weights, save_weights
 from fewpose.skeleton import HALPE, JUMP, Skeleton
 from fewpose.speed import precision
@@ -50,12 +59,12 @@ def test_backbone_equals_onnxruntime_at_every_stage():
 
 
 def test_keypoints_start_from_their_namesakes():
-    rows = partners(JUMP)
+    rows = halpe_of(JUMP)
     assert len(rows) == len(JUMP)
     assert rows["left_knee"] == "left_knee" and rows["right_toe"] == "right_big_toe"
     assert rows["left_hand"] == "left_wrist", "by the limb that joins them"
     ball = Skeleton("ball", ("head", "ball"), (), (0.1, 0.1))
-    assert partners(ball) == {"head": "head"}
+    assert halpe_of(ball) == {"head": "head"}
 
 
 def target_bins(poses):
@@ -172,3 +181,59 @@ def test_another_network_is_named(tmp_path):
         rtmpose_s(14, other)
     with pytest.raises(ValueError, match="no tensor z"):
         OnnxGraph(read_onnx(other), ("x",), ("z",))
+
+
+@needs_rtmpose
+def test_whole_network_equals_onnxruntime():
+    crops = torch.randn(3, 3, 256, 192, generator=torch.Generator().manual_seed(0))
+    file = read_onnx(RTMPOSE)
+    with torch.no_grad():
+        own = OnnxGraph(file, file.inputs, file.outputs)(crops)
+    reference = onnxruntime_outputs(file.outputs, crops)
+    for a, b in zip(own, reference, strict=True):
+        np.testing.assert_allclose(a.numpy(), b, atol=1e-4)
+    poses = rtmpose_predict(RTMPOSE, crops, batch=2)
+    assert poses.shape == (3, 26, 3)
+    np.testing.assert_allclose(poses[..., 0], reference[0].argmax(-1) / 2)
+    np.testing.assert_allclose(poses[..., 1], reference[1].argmax(-1) / 2)
+    lower = np.minimum(reference[0].max(-1), reference[1].max(-1))
+    np.testing.assert_allclose(poses[..., 2], lower, atol=1e-4)
+    assert rtmpose_predict(RTMPOSE, crops[:0]).shape == (0, 26, 3)
+
+
+@needs_rtmpose
+def test_crops_of_another_size():
+    with pytest.raises(ValueError, match="256, 192"):
+        rtmpose_predict(RTMPOSE, torch.zeros(1, 3, 192, 256))
+
+
+def outputs_of(x, y):
+    """A network of two rows of bins with one peak each."""
+    model = PublishedRTMPose.__new__(PublishedRTMPose)
+    nn.Module.__init__(model)
+    bins = [torch.exp(-((torch.arange(n) - at) ** 2) / (2 * 12.0**2)) for n, at in ((384, x), (512, y))]
+    model.graph = lambda images: [b.expand(len(images), 26, -1) for b in bins]
+    return model
+
+
+def test_rows_of_bins_as_heat_maps():
+    maps = outputs_of(100, 301)(torch.zeros(2, 3, *CROP))
+    assert maps[0].shape == (2, 17, 64, 48)
+    found = outputs_of(100, 301).read(maps)[0, 0]
+    # bins of half a pixel: 50 and 150.5
+    assert found[:2].tolist() == pytest.approx([50, 150.5], abs=0.3)
+    assert 0.9 < found[2] < 1.1
+    with pytest.raises(ValueError, match="reads crops of"):
+        outputs_of(1, 1)(torch.zeros(1, 3, 64, 64))
+
+
+@needs_rtmpose
+def test_heat_maps_agree_with_the_bins():
+    generator = torch.Generator().manual_seed(0)
+    crops = nn.functional.interpolate(torch.randn(2, 3, 16, 12, generator=generator), CROP)
+    model = published_rtmpose(RTMPOSE)
+    ours = model.read(model(crops))
+    theirs = rtmpose_predict(RTMPOSE, crops)[:, :17]
+    sure = theirs[..., 2] > 0.4
+    apart = (ours - theirs)[..., :2].norm(dim=-1)
+    assert not sure.any() or apart[sure].median() < 3

@@ -20,7 +20,7 @@ from fewpose import geometry
 from fewpose.augment import Augmentation, labelling_views, normalise
 from fewpose.crops import crop_maps, person_boxes
 from fewpose.models.factory import build
-from fewpose.models.teacher.simcc import rtmpose_predict
+from fewpose.models.rtmpose import rtmpose_predict
 from fewpose.models.weights import load_weights, shipped
 from fewpose.pseudo_labels import Candidates
 from fewpose.skeleton import COCO, HALPE, Skeleton

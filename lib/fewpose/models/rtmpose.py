@@ -1,11 +1,12 @@
-"""RTMPose-s, trainable: for real images on small machines.
+"""RTMPose-s, as published and trainable on other keypoints: for real images on small machines.
 
 Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). Its ONNX file (26 Halpe
-keypoints; :func:`fewpose.models.find_onnx`) is run in torch, so that what it has learned of people in photographs can
-be carried over to other keypoints and learn on.
+keypoints; `download.find_onnx`) is run in torch, so that it can be trained further. It is a SimCC network: its outputs
+are a row of bins for x and one for y.
 """
 
 from contextlib import nullcontext
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,28 +20,28 @@ from fewpose.models.download import find_onnx
 from fewpose.models.higher_hrnet import check_dropout, check_keypoints
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
 from fewpose.models.pose_model import PoseModel
-from fewpose.models.teacher.simcc import BINS, CROP
 from fewpose.skeleton import HALPE, Skeleton
 from fewpose.speed.precision import half_in_training
 
+CROP = (256, 192)  # height and width of the crops
+BINS = 2  # of a pixel
 FROZEN = 4  # of the backbone's five parts: the last stage learns with the head
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before
 SIGMAS = (4.9, 5.66)  # of the targets in bins, of x and of y, as RTMPose was trained
-SMOOTHING = 3.0  # of the answers before they are read, in bins
+SMOOTHING = 3.0  # of the outputs before they are read, in bins
 FINAL = "head.final_layer.weight"
 
 
 class RTMPose(PoseModel):
-    """RTMPose as published but for one layer: that which makes a row of each keypoint.
+    """RTMPose with its published weights, except in the one layer that depends on the keypoints.
 
     CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``), whose rows a gated
-    attention unit turns into bins of x and of y (SimCC, section 3.1 of the RTMPose paper). Only the convolution knows
-    which keypoints there are: ``carry_over`` gives a keypoint the row of its namesake. Its answers are bins, no heat
-    maps: it has its own `loss`, `read` and `heat_maps`.
+    attention unit turns into bins of x and of y (SimCC, section 3.1 of the RTMPose paper). Only the convolution
+    depends on the keypoints: ``carry_over`` starts each from the published row of its namesake.
 
     The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
     backward pass. Batch norm is folded into the convolutions: the last stage learns at a tenth of the head's rate. A
-    CPU that multiplies bf16 trains the convolutions so, a third faster; answers to be used are of single precision.
+    CPU that multiplies bf16 trains the convolutions in bf16, a third faster; predictions are of single precision.
     """
 
     backbone_rate = 0.1
@@ -59,7 +60,7 @@ class RTMPose(PoseModel):
         self.final_layer = nn.Conv2d(features, rows, side, padding=side // 2)
         self.final_layer.load_state_dict(self.published)
         self.simcc = OnnxGraph(file, final.outputs, file.outputs)
-        self.tops = tuple(highest(b, s) for b, s in zip(CROP[::-1], SIGMAS, strict=True))
+        self.tops = tuple(target_height(b, s) for b, s in zip(CROP[::-1], SIGMAS, strict=True))
         if keypoints != rows:
             self.new_head(keypoints)
         self.freeze(frozen)
@@ -68,8 +69,8 @@ class RTMPose(PoseModel):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
 
-        Or of the features that `frozen_backbone` makes of images. Raises ValueError for images of another size: the
-        head has a weight for each place.
+        Also of the features that `frozen_backbone` gives for images. Raises ValueError for images of another size:
+        the head has weights for each position.
         """
         x = images
         if images.shape[1] == 3:
@@ -78,19 +79,19 @@ class RTMPose(PoseModel):
                     f"RTMPose reads images of {CROP[0]}x{CROP[1]} (height x width), not "
                     f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
                 )
-            x = Frozen(self.backbone[: self.frozen])(images)
-        # not `enabled=self.training`: what is off in here would be off on CUDA, too
+            x = FrozenParts(self.backbone[: self.frozen])(images)
+        # not `enabled=self.training`: that would turn it off on CUDA as well
         with half_in_training(x.device) if self.training else nullcontext():
             for part in self.backbone[self.frozen :]:
                 (x,) = part(x)
             x = self.final_layer(self.dropout(x))
-        with torch.autocast(x.device.type, enabled=False):  # bins want all their digits
+        with torch.autocast(x.device.type, enabled=False):  # bins want full precision
             return self.simcc(x.float())
 
     def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-        """Divergence from poses [N, K, 3] in pixels of the images, of the keypoints they show.
+        """Divergence from the targets of poses [N, K, 3] in pixels of the images, over the keypoints inside them.
 
-        `size` and `sigma` change nothing: RTMPose has one size of crops and targets of its own widths.
+        `size` and `sigma` have no effect: RTMPose has one crop size, and targets of its own widths.
         """
         xy = poses[..., :2]
         inside = (xy >= 0) & (xy <= xy.new_tensor(CROP[::-1]) - 1)
@@ -105,9 +106,9 @@ class RTMPose(PoseModel):
         return torch.stack([*(place / BINS for place in places), torch.minimum(*scores)], -1)
 
     def heat_maps(self, outputs: list[Tensor]) -> list[Tensor]:
-        """Heat maps [N, K, 64, 48], a target of peak 1: what can be turned with a view.
+        """Heat maps [N, K, 64, 48] of peak 1 where the bins are those of a target.
 
-        The product of the softmaxes of both axes, as a Gaussian is of its two bells.
+        The product of both axes' softmaxes, as a Gaussian is the product of its two marginals.
         """
         x, y = (
             F.avg_pool1d((SHARPNESS * axis.float()).softmax(-1), BINS * self.strides[0]) / top
@@ -118,7 +119,7 @@ class RTMPose(PoseModel):
     @property
     def frozen_backbone(self) -> nn.Module | None:
         """The frozen parts, from images to one map of features; None if all of the backbone learns."""
-        return Frozen(self.backbone[: self.frozen]) if self.frozen else None
+        return FrozenParts(self.backbone[: self.frozen]) if self.frozen else None
 
     def freeze(self, parts: int) -> None:
         """Freeze the first ``parts`` of the stem and the four stages, let the others learn."""
@@ -131,7 +132,7 @@ class RTMPose(PoseModel):
         self.dropout.p = p
 
     def new_head(self, keypoints: int) -> None:
-        """Make all keypoints new: each gets the mean of the published rows, and a little noise."""
+        """Replace the head: each keypoint gets the mean of the published rows, and a little noise."""
         check_keypoints(keypoints)
         old, rows = self.final_layer, self.published["weight"]
         layer = nn.Conv2d(rows.shape[1], keypoints, rows.shape[2], padding=rows.shape[2] // 2)
@@ -142,13 +143,12 @@ class RTMPose(PoseModel):
         self.keypoints = keypoints
 
     def carry_over(self, skeleton: Skeleton) -> dict[str, str]:
-        """Give each keypoint of ``skeleton`` the published row that fits it, and say which.
+        """Start each keypoint of ``skeleton`` from the published row of `halpe_of`; returns who got which.
 
-        That of its namesake, of one whose name says more (``left_big_toe`` for ``left_toe``), or of the keypoint at
-        the other end of one of its limbs; what has none of these stays new.
+        A keypoint without one stays new.
         """
         self.new_head(len(skeleton))
-        rows = partners(skeleton)
+        rows = halpe_of(skeleton)
         with torch.no_grad():
             for name, row in rows.items():
                 here, there = skeleton.index(name), HALPE.index(row)
@@ -162,7 +162,7 @@ class RTMPose(PoseModel):
         return ("final_layer.", "simcc.")
 
 
-class Frozen(nn.Module):
+class FrozenParts(nn.Module):
     """Parts of a backbone, one after the other, that are not stored for the backward pass."""
 
     def __init__(self, parts: nn.ModuleList):
@@ -175,9 +175,9 @@ class Frozen(nn.Module):
 
 
 def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
-    """Place (in bins) and height [N, K] of the peak of smoothed bins [N, K, B].
+    """Position (in bins) and height [N, K] of the peak of smoothed bins [N, K, B].
 
-    To a fraction of a bin by a parabola, as `heatmaps.decode`.
+    A parabola finds it to a fraction of a bin, as in `heatmaps.decode`.
     """
     smoothed = bins @ band(bins.shape[-1], SMOOTHING, bins).T
     index = smoothed.argmax(-1, keepdim=True)
@@ -188,17 +188,21 @@ def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
     return index.squeeze(-1) + shift.clamp(-0.5, 0.5), mid
 
 
-def highest(side: int, sigma: float) -> float:
-    """The highest cell at 1/4 of a target's softmax over the bins of a side of so many pixels."""
-    bell = torch.exp(-((torch.arange(BINS * side) - BINS * side // 2 - 3.5) ** 2) / (2 * sigma**2))
-    return float(F.avg_pool1d((SHARPNESS * bell).softmax(0)[None], 4 * BINS).max())
+def target_height(side: int, sigma: float) -> float:
+    """The highest cell at 1/4 resolution of a target's softmax over the bins of a side of so many pixels."""
+    gaussian = torch.exp(-((torch.arange(BINS * side) - BINS * side // 2 - 3.5) ** 2) / (2 * sigma**2))
+    return float(F.avg_pool1d((SHARPNESS * gaussian).softmax(0)[None], 4 * BINS).max())
 
 
-def partners(skeleton: Skeleton) -> dict[str, str]:
-    """The Halpe keypoint from which each keypoint of a skeleton starts, where there is one."""
+def halpe_of(skeleton: Skeleton) -> dict[str, str]:
+    """The Halpe keypoint from which each keypoint of a skeleton starts, if there is one.
+
+    It is the one of the same name, one with more words in its name (``left_big_toe`` for ``left_toe``), or the one at
+    the other end of a limb.
+    """
     known = HALPE.keypoints
     found = {}
-    for name in skeleton.keypoints:  # left_toe is the left_big_toe
+    for name in skeleton.keypoints:
         words = set(name.split("_"))
         like = [other for other in known if words <= set(other.split("_"))]
         if like:
@@ -231,3 +235,59 @@ def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZ
         return RTMPose(keypoints, read_onnx(path), frozen, dropout)
     except (KeyError, IndexError) as error:
         raise ValueError(f"{path} is not the ONNX graph of an RTMPose.") from error
+
+
+class PublishedRTMPose(PoseModel):
+    """RTMPose-s with all its published weights: crops in, heat maps [N, 17, 64, 48] at 1/4 out; the teacher's stage 2.
+
+    Of its 26 Halpe keypoints the first 17 are COCO's. A cell holds the geometric mean of its column's and its row's
+    score, so that a peak is as high as theirs. At 1/4 a peak is about as wide as the target of a heat map, as
+    `heatmaps.smooth` assumes.
+    """
+
+    strides = (4,)
+    keypoints = 17
+
+    def __init__(self, file: OnnxFile):
+        super().__init__()
+        self.graph = OnnxGraph(file, file.inputs, file.outputs)
+        self.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Heat maps of crops [N, 3, 256, 192], ImageNet-normalised RGB."""
+        if tuple(images.shape[-2:]) != CROP:
+            raise ValueError(f"RTMPose reads crops of {CROP}, not {tuple(images.shape[-2:])}.")
+        x, y = (bins[:, : self.keypoints].clamp_min(0) for bins in self.graph(images))
+        x, y = (F.avg_pool1d(bins, BINS * self.strides[0]) for bins in (x, y))
+        return [(y.unsqueeze(-1) * x.unsqueeze(-2)).sqrt()]
+
+
+def published_rtmpose(path: str | Path | None = None) -> PublishedRTMPose:
+    """RTMPose-s for `top_down.estimate`; the file is found as by `rtmpose_s`."""
+    return PublishedRTMPose(read_onnx(find_onnx("rtmpose_s", path))).eval()
+
+
+def rtmpose_predict(path: str | Path | None, crops: Tensor, batch: int = 32) -> Tensor:
+    """The 26 Halpe keypoints that the published RTMPose-s predicts in crops.
+
+    crops [N, 3, 256, 192]: one person each, upright, centred, ImageNet-normalised RGB. Returns [N, 26, 3]: x, y in
+    pixels of the crop (to half a pixel) and the confidence, the lower of the two SimCC maxima (section 3.1 of the
+    RTMPose paper; 0.3 is a common threshold).
+    """
+    if crops.ndim != 4 or tuple(crops.shape[1:]) != (3, *CROP):
+        raise ValueError(f"RTMPose reads crops [N, 3, 256, 192], not {list(crops.shape)}.")
+    network = _published_graph(str(find_onnx("rtmpose_s", path))).to(crops.device)
+    poses = []
+    with torch.no_grad():
+        for part in crops.split(batch):
+            if not len(part):
+                continue
+            (x_score, x), (y_score, y) = (bins.max(-1) for bins in network(part))
+            poses.append(torch.stack([x / BINS, y / BINS, torch.minimum(x_score, y_score)], -1))
+    return torch.cat(poses) if poses else crops.new_zeros(0, 26, 3)
+
+
+@lru_cache(maxsize=1)
+def _published_graph(path: str) -> OnnxGraph:
+    file = read_onnx(path)
+    return OnnxGraph(file, file.inputs, file.outputs).eval().requires_grad_(False)

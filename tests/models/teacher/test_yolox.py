@@ -6,8 +6,8 @@ from torch import nn
 
 from fewpose.models.lifting import Lifter
 from fewpose.models.onnx_graph import OPERATORS
+from fewpose.models.rtmpose import CROP, published_rtmpose
 from fewpose.models.teacher.box_fusion import detect
-from fewpose.models.teacher.simcc import CROP, rtmpose_heatmaps
 from fewpose.models.teacher.three_stages import Teacher, find_people
 from fewpose.models.teacher.yolox import read_level, yolox_tiny
 from published import RTMPOSE, YOLOX, needs_rtmpose, needs_yolox
@@ -69,6 +69,6 @@ def test_yolox_reads_any_size_and_finds_nobody_in_grey():
 @needs_yolox
 @needs_rtmpose
 def test_they_are_stages_of_the_teacher():
-    teacher = Teacher(yolox_tiny(YOLOX, 128), rtmpose_heatmaps(RTMPOSE), Lifter(8), CROP)
+    teacher = Teacher(yolox_tiny(YOLOX, 128), published_rtmpose(RTMPOSE), Lifter(8), CROP)
     (people,) = find_people(teacher.plain().eval(), torch.zeros(1, 3, 60, 80, dtype=torch.uint8))
     assert people.keypoints.shape == (len(people), 17, 3)

@@ -18,9 +18,9 @@ from fewpose import geometry
 from fewpose.models.download import find_onnx
 from fewpose.models.lifting import Lifter, load_lifter
 from fewpose.models.people import People
+from fewpose.models.rtmpose import CROP, published_rtmpose
 from fewpose.models.teacher import box_fusion, top_down
 from fewpose.models.teacher.box_fusion import Detector, detect
-from fewpose.models.teacher.simcc import CROP, rtmpose_heatmaps
 from fewpose.models.teacher.top_down import estimate
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.models.weights import shipped
@@ -81,7 +81,7 @@ def onnx_teacher(
     """
     return Teacher(
         yolox_tiny(find_onnx("yolox_tiny", yolox or None)),
-        rtmpose_heatmaps(rtmpose or None),
+        published_rtmpose(rtmpose or None),
         load_lifter(lifter or shipped("everyday_lifter")),
         CROP,
     )
