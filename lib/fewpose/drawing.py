@@ -37,7 +37,8 @@ def film_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Call
     """
     height, width = (side - side % 2 for side in size)
     # absolute, as `data.video.open_video` reads: FFmpeg takes "10:30 run.mp4" for a protocol
-    part = path.absolute().with_suffix(".part.mp4")
+    # hidden: what a kill leaves of it is no video to any reader
+    part = path.absolute().with_name(f".{path.stem}.part.mp4")
     for code in CODES:
         film = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
         if film.isOpened():

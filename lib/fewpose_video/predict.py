@@ -84,7 +84,7 @@ def find_inputs(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise ValueError(f"there is no video, image or folder {source}")
-    paths = sorted(p for p in source.iterdir() if p.suffix.lower() in (*VIDEOS, *IMAGES))
+    paths = sorted(p for p in source.iterdir() if p.name[0] != "." and p.suffix.lower() in (*VIDEOS, *IMAGES))
     if not paths:
         raise ValueError(f"{source} holds no video or image: {', '.join((*VIDEOS, *IMAGES))}")
     return paths

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fewpose import LeftOut
-from fewpose.data.custom import match_video, read_custom, training_videos
+from fewpose.data.custom import all_videos, match_video, read_custom, training_videos, video_files
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*swap no sides")
 SPLITS = ("train", "train", "val", "test")
@@ -107,3 +107,12 @@ def test_null_is_as_if_missing(tmp_path):
     people = read_custom(write(tmp_path, images, [f"f{i}.mp4" for i in range(4)]), (8, 8))
     assert people.video.tolist() == ["f0", "f1", "f2", "f3"]
     assert sorted(people.split) == ["test", "train", "train", "val"]
+
+
+def test_hidden_files_are_no_videos(tmp_path):
+    """macOS leaves ._run1.mp4 beside run1.mp4, a kill .run2.part.mp4."""
+    (tmp_path / "videos").mkdir()
+    for name in ("run1.mp4", "._run1.mp4", ".run2.part.mp4"):
+        (tmp_path / "videos" / name).touch()
+    assert [path.name for path in video_files(tmp_path)] == ["run1.mp4"]
+    assert [path.name for path in all_videos(tmp_path)] == ["run1.mp4"]

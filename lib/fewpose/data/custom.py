@@ -141,5 +141,5 @@ def all_videos(folder: str | Path) -> list[Path]:
 
 
 def video_files(folder: str | Path) -> list[Path]:
-    """The videos in videos/, by name."""
-    return sorted(p for p in (Path(folder) / "videos").glob("*") if p.suffix.lower() in VIDEOS)
+    """The videos in videos/, by name; hidden files are left alone."""
+    return sorted(p for p in (Path(folder) / "videos").glob("[!.]*") if p.suffix.lower() in VIDEOS)

@@ -85,7 +85,7 @@ def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE
     video = draw_video(seed, index, size)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part.mp4")
+    unfinished = path.with_name(f".{path.stem}.part.mp4")
     film = cv2.VideoWriter(str(unfinished), cv2.VideoWriter_fourcc(*"mp4v"), rate, (size, size))
     if not film.isOpened():
         raise RuntimeError(f"{path}: the video could not be opened for writing")
