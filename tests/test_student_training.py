@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fewpose import geometry
-from fewpose.data.labels import labels_of_truth
+from fewpose.data.labels import ground_truth_labels
 from fewpose.low_resolution import low_resolution
 from fewpose.models.student.keypoint_rcnn import find_people
 from fewpose.mosaic import Mosaic
@@ -32,7 +32,7 @@ def people(n=4, size=(64, 96), seed=0):
             frame[:, y, x] = 250
         poses.append(torch.cat([xy.round(), torch.full((2, 17, 1), 2.0)], -1))
         points.append(300 * torch.randn(2, 17, 3, generator=generator))
-    return labels_of_truth(frames, boxes, poses, points, COCO, "dots")
+    return ground_truth_labels(frames, boxes, poses, points, COCO, "dots")
 
 
 def test_a_still_image_is_the_frame():

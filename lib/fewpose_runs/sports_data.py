@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fewpose.crops import crop_maps, person_boxes
-from fewpose.data.coco import MARGIN
+from fewpose.crops import MARGIN, crop_maps, person_boxes
 from fewpose.data.custom import read_custom, training_videos, video_files
 from fewpose.data.images import warn_skipped
 from fewpose.data.lsp import read_lsp, read_lspet
-from fewpose.data.near_duplicates import without_neighbours
+from fewpose.data.near_duplicates import drop_near_duplicates
 from fewpose.data.pose_data import SPLITS, PoseData, concatenate, draw_labels, split_validation
 from fewpose.data.video import read_video, read_videos
 from fewpose.feature_cache import cache_features
@@ -113,7 +112,7 @@ def read_frames(
     if dataset == "lsp":
         people = read_lsp(path)
         test = people.subset("test")
-        train = without_neighbours(people.subset("train"), test)
+        train = drop_near_duplicates(people.subset("train"), test)
         return split_validation(concatenate(train, test), frames=100)
     if dataset == "custom":
         return read_custom(path, (size, width or size), cropped=width > 0)
@@ -176,7 +175,7 @@ def read_raw(
     if dataset == "lsp":
         images = read_lspet(path, size)
         images = images.subset(range(0, len(images), every)).unlabelled()
-        return without_neighbours(images, labelled.subset(labelled.split != "train"))
+        return drop_near_duplicates(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
         paths = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
     else:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fewpose.data.coco import MARGIN
+from fewpose.crops import MARGIN
 from fewpose.data.images import warn_skipped
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import check_every, concatenate_videos, iter_frames

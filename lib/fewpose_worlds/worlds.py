@@ -11,7 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from fewpose.data.coco import boxes_by_image
-from fewpose.data.labels import LabelledPeople, labels_of_truth
+from fewpose.data.labels import LabelledPeople, ground_truth_labels
 from fewpose.data.multi_person import BoxData, PeopleData
 from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import COCO, JUMP
@@ -65,7 +65,7 @@ def everyday_people(frames: int, size: int, seed: int, cache: Path, above: float
     folder = everyday_folder(frames, size, seed, cache, above)
     coco = json.loads((folder / "annotations.json").read_text())
     parts = store.people_of(coco, frames, len(COCO))
-    return labels_of_truth(data.frames, *parts, COCO, data.name, np.flatnonzero(data.split == "train"))
+    return ground_truth_labels(data.frames, *parts, COCO, data.name, np.flatnonzero(data.split == "train"))
 
 
 def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, videos: int | None = None) -> PoseData:

@@ -239,7 +239,7 @@ def test_a_byte_order_mark_is_read_over(tmp_path):
 def test_two_images_of_one_id_are_refused(tmp_path):
     content = dataset()
     content["images"].append({"id": 7, "file_name": "b.png"})
-    message = r"labels\.json: two images have the id 7, the second is b\.png; number `images` anew"
+    message = r"labels\.json: two images have the id 7, the second is b\.png; renumber `images`"
     with pytest.raises(ValueError, match=message):
         read_coco(write(tmp_path, content), tmp_path)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from fewpose.data.labels import labels_of_truth, read_labels
+from fewpose.data.labels import ground_truth_labels, read_labels
 from fewpose.label_files import write_labels
 from fewpose.soft_hard_labels import Thresholds
 from toy_teacher import SPOTS, toy_frames, toy_teacher
@@ -59,13 +59,13 @@ def change(path, tmp_path, edit):
         (lambda a: a.update(image_id=77), "there is no image 77"),
     ],
 )
-def test_what_is_malformed_is_named(written, tmp_path, edit, says):
+def test_malformed_annotations_are_named(written, tmp_path, edit, says):
     path, frames = written
     with pytest.raises(ValueError, match=says):
         read_labels(change(path, tmp_path, edit), frames, SPOTS)
 
 
-def test_files_and_frames_that_do_not_belong_together(written, tmp_path):
+def test_files_and_frames_that_do_not_match(written, tmp_path):
     path, frames = written
     with pytest.raises(ValueError, match="labels 4 frames, there are 3"):
         read_labels(path, frames[:3], SPOTS)
@@ -74,12 +74,12 @@ def test_files_and_frames_that_do_not_belong_together(written, tmp_path):
         read_labels(tmp_path / "no.json", frames, SPOTS)
 
 
-def test_truth_is_a_teacher_without_doubt():
+def test_ground_truth_as_labels_has_full_confidence():
     frames, boxes = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), [torch.ones(1, 4), torch.ones(0, 4)]
     poses = [torch.tensor([[[1.0, 2, 2], [3, 4, 1], [0, 0, 0], [5, 6, 2]]]), torch.zeros(0, 4, 3)]
     points = [torch.ones(1, 4, 3), torch.zeros(0, 4, 3)]
-    labels = labels_of_truth(frames, boxes, poses, points, SPOTS, "truth")
+    labels = ground_truth_labels(frames, boxes, poses, points, SPOTS, "exact")
     assert labels.soft[0][0, :, 2].tolist() == [1, 1, 0, 1]
     assert torch.equal(labels.hard[0], poses[0]) and labels.use.tolist() == [0, 1]
-    with pytest.raises(ValueError, match=r"truth: soft3d of frame 1|hard3d of frame 1"):
-        labels_of_truth(frames, boxes, poses, [points[0]] * 2, SPOTS, "truth")
+    with pytest.raises(ValueError, match=r"exact: soft3d of frame 1|hard3d of frame 1"):
+        ground_truth_labels(frames, boxes, poses, [points[0]] * 2, SPOTS, "exact")

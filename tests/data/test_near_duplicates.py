@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose.data.near_duplicates import ALIKE, thumbprints, without_neighbours
+from fewpose.data.near_duplicates import SAME_SCENE, drop_near_duplicates, thumbnail_edges
 from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import LSP
 from fewpose_runs.sports_data import read_frames, read_raw
@@ -22,25 +22,25 @@ def scenes(n, seed=0, split="train"):
     return PoseData(frames, torch.zeros(n, 14, 3), LSP, names, np.array([split] * n), "scenes")
 
 
-def test_the_same_scene_is_found_darker_noisy_smaller_and_mirrored():
+def test_one_scene_is_found_darker_noisy_smaller_and_mirrored():
     test, pool = scenes(6, split="test"), scenes(8, seed=1)
     rng = torch.Generator().manual_seed(0)
     noisy = test.frames[0] * 0.6 + 20 * torch.rand(3, 64, 48, generator=rng)
     pool.frames[2] = noisy.byte()
     pool.frames[5] = test.frames[1].flip(-1)
     small = torch.nn.functional.interpolate(test.frames[2:3].float(), (48, 36), mode="bilinear")
-    pool.frames[6] = 0  # laid into its frame with black borders
+    pool.frames[6] = 0  # letterboxed, with black borders
     pool.frames[6, :, 8:56, 6:42] = small[0].byte()
-    with pytest.warns(UserWarning, match="3 frames left out, .*train2, train5, train6"):
-        left = without_neighbours(pool, test)
-    assert left.video.tolist() == ["train0", "train1", "train3", "train4", "train7"]
+    with pytest.warns(UserWarning, match="3 frames skipped, .*train2, train5, train6"):
+        kept = drop_near_duplicates(pool, test)
+    assert kept.video.tolist() == ["train0", "train1", "train3", "train4", "train7"]
 
 
 def test_other_scenes_and_blank_frames_stay():
     pool, test = scenes(20, seed=1), scenes(20, split="test")
     pool.frames[3] = 0
     test.frames[4] = 0
-    assert len(without_neighbours(pool, test)) == 20
+    assert len(drop_near_duplicates(pool, test)) == 20
 
 
 @pytest.mark.skipif(not (REAL / "lsp").is_dir(), reason="LSP is not beside the clone (see README)")
@@ -50,9 +50,9 @@ def test_no_scene_of_a_test_image_of_lsp_is_trained_on(tmp_path):
     pool, test = people.subset(people.split != "test"), people.subset("test")
     assert len(test) == 1000 and 970 < len(pool) < 990
     assert not {"im0550", "im0371", "im0483"} & set(pool.video)  # of im1366, im1622, im1211
-    alike = thumbprints(pool.frames) @ thumbprints(test.frames).T
-    assert alike.max() <= ALIKE
+    similarity = thumbnail_edges(pool.frames) @ thumbnail_edges(test.frames).T
+    assert similarity.max() <= SAME_SCENE
     if (REAL / "lspet").is_dir():
         raw = read_raw("lsp", REAL / "lspet", people, 0, 0, 0, 25, tmp_path)
-        alike = thumbprints(raw.frames) @ thumbprints(test.frames).T
-        assert len(raw) == 200 and alike.max() <= ALIKE
+        similarity = thumbnail_edges(raw.frames) @ thumbnail_edges(test.frames).T
+        assert len(raw) == 200 and similarity.max() <= SAME_SCENE

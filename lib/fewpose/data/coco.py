@@ -1,4 +1,4 @@
-"""Any COCO keypoint file with its images: own labels, COCO itself, an exported world."""
+"""Any COCO keypoint file with its images: custom labels, COCO itself, an exported world."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import numpy as np
 import torch
 
 from fewpose import skeleton as skeletons
-from fewpose.crops import cut_crops
+from fewpose.crops import MARGIN, cut_crops
 from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_image, to_frames, warn, warn_skipped
 from fewpose.data.multi_person import BoxData
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import VIDEOS
 from fewpose.skeleton import Skeleton
-
-MARGIN = 1.25  # the crop is this much larger than the person's box, as usual for COCO
 
 
 def read_coco(
@@ -27,17 +25,17 @@ def read_coco(
     split: str = "train",
     whole: bool = False,
 ) -> PoseData:
-    """One frame of `size` (H, W) a labelled person: its box, a quarter larger, black outside.
-    `whole` takes the whole image instead, as for videos in which nobody is labelled.
+    """One frame of `size` (H, W) for each labelled person: the box, a quarter larger, black outside.
 
-    Every annotation with a labelled keypoint is read, of the first category that has any (`read_skeleton`), except
-    crowds; where annotations say `main`, only the main person. An annotation without box, or with an empty one, gets
-    that of its keypoints. Poses are in pixels of the crops, visibility as COCO defines it; keypoints in the file
-    count from the centre of the top-left pixel. `video` is the image's `video_id` (`video_of`) or else its file, its
-    own `split` goes before the one given. Files are looked for in `images`, then beside the annotations.
+    `whole` takes the whole image instead. Read are all annotations with a labelled keypoint, of the first category
+    that names keypoints (`read_skeleton`), except crowds; where annotations have `main`, only the main person. An
+    annotation without a box, or with an empty one, gets that of its keypoints. Poses are in pixels of the crops,
+    visibility as COCO defines it; in the file (0, 0) is the centre of the top-left pixel. `video` is the image's
+    `video_id` (`video_of`) or else its file name; the image's `split` overrides the argument. Image files are searched
+    in `images`, then beside the annotations.
 
-    Broken images are named in a warning and left out, labels outside their image ignored. A ValueError names the file
-    and the annotation that is malformed, or the image that is not of the size it was labelled in.
+    Broken images are named in a warning and skipped, labels outside their image ignored. ValueError names the file
+    and the annotation that is malformed, or the image whose size is not the one it was labelled at.
     """
     path = Path(annotations)
     content = load_coco(path)
@@ -47,7 +45,7 @@ def read_coco(
     files = find_images({by_id[i]["file_name"] for i in people}, Path(images), path.parent)
 
     crops, poses, video, splits, skipped = [], [], [], [], {}
-    only = torch.zeros(1, dtype=torch.long)  # each picture by itself
+    only = torch.zeros(1, dtype=torch.long)  # one image at a time
     for image_id, group in people.items():
         entry = by_id[image_id]
         image = read_image(files[entry["file_name"]])
@@ -55,12 +53,12 @@ def read_coco(
             skipped[entry["file_name"]] = len(group)
             continue
         check_size(entry, image, path)
-        picture = torch.from_numpy(image).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
         for keypoints, box in group:
             if whole:
                 box = np.array([0, 0, image.shape[1], image.shape[0]])
             matrix = crop_map(box, size, 1 if whole else MARGIN)
-            crop = cut_crops(picture, only, torch.from_numpy(matrix).float()[None], size)
+            crop = cut_crops(pixels, only, torch.from_numpy(matrix).float()[None], size)
             crops.append(crop.round().byte())
             poses.append((keypoints, matrix, image.shape[:2]))
             video.append(video_of(entry, content))
@@ -82,9 +80,9 @@ def read_coco(
 def read_boxes(annotations: str | Path, images: str | Path, size: tuple[int, int], split: str = "train") -> BoxData:
     """All images of a COCO file in frames of `size` (H, W), black around them, with their boxes.
 
-    Images with crowds are left out: a detector would learn that these are nobody. Images without people stay. An
-    image's own `split` goes before the one given. Broken images are named in a warning and left out; ValueError names
-    file and annotation of a malformed box.
+    Images with crowds are skipped: a detector would learn that nobody is there. Images without people stay. An
+    image's `split` overrides the argument. Broken images are named in a warning and skipped; ValueError names file and
+    annotation of a malformed box.
     """
     path = Path(annotations)
     content = load_coco(path)
@@ -99,9 +97,9 @@ def read_boxes(annotations: str | Path, images: str | Path, size: tuple[int, int
             continue
         frames.append(letterbox(image, size))
         matrix = letterbox_map(image.shape[:2], size)
-        own = torch.tensor(people.get(entry["id"], []), dtype=torch.float32).reshape(-1, 4)
+        corners = torch.tensor(people.get(entry["id"], []), dtype=torch.float32).reshape(-1, 4)
         scale, offset = matrix[[0, 1], [0, 1]].repeat(2), matrix[:, 2].repeat(2)
-        boxes.append((own - 0.5) * scale + offset + 0.5)
+        boxes.append((corners - 0.5) * scale + offset + 0.5)
         splits.append(entry.get("split", split))
     if not frames:
         raise ValueError(f"{path}: no readable image without crowds in {images}")
@@ -132,9 +130,9 @@ def boxes_by_image(content: dict, path: Path) -> dict[int, list | None]:
 
 
 def read_skeleton(content: dict, path: Path) -> Skeleton:
-    """The skeleton of the first category with keypoints: one of ours if their names are the same.
+    """The skeleton of the first category with keypoints: a known one if the names are the same.
 
-    Another one takes its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma. Names are put into
+    An unknown one takes its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma. Names are put into
     lower case with underscores. ValueError for a side without its partner.
     """
     category = pose_category(content)
@@ -158,12 +156,12 @@ def read_skeleton(content: dict, path: Path) -> Skeleton:
 
 
 def pose_category(content: dict) -> dict | None:
-    """The first category that names keypoints: labelling tools put those of boxes before it."""
+    """The first category that names keypoints; labelling tools may list box categories before it."""
     return next((c for c in content["categories"] if c.get("keypoints")), None)
 
 
 def video_of(entry: dict, content: dict) -> str:
-    """The video of an image, as its film is named without suffix; without one its own file.
+    """The video of an image, as its file is named without suffix; without one the image's file name.
 
     A `video_id` may be the name or path itself or the id of an entry of the file's `videos`.
     """
@@ -171,25 +169,25 @@ def video_of(entry: dict, content: dict) -> str:
         return entry["file_name"]
     listed = {v.get("id"): v.get("file_name", v.get("name")) for v in content.get("videos", [])}
     name = str(listed.get(entry["video_id"]) or entry["video_id"])
-    film = Path(name.replace("\\", "/"))
-    return film.stem if film.suffix.lower() in VIDEOS else name
+    file = Path(name.replace("\\", "/"))
+    return file.stem if file.suffix.lower() in VIDEOS else name
 
 
 def check_size(entry: dict, image: np.ndarray, path: Path) -> None:
-    """ValueError if an image [H, W, 3] is not of the size that its entry says (or turned)."""
-    said = entry.get("height"), entry.get("width")
-    if all(said) and said not in (image.shape[:2], image.shape[1::-1]):
+    """ValueError if an image [H, W, 3] is not of the size in its entry, or that size transposed."""
+    labelled = entry.get("height"), entry.get("width")
+    if all(labelled) and labelled not in (image.shape[:2], image.shape[1::-1]):
         raise ValueError(
-            f"{path}: {entry['file_name']} was labelled with {said[1]}x{said[0]} pixels and has "
+            f"{path}: {entry['file_name']} was labelled with {labelled[1]}x{labelled[0]} pixels and has "
             f"{image.shape[1]}x{image.shape[0]}; give the images that were labelled"
         )
 
 
 def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, Path]:
-    """Where the image files of a COCO file lie: tools write names, relative paths or old folders.
+    """Paths of the image files of a COCO file: tools write names, relative paths or old folders.
 
-    A name is looked for in `images`, then in the folder `beside` of the annotations, at last by its own name anywhere
-    in `images`, if one file alone has it.
+    A name is searched in `images`, then in the folder `beside` the annotations, then its last part anywhere in
+    `images`, if a single file is named so.
     """
     found, everywhere = {}, None
     for name in names:
@@ -201,9 +199,9 @@ def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, P
             found[name] = beside / relative
             continue
         everywhere = everywhere or sorted(images.rglob("*"))
-        alike = [path for path in everywhere if path.name == Path(relative).name]
-        if len(alike) == 1:
-            found[name] = alike[0]
+        same_name = [path for path in everywhere if path.name == Path(relative).name]
+        if len(same_name) == 1:
+            found[name] = same_name[0]
     return found
 
 
@@ -221,9 +219,9 @@ def crop_map(box: np.ndarray, size: tuple[int, int], margin: float = MARGIN) -> 
 
 
 def load_coco(path: Path) -> dict:
-    """The content of a COCO keypoint file, without what is null in it.
+    """The content of a COCO keypoint file, keys whose value is null removed.
 
-    ValueError naming the file if it is none, or if two of its images have one id.
+    ValueError naming the file if it is none, or if two images share an id.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_without_null)
@@ -243,14 +241,14 @@ def load_coco(path: Path) -> dict:
         if image["id"] in ids:
             raise ValueError(
                 f"{path}: two images have the id {image['id']!r}, the second is "
-                f"{image['file_name']}; number `images` anew, and `image_id` of their annotations"
+                f"{image['file_name']}; renumber `images`, and `image_id` of their annotations"
             )
         ids.add(image["id"])
     return content
 
 
 def _without_null(entry: dict) -> dict:
-    """Tools write null where others leave the key out."""
+    """Some tools write null where others omit the key."""
     return {key: value for key, value in entry.items() if value is not None}
 
 
@@ -264,8 +262,8 @@ def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, lis
         where = f"{path}, annotation {annotation.get('id', '?')}"
         if not annotation.get("keypoints"):  # a box or an outline
             continue
-        own = category.get("id")
-        if own is not None and annotation.get("category_id", own) != own:
+        expected = category.get("id")
+        if expected is not None and annotation.get("category_id", expected) != expected:
             others += 1
             continue
         values = np.array(annotation["keypoints"], dtype=object).ravel()
@@ -288,12 +286,12 @@ def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, lis
         box = _box(annotation, keypoints[labelled, :2], where)
         people.setdefault(annotation["image_id"], []).append((keypoints, box))
     if others:
-        warn(f"{path.name}: {others} poses of other categories than {category.get('name')!r} are left out")
+        warn(f"{path.name}: {others} poses of other categories than {category.get('name')!r} are skipped")
     return people
 
 
 def _box(annotation: dict, points: np.ndarray, where: str) -> np.ndarray:
-    """Its bbox; where that is missing or empty, as tools write it of one point, the keypoints'."""
+    """The annotation's bbox; if it is missing or empty, as tools write it for one point, that of the keypoints."""
     try:
         box = np.array(annotation.get("bbox") or [0, 0, 0, 0], dtype=np.float64)
     except (TypeError, ValueError):

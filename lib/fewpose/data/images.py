@@ -1,4 +1,4 @@
-"""Reading images and laying them into frames of one size, with the map that leads back."""
+"""Reading images and letterboxing them into frames of one size, with the map between both."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def read_image(path: Path) -> np.ndarray | None:
     """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short.
 
-    None also for grey levels that are not known to be of 8 or 16 bits or from 0 to 1.
+    None also for grey values in neither of the ranges of 8 bits, 16 bits or 0 to 1.
     """
     try:
-        # Not OpenCV: it decodes half a JPEG without a word and paints the rest grey.
+        # Not OpenCV: it decodes half a JPEG silently and fills the rest with grey.
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image)
-            if image.mode[0] in "IF":  # integers and floats, which convert cuts at 255
+            if image.mode[0] in "IF":  # integers and floats, which convert clips at 255
                 image = _eight_bits(image)
             return None if image is None else np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
@@ -34,9 +34,9 @@ def read_image(path: Path) -> np.ndarray | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image | None:
-    """A grey image of more than 8 bits as one of 8; None if its values leave the range of its kind.
+    """A grey image of more than 8 bits as one of 8; None if a value is out of range.
 
-    White is 65535 (255 where 32-bit integers go no further), of floats 1.
+    White is 65535 (255 if no value of 32-bit integers exceeds it), of floats 1.
     """
     values = np.array(image, np.float64)
     white = 1 if image.mode == "F" else 65535
@@ -50,31 +50,30 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
 def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
     """The images of a folder, all of one size, as frames [N, 3, H, W] uint8 with their file names.
 
-    In the order of the names. Broken ones are named in a warning and left out. ValueError if there is none, or one is
+    In the order of the names. Broken ones are named in a warning and skipped. ValueError if there is none, or one is
     of another size than the first.
     """
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in IMAGES)
-    read = [(path.name, read_image(path)) for path in paths]
-    warn_skipped(str(folder), "images broken,", [name for name, image in read if image is None])
-    named = [(name, image) for name, image in read if image is not None]
-    if not named:
+    images = [(path.name, read_image(path)) for path in paths]
+    warn_skipped(str(folder), "images broken,", [name for name, image in images if image is None])
+    readable = [(name, image) for name, image in images if image is not None]
+    if not readable:
         raise ValueError(f"{folder} holds no readable image: {', '.join(IMAGES)}")
-    first = named[0][1].shape
-    for name, image in named:
+    first = readable[0][1].shape
+    for name, image in readable:
         if image.shape != first:
             raise ValueError(
                 f"{folder}: {name} has {image.shape[1]}x{image.shape[0]} pixels, "
-                f"{named[0][0]} has {first[1]}x{first[0]}; give images of one size"
+                f"{readable[0][0]} has {first[1]}x{first[0]}; give images of one size"
             )
-    return to_frames([image for _, image in named]), [name for name, _ in named]
+    return to_frames([image for _, image in readable]), [name for name, _ in readable]
 
 
 def letterbox_map(source: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Map [2, 3] from pixels of an image of `source` (H, W) to those of a frame of `size` (H, W).
 
     The whole image is scaled to fit and centred. Sides are rounded to whole pixels, so the two scales differ a
-    little; pixels are squares about their centres. `geometry.invert(map[None])` leads from the frame back to the
-    image.
+    little. `geometry.invert(map[None])` maps from the frame back to the image.
     """
     (height, width), (top, left) = _fit(source, size)
     matrix = torch.zeros(2, 3)
@@ -102,7 +101,7 @@ def _fit(source: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[int, int
 
 
 def to_frames(images: list[np.ndarray]) -> Tensor:
-    """Images [H, W, 3] of one size as uint8 frames [N, 3, H, W]; the list is emptied on the way."""
+    """Images [H, W, 3] of one size as uint8 frames [N, 3, H, W]; the list is emptied to free memory."""
     frames = torch.empty((len(images), 3, *images[0].shape[:2]), dtype=torch.uint8)
     for i in range(len(images)):
         frames[i] = torch.from_numpy(images[i]).permute(2, 0, 1)
@@ -111,7 +110,7 @@ def to_frames(images: list[np.ndarray]) -> Tensor:
 
 
 def drop_outside(poses: np.ndarray, sizes: np.ndarray, name: str) -> int:
-    """Take the visibility of keypoints outside their image away, in place; warn and count them.
+    """Set the visibility of keypoints outside their image to 0, in place; warn and count them.
 
     poses [N, K, 3] in pixels of images of `sizes` [N, 2] (H, W).
     """
@@ -126,7 +125,7 @@ def drop_outside(poses: np.ndarray, sizes: np.ndarray, name: str) -> int:
 
 
 def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
-    """One warning that names the files left out; none if there are none."""
+    """One warning that names the skipped files; none if there are none."""
     skipped = list(skipped)
     if skipped:
         shown = ", ".join(skipped[:10]) + (f" and {len(skipped) - 10} more" * (len(skipped) > 10))

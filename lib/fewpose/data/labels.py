@@ -1,4 +1,4 @@
-"""Frames with soft and hard labels of all people, what a student learns from."""
+"""Frames with soft and hard labels of all people, which a student is trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewpose.data.multi_person import PeopleData
 from fewpose.skeleton import COCO, Skeleton
 
 _PARTS = ("hard", "soft", "hard3d", "soft3d")
@@ -25,11 +24,11 @@ class LabelledPeople:
     frames  [N, 3, H, W] uint8 RGB, or a sequence of such frames [3, H, W] of any sizes
     boxes   of each frame [P, 4]: x0, y0, x1, y1 in pixels from the frame's edge
     hard    of each frame [P, K, 3]: x, y in pixels (the centre of the top-left pixel is (0, 0)) and
-            visibility, 0 where the teacher was not sure
+            visibility, 0 where the teacher was not confident
     soft    of each frame [P, K, 3]: x, y and confidence, 0 … 1
     hard3d, soft3d  of each frame [P, K, 3]: millimetres in the axes of the camera, lifted from
-            each; all 0 for a person without
-    use     [M] which frames are to be learnt from
+            hard and soft; all 0 for a person without
+    use     [M] indices of the frames to train on
 
     ValueError naming the frame if the parts disagree or a number is not finite.
     """
@@ -63,15 +62,7 @@ class LabelledPeople:
         return len(self.use)
 
 
-def true_labels(data: PeopleData, which: Sequence[int] | None = None) -> LabelledPeople:
-    """The truth in place of a teacher's labels: hard and soft the same, of full confidence.
-
-    `which` frames are to be learnt from (all).
-    """
-    return labels_of_truth(data.frames, data.boxes, data.keypoints, data.keypoints3d, data.skeleton, data.name, which)
-
-
-def labels_of_truth(
+def ground_truth_labels(
     frames: Tensor,
     boxes: list[Tensor],
     keypoints: list[Tensor],
@@ -80,20 +71,23 @@ def labels_of_truth(
     name: str,
     which: Sequence[int] | None = None,
 ) -> LabelledPeople:
-    """`true_labels` of the parts of a `PeopleData`."""
+    """Ground truth in place of a teacher's labels: hard and soft the same, of full confidence.
+
+    Parts as in `PeopleData`; `which` frames to train on (all).
+    """
     use = torch.as_tensor(range(len(frames)) if which is None else which, dtype=torch.long)
     soft = []
     for people in keypoints:
-        sure = (people[..., 2:] > 0).to(people.dtype)
-        soft.append(torch.cat([people[..., :2], sure], -1))
+        confidence = (people[..., 2:] > 0).to(people.dtype)
+        soft.append(torch.cat([people[..., :2], confidence], -1))
     return LabelledPeople(frames, boxes, keypoints, soft, points, points, use, skeleton, name)
 
 
 def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: Skeleton = COCO) -> LabelledPeople:
-    """The labels that `label_files.write_labels` wrote of just these frames, in its order.
+    """The labels that `label_files.write_labels` wrote for these frames, in the same order.
 
-    Frames without people and broken ones are not to be learnt from: a teacher's silence says little, and it would
-    teach that all is background. ValueError names file and annotation of what is missing or malformed.
+    `use` excludes broken frames and those without people, for a teacher that finds nobody may be wrong, and the
+    student would learn that all is background. ValueError names file and annotation of what is missing or malformed.
     """
     path = Path(path)
     try:
@@ -104,12 +98,12 @@ def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: S
     if len(images) != len(frames):
         raise ValueError(f"{path} labels {len(images)} frames, there are {len(frames)}")
     rows: list[list[dict]] = [[] for _ in images]
-    place = {image["id"]: i for i, image in enumerate(images)}
+    index = {image["id"]: i for i, image in enumerate(images)}
     for annotation in annotations:
         where = f"{path}, annotation {annotation.get('id', '?')}"
-        if annotation.get("image_id") not in place:
+        if annotation.get("image_id") not in index:
             raise ValueError(f"{where}: there is no image {annotation.get('image_id')!r}")
-        rows[place[annotation["image_id"]]].append(_parts(annotation, where, len(skeleton)))
+        rows[index[annotation["image_id"]]].append(_parts(annotation, where, len(skeleton)))
     parts = {
         part: [
             torch.tensor(np.array([row[part] for row in group]), dtype=torch.float32).reshape(-1, *shape)

@@ -1,8 +1,8 @@
 """Leeds Sports Pose and its Extended Training set, read as they are distributed.
 
 A folder holds `joints.mat` and `images/`: im0001.jpg … of LSP, im00001.jpg … of LSP Extended. No box is derived from
-the labels, for unlabelled images have none: the whole image, on which a person is about 150 pixels long, is laid into
-the frame.
+the labels, for unlabelled images have none: the whole image, in which a person is about 150 pixels tall, is letterboxed
+into the frame.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SIZE = (256, 192)  # height, width: the input of RTMPose-s
 def read_lsp(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
     """Leeds Sports Pose: images 1 to 1000 are `train`, the later ones `test`.
 
-    Poses are in pixels of the frames of `size` (H, W); `images.letterbox_map` leads back to the image. joints.mat (3,
+    Poses are in pixels of the frames of `size` (H, W); `images.letterbox_map` maps between both. joints.mat (3,
     14, N) marks occluded joints with 1: visibility 1, the others 2. Images that cannot be read are named in a warning
-    and left out, labels outside their image ignored. ValueError if joints.mat is missing, of another shape or not
+    and skipped, labels outside their image ignored. ValueError if joints.mat is missing, of another shape or not
     finite.
     """
     path = Path(folder) / "joints.mat"
@@ -40,7 +40,7 @@ def read_lsp(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
 
 
 def read_lspet(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
-    """LSP Extended, all `train`: its labels are noisy, a pool of images to use without them.
+    """LSP Extended, all `train`: its labels are noisy, so it serves as a pool of unlabelled images.
 
     As `read_lsp`, but joints.mat is (14, 3, N) and marks labelled joints with 1: visibility 2, the others 0.
     """
@@ -69,9 +69,9 @@ def _load(path: Path) -> np.ndarray:
 
 def _read(path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: tuple[int, int], name: str) -> PoseData:
     labelled = poses[..., 2] > 0
-    bad = labelled & ~np.isfinite(poses).all(-1)
-    if bad.any():
-        i, k = np.argwhere(bad)[0]
+    invalid = labelled & ~np.isfinite(poses).all(-1)
+    if invalid.any():
+        i, k = np.argwhere(invalid)[0]
         raise ValueError(f"{path}: {LSP.keypoints[k]} of image {i + 1} is not a finite number")
     poses[~labelled] = 0
     poses[..., :2] -= 1  # MATLAB counts from 1: its first pixel's centre is (1, 1), ours (0, 0)
@@ -93,7 +93,7 @@ def _read(path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: 
 
     poses = poses[kept]
     drop_outside(poses, np.array(sizes), name)
-    placed = transform_points(torch.stack(maps), torch.from_numpy(poses).float())
-    placed[placed[..., 2] == 0] = 0
+    mapped = transform_points(torch.stack(maps), torch.from_numpy(poses).float())
+    mapped[mapped[..., 2] == 0] = 0
     video = np.array([Path(files[i]).stem for i in kept])
-    return PoseData(to_frames(frames), placed, LSP, video, split[kept], name)
+    return PoseData(to_frames(frames), mapped, LSP, video, split[kept], name)

@@ -1,4 +1,4 @@
-"""Near-duplicates: pictures of one scene in two splits would turn a test into a memory."""
+"""Near-duplicates: images of one scene in both training and test would make the test measure memory."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from fewpose.data.images import warn
 from fewpose.data.pose_data import PoseData
 
 SIDE = 20  # of the thumbnails that are compared
-# Correlation of their edges above which two pictures show one scene: of LSP's training images 21 lie above it, nearly
-# all of a test image's scene; of LSP Extended's 5,000 other scenes none.
-ALIKE = 0.55
+# Correlation of their edges above which two images show one scene: 21 of LSP's training images lie above it, nearly
+# all of which show a test image's scene, and none of LSP Extended's 5,000 images of other scenes.
+SAME_SCENE = 0.55
 
 
-def thumbprints(frames: Tensor) -> Tensor:
+def thumbnail_edges(frames: Tensor) -> Tensor:
     """Edges of a thumbnail of each frame [N, 3, H, W] uint8, as unit vectors [N, D].
 
-    Black borders do not count, brightness and slow gradients (skies) neither.
+    Black borders, brightness and slow gradients (skies) do not count.
     """
-    prints = []
+    vectors = []
     for frame in frames:
-        lit = frame.amax(0) > 0
-        rows, columns = lit.any(1).nonzero().flatten(), lit.any(0).nonzero().flatten()
+        bright = frame.amax(0) > 0
+        rows, columns = bright.any(1).nonzero().flatten(), bright.any(0).nonzero().flatten()
         if not len(rows):
             rows = columns = torch.tensor([0, 1])
         inside = frame[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].float()
         small = F.interpolate(inside[None], (SIDE, SIDE), mode="bilinear", antialias=True)[0]
         edges = torch.cat([small.diff(dim=1).flatten(), small.diff(dim=2).flatten()])
-        prints.append(F.normalize(edges - edges.mean(), dim=0))
-    return torch.stack(prints)
+        vectors.append(F.normalize(edges - edges.mean(), dim=0))
+    return torch.stack(vectors)
 
 
-def without_neighbours(pool: PoseData, held_out: PoseData) -> PoseData:
-    """The pool less every frame that shows the scene of a held-out one, mirrored or not.
+def drop_near_duplicates(pool: PoseData, held_out: PoseData) -> PoseData:
+    """The pool without the frames that show the scene of a held-out one, mirrored or not.
 
-    A warning names those left out: correlation of their thumbnails' edges above ALIKE.
+    Those have thumbnails whose edges correlate above SAME_SCENE; a warning names them.
     """
-    theirs = torch.cat([thumbprints(held_out.frames), thumbprints(held_out.frames.flip(-1))])
-    alike = (thumbprints(pool.frames) @ theirs.T).amax(1)
-    near = (alike > ALIKE).numpy()
+    held_out_edges = torch.cat([thumbnail_edges(held_out.frames), thumbnail_edges(held_out.frames.flip(-1))])
+    similarity = (thumbnail_edges(pool.frames) @ held_out_edges.T).amax(1)
+    near = (similarity > SAME_SCENE).numpy()
     if near.any():
         names = ", ".join(np.unique(pool.video[near]))
-        warn(f"{pool.name}: {near.sum()} frames left out, they show held-out scenes: {names}")
+        warn(f"{pool.name}: {near.sum()} frames skipped, they show held-out scenes: {names}")
     return pool.subset(~near)

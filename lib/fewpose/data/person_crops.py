@@ -1,4 +1,4 @@
-"""Crops of people, one a frame, for networks that work top-down."""
+"""Crops of all people in frames, to train top-down networks on."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from fewpose.data.pose_data import PoseData
 
 
 def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int], folder: Path) -> PoseData:
-    """A frame of `size` (H, W) around each person that has a keypoint, as `models.crops` cuts it.
+    """A frame of `size` (H, W) around each person that has a keypoint, cut as in `fewpose.crops`.
 
-    `frames` are those of `people` with their splits and videos. The crops lie in one file in `folder`, named by
-    frames and sizes, and are read if they are there.
+    `frames` are those of `people` with their splits and videos. The crops are stored in one file in `folder`, named by
+    frames and sizes, and read from it in later calls.
     """
-    owner = [i for i, poses in enumerate(people.hard) for _ in range(len(poses))]
+    frame_of = [i for i, poses in enumerate(people.hard) for _ in range(len(poses))]
     boxes, poses = torch.cat(people.boxes), torch.cat(people.hard)
     kept = (poses[..., 2] > 0).any(1)
-    index, boxes, poses = torch.tensor(owner)[kept], boxes[kept], poses[kept]
+    index, boxes, poses = torch.tensor(frame_of)[kept], boxes[kept], poses[kept]
     maps = crop_maps(boxes, size)
-    mark = zlib.crc32(boxes.numpy(), zlib.crc32(index.numpy()))
+    fingerprint = zlib.crc32(boxes.numpy(), zlib.crc32(index.numpy()))
     height, width = frames.size
-    name = f"crops_{people.name}_{height}x{width}_to_{size[0]}x{size[1]}_{mark:08x}"
+    name = f"crops_{people.name}_{height}x{width}_to_{size[0]}x{size[1]}_{fingerprint:08x}"
     path = Path(folder) / f"{name}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        store = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
+        stored = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
         for rows in tqdm(torch.arange(len(index)).split(16), desc="crops", leave=False):
-            owners, local = index[rows].unique(return_inverse=True)
-            made = cut_crops(people.frames[owners], local, maps[rows], size)
-            store[rows.numpy()] = made.round().clamp(0, 255).byte().numpy()
-        store.flush()
+            unique, local = index[rows].unique(return_inverse=True)
+            cut = cut_crops(people.frames[unique], local, maps[rows], size)
+            stored[rows.numpy()] = cut.round().clamp(0, 255).byte().numpy()
+        stored.flush()
         os.replace(part, path)
     crops = torch.from_numpy(np.load(path, mmap_mode="c"))
     poses = geometry.transform_points(maps, poses) * (poses[..., 2:] > 0)
