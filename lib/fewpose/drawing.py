@@ -1,4 +1,4 @@
-"""Poses drawn onto pixels, and the MP4 files that such frames are written to."""
+"""Poses drawn on images, and the MP4 files that such images are written to."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch import Tensor
 from fewpose.skeleton import Skeleton
 
 CODES = ("vp09", "mp4v")  # browsers play the first; the second is written wherever OpenCV is
-LEFT, RIGHT, MIDDLE, TRUTH = "#ff9f1c", "#2ec4f3", "#b8f35c", "#ffffff"
-SHOWN = 0.05  # least confidence of a keypoint that is drawn
+LEFT, RIGHT, MIDDLE, GROUND_TRUTH = "#ff9f1c", "#2ec4f3", "#b8f35c", "#ffffff"
+MIN_CONFIDENCE = 0.05  # of a keypoint that is drawn
 
 
 def side_colour(skeleton: Skeleton, *indices: int) -> str:
-    """One colour for left, one for right, one for what joins or lies between them."""
+    """One colour for left, one for right, one for keypoints and limbs in the middle."""
     sides = {skeleton.keypoints[i].split("_")[0] for i in indices}
     if sides <= {"left"} or sides <= {"left", "neck"}:
         return LEFT
@@ -29,54 +29,52 @@ def side_colour(skeleton: Skeleton, *indices: int) -> str:
 
 
 @contextmanager
-def film_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that adds a picture [H, W, 3] BGR of `size` to an MP4 of `rate` frames a second.
+def video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that adds an image [H, W, 3] BGR of `size` to an MP4 of `rate` frames a second.
 
-    The file is there when all is written, and not at all after an error; RuntimeError if OpenCV can write none.
-    Codecs halve the sides of colours, so an odd last row or column is left out.
+    The file appears when all is written, and not at all after an error; RuntimeError if OpenCV can write none.
+    Codecs halve the resolution of colours, so an odd last row or column is dropped.
     """
     height, width = (side - side % 2 for side in size)
     # absolute, as `data.video.open_video` reads: FFmpeg takes "10:30 run.mp4" for a protocol
     # hidden: what a kill leaves of it is no video to any reader
     part = path.absolute().with_name(f".{path.stem}.part.mp4")
     for code in CODES:
-        film = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
-        if film.isOpened():
+        writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
+        if writer.isOpened():
             break
     else:
         raise RuntimeError(f"{path}: OpenCV can write no MP4 here")
     try:
-        yield lambda picture: film.write(np.ascontiguousarray(picture[:height, :width]))
-        film.release()
+        yield lambda image: writer.write(np.ascontiguousarray(image[:height, :width]))
+        writer.release()
         os.replace(part, path)
     finally:
-        film.release()
+        writer.release()
         part.unlink(missing_ok=True)
 
 
-def drawn(picture: np.ndarray, pose: Tensor, skeleton: Skeleton) -> np.ndarray:
-    """A copy of a picture [H, W, 3] BGR with the limbs and keypoints of a pose [K, 3]."""
-    picture, shown = picture.copy(), pose[:, 2] > SHOWN
-    thick = max(1, round(max(picture.shape[:2]) / 500))
+def draw_pose_on(image: np.ndarray, pose: Tensor, skeleton: Skeleton) -> np.ndarray:
+    """A copy of an image [H, W, 3] BGR with the limbs and keypoints of a pose [K, 3]."""
+    image, shown = image.copy(), pose[:, 2] > MIN_CONFIDENCE
+    thick = max(1, round(max(image.shape[:2]) / 500))
     # 1/16 of a pixel: whole pixels would make limbs tremble from frame to frame
     points = (pose[:, :2] * 16).round().int().tolist()
     for a, b in skeleton.limb_index:
         if shown[a] and shown[b]:
-            cv2.line(picture, points[a], points[b], bgr(side_colour(skeleton, a, b)), thick, cv2.LINE_AA, 4)
+            cv2.line(image, points[a], points[b], bgr(side_colour(skeleton, a, b)), thick, cv2.LINE_AA, 4)
     for k in torch.nonzero(shown).flatten().tolist():
-        colour = bgr(side_colour(skeleton, k))
-        cv2.circle(picture, points[k], 24 * thick, colour, -1, cv2.LINE_AA, 4)
-    return picture
+        cv2.circle(image, points[k], 24 * thick, bgr(side_colour(skeleton, k)), -1, cv2.LINE_AA, 4)
+    return image
 
 
-def titled(picture: np.ndarray, name: str) -> np.ndarray:
-    """The picture with a name in its upper left corner, in place; returned."""
-    size = picture.shape[1] / 640
+def add_title(image: np.ndarray, title: str) -> np.ndarray:
+    """The image with a title in its upper left corner, in place; returned."""
+    size = image.shape[1] / 640
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(
-            picture, name, (4, int(28 * size) + 2), cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA
-        )
-    return picture
+        place = (4, int(28 * size) + 2)
+        cv2.putText(image, title, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA)
+    return image
 
 
 def bgr(colour: str) -> tuple[int, int, int]:

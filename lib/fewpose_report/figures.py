@@ -1,21 +1,17 @@
-"""Every picture of the notebooks: poses on frames, curves, bars."""
+"""Figures that notebooks of both papers show: poses on frames, heat maps, training curves."""
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fewpose.drawing import TRUTH, side_colour
-from fewpose.metrics.pck import pck
+from fewpose.drawing import GROUND_TRUTH, side_colour
 from fewpose.skeleton import Skeleton
 from fewpose.training import History
-
-COLOURS = {"supervised": "#7a7a7a", "pseudo_labels": "#1f77b4", "mean_teacher": "#d1495b"}
 
 
 def draw_pose(ax: Axes, pose: Tensor, skeleton: Skeleton, threshold: float = 0.0, colour: str | None = None) -> None:
@@ -37,12 +33,12 @@ def pose_grid(
     poses: Tensor | list[Tensor] | None = None,
     skeleton: Skeleton | None = None,
     titles: list[str] | None = None,
-    truth: Tensor | None = None,
+    ground_truth: Tensor | None = None,
     columns: int = 6,
     threshold: float = 0.0,
     width: float = 10.0,
 ) -> Figure:
-    """Frames [N, 3, H, W] uint8 with poses drawn on them, the truth [N, K, 3] thin and white.
+    """Frames [N, 3, H, W] uint8 with poses drawn on them, the ground truth [N, K, 3] in white.
 
     poses are one a frame [N, K, 3], or of each frame those of P people [P, K, 3].
     """
@@ -58,8 +54,8 @@ def pose_grid(
     for i, ax in zip(range(n), axes.flat, strict=False):
         ax.imshow(frames[i].permute(1, 2, 0).numpy(), interpolation="bilinear")
         ax.set_autoscale_on(False)
-        if truth is not None:
-            draw_pose(ax, truth[i], skeleton, colour=TRUTH)
+        if ground_truth is not None:
+            draw_pose(ax, ground_truth[i], skeleton, colour=GROUND_TRUTH)
         if poses is not None:
             for pose in poses[i].view(-1, *poses[i].shape[-2:]):
                 draw_pose(ax, pose, skeleton, threshold)
@@ -104,111 +100,32 @@ def training_curves(histories: dict[str, History], score: str = "validation PCK@
     return fig
 
 
-def convergence(found: list[dict]) -> Figure | None:
-    """Validation PCK@0.1 of supervised training over steps, a colour a number of labels.
-
-    found: see `results.load_tests`. A line a label draw, its best ringed; None where no run kept its scores.
-    """
-    kept = [e for e in found if e["method"] == "supervised" and len(e.get("validation", ()))]
-    if not kept:
-        return None
-    fig, ax = plt.subplots(figsize=(6.5, 3.6))
-    counts = sorted({e["labels"] for e in kept})
-    colours = dict(zip(counts, sns.color_palette("viridis", len(counts)), strict=True))
-    for e in sorted(kept, key=lambda e: (e["labels"], e["seed"])):
-        steps, scores = e["validation"].T
-        best = scores.argmax()
-        ax.plot(steps, scores, ".-", lw=1, ms=3, color=colours[e["labels"]])
-        ax.plot(steps[best], scores[best], "o", ms=7, mfc="none", color=colours[e["labels"]])
-    for labels in counts:
-        ax.plot([], [], color=colours[labels], label=f"{labels} labels")
-    ax.set(xlabel="step", ylabel="validation PCK@0.1 in %, best ringed")
-    ax.legend()
+def row_titles(fig: Figure, names: list[str], columns: int) -> Figure:
+    """A title over each row of a `pose_grid` with that many columns."""
+    for row, name in enumerate(names):
+        fig.axes[row * columns].set_title(name, loc="left", fontsize=9)
     return fig
 
 
-def budget_curve(table: pd.DataFrame) -> Figure:
-    """PCK over the number of labels of `tables.budget_table`, with intervals as bands.
-
-    A line a method that was measured with several numbers of labels, dashed what all labels give; beside it what the
-    paper published.
-    """
-    most = table["labels"].max()
-    full = table[(table["method"] == "supervised") & (table["labels"] == most)].iloc[0]
-    fig, (ours, paper) = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True)
-    palette = sns.color_palette("colorblind")
-    groups = table[table["labels"] < most].groupby("method", sort=False)
-    lines = [(method, few) for method, few in groups if len(few) > 1]
-    for (method, few), colour in zip(lines, palette, strict=False):
-        name = method.replace("_", " ")
-        ours.plot(few["labels"], few["PCK"], ".-", color=colour, label=name)
-        ours.errorbar(
-            few["labels"],
-            few["PCK"],
-            [few["PCK"] - few["low"], few["high"] - few["PCK"]],
-            color=colour,
-            lw=0,
-            elinewidth=1,
+def label_ends(ax: Axes, gap: float = 0.06) -> None:
+    """Write the label of each line at its right end instead of a legend, at least `gap` of the axis apart."""
+    named = [line for line in ax.lines if not line.get_label().startswith("_")]
+    low, high = ax.get_ylim()
+    named.sort(key=lambda line: line.get_ydata()[-1])
+    wanted = np.array([(line.get_ydata()[-1] - low) / (high - low) for line in named])
+    steps = gap * np.arange(len(wanted))
+    free = wanted - steps  # where labels would be if they had no height: must not fall
+    places = np.array([np.mean([free[: i + 1].max(), free[i:].min()]) for i in range(len(free))]) + steps
+    for line, place in zip(named, places, strict=True):
+        end = (line.get_xdata()[-1], line.get_ydata()[-1])
+        line_style = {"arrowstyle": "-", "lw": 0.6, "color": line.get_color(), "relpos": (0, 0.5), "shrinkB": 0}
+        ax.annotate(
+            line.get_label(),
+            end,
+            (1.05, place),
+            textcoords="axes fraction",
+            va="center",
+            color=line.get_color(),
+            annotation_clip=False,
+            arrowprops=line_style,
         )
-        ours.fill_between(few["labels"], few["low"], few["high"], color=colour, alpha=0.12, lw=0)
-        published = few.dropna(subset="paper")
-        if len(published):
-            paper.plot(published["labels"], published["paper"], ".-", color=colour, label=name)
-    for ax, value, name in ((ours, full["PCK"], f"ours, all: {most}"), (paper, full["paper"], "paper, all: 3,154")):
-        ax.axhline(value, color="0.4", lw=1, ls="--", label="supervised, all labels")
-        ax.set(xscale="log", xlabel="labels", ylabel="PCK@0.1 in %", title=name)
-        counts = sorted(set(table["labels"]) - {most})
-        ax.set_xticks(counts, [str(n) for n in counts])
-        ax.minorticks_off()
-        ax.legend(loc="lower right")
-    return fig
-
-
-def pck_curve_table(
-    named: dict[str, list[Tensor]], video: np.ndarray, thresholds: np.ndarray | None = None
-) -> pd.DataFrame:
-    """PCK over thresholds with intervals: columns method, at, pck, low, high.
-
-    named: for each method the normalised distances [N, K] of each draw on the same test frames.
-    """
-    from fewpose_report.sports.pck_results import interval, mean_pck
-
-    thresholds = np.linspace(0, 0.5, 26) if thresholds is None else thresholds
-    rows = []
-    for name, sets in named.items():
-        for at in thresholds:
-            value, samples = mean_pck(sets, video, float(at), resamples=200)
-            low, high = interval(samples)
-            rows.append({"method": name, "at": round(float(at), 3), "pck": value, "low": low, "high": high})
-    return pd.DataFrame(rows)
-
-
-def pck_curves(table: pd.DataFrame) -> Figure:
-    """The curves of `pck_curve_table`, with their intervals as bands."""
-    fig, ax = plt.subplots(figsize=(6.5, 4.2))
-    for (name, group), colour in zip(
-        table.groupby("method", sort=False), sns.color_palette("colorblind"), strict=False
-    ):
-        ax.plot(group["at"], group["pck"], label=name, color=colour)
-        ax.fill_between(group["at"], group["low"], group["high"], color=colour, alpha=0.15, lw=0)
-    ax.axvline(0.1, color="0.5", lw=0.8, ls=":")
-    ax.set(xlabel="threshold, part of left shoulder to right hip", ylabel="PCK in %", xlim=(0, 0.5), ylim=(0, 100))
-    ax.legend(loc="lower right")
-    return fig
-
-
-def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float = 0.1) -> Figure:
-    """PCK of each keypoint, left and right pooled, a bar a method; mean over draws."""
-    names = [k.removeprefix("left_") for k in skeleton.keypoints if not k.startswith("right_")]
-    rows = []
-    for method, sets in named.items():
-        for name in names:
-            columns = [i for i, k in enumerate(skeleton.keypoints) if k.split("_", 1)[-1] == name or k == name]
-            value = np.mean([pck(d[:, columns], at) for d in sets])
-            rows.append({"keypoint": name, "method": method, "PCK": value})
-    fig, ax = plt.subplots(figsize=(10, 3.2))
-    table = pd.DataFrame(rows)
-    sns.barplot(table, x="keypoint", y="PCK", hue="method", palette="colorblind", ax=ax)
-    ax.set(xlabel="", ylabel=f"PCK@{at} in %")
-    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return fig

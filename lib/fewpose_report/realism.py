@@ -1,4 +1,4 @@
-"""How real the worlds look to a network that learned from photographs only."""
+"""How realistic the worlds look to a network that was trained on photographs only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fewpose.skeleton import HALPE
 
 
 def realism(world: PoseData, rtmpose: str = "") -> Tensor:
-    """Normalised distances [N, K] of RTMPose-s from the truth, NaN for keypoints it does not know.
+    """Normalised distances [N, K] of RTMPose-s from ground truth, NaN for keypoints it does not know.
 
     The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose: its ONNX file, or
     "fetch" to look it up or get it once.
@@ -44,7 +44,7 @@ def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
         crops = geometry.warp(frame.float().expand(len(boxes), -1, -1, -1), matrix, CROP)
         seen = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, normalise(crops))
         found.append(geometry.transform_points(geometry.invert(matrix), seen))
-    truth = torch.cat(people.keypoints)
+    ground_truth = torch.cat(people.keypoints)
     index = [HALPE.keypoints.index(name) for name in people.skeleton.keypoints]
-    distances = normalised_distances(torch.cat(found)[:, index], truth, people.skeleton)
-    return torch.where(truth[..., 2] == 2, distances, torch.nan)
+    distances = normalised_distances(torch.cat(found)[:, index], ground_truth, people.skeleton)
+    return torch.where(ground_truth[..., 2] == 2, distances, torch.nan)

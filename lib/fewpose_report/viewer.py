@@ -1,4 +1,4 @@
-"""A viewer with sliders, and what it shows where there is no live kernel."""
+"""Viewers with sliders, and the image that stands for them without a live kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fewpose_report.figures import draw_pose
 from fewpose_report.operating_room.people_figures import AZIMUTH, SCORE, found_scene, people_figure, true_scene
 
 
-def pose_picture(frame: Tensor, pose: Tensor, skeleton: Skeleton, threshold: float) -> bytes:
+def pose_png(frame: Tensor, pose: Tensor, skeleton: Skeleton, threshold: float) -> bytes:
     """PNG of a frame [3, H, W] with its pose [K, 3], less keypoints below the confidence."""
     fig = plt.figure(figsize=(4, 4 * frame.shape[1] / frame.shape[2]), layout="none")
     ax = fig.add_axes((0, 0, 1, 1))
@@ -42,21 +42,21 @@ def pose_viewer(frames: Tensor, poses: Tensor, skeleton: Skeleton):
 
     index = widgets.IntSlider(0, 0, len(frames) - 1, description="frame")
     threshold = widgets.FloatSlider(0.1, min=0, max=1, step=0.05, description="confidence")
-    image = widgets.Image(value=pose_picture(frames[0], poses[0], skeleton, 0.1), format="png")
+    image = widgets.Image(value=pose_png(frames[0], poses[0], skeleton, 0.1), format="png")
 
     def show(_) -> None:
         i = index.value
-        image.value = pose_picture(frames[i], poses[i], skeleton, threshold.value)
+        image.value = pose_png(frames[i], poses[i], skeleton, threshold.value)
 
     index.observe(show, "value")
     threshold.observe(show, "value")
     return widgets.VBox([widgets.HBox([index, threshold]), image])
 
 
-def people_picture(
+def people_png(
     data: PeopleData, found: Sequence[People], i: int, title: str, score: float = SCORE, azimuth: float = AZIMUTH
 ) -> bytes:
-    """PNG of frame i: its true people beside those found with at least this score, 2D and 3D."""
+    """PNG of frame i: its true people beside those found with at least this score, in 2D and 3D."""
     scenes = [true_scene(data, i), found_scene(data, i, found[i], title, score)]
     return png(people_figure(scenes, data.skeleton, data.to_room[i], azimuth, width=8))
 
@@ -64,8 +64,8 @@ def people_picture(
 def people_viewer(tests: Mapping[int, tuple[PeopleData, Sequence[People]]], i: int = 0):
     """Sliders for frame, scale, score and 3D azimuth over the people found at each scale.
 
-    tests: by scale the frames as they were seen, and what was found in each; at least one. Where no kernel answers (a
-    page on the web) the picture of frame i at the first scale is shown instead.
+    tests: by scale the frames as the network saw them, and the people found in each; at least one. Without a live
+    kernel (on a web page) frame i at the first scale is shown instead.
     """
     import ipywidgets as widgets
 
@@ -78,17 +78,17 @@ def people_viewer(tests: Mapping[int, tuple[PeopleData, Sequence[People]]], i: i
 
     def show(_=None) -> None:
         data, found = tests[scale.value]
-        image.value = people_picture(data, found, frame.value, f"found at {scale.value}x", score.value, azimuth.value)
+        image.value = people_png(data, found, frame.value, f"found at {scale.value}x", score.value, azimuth.value)
 
     class Viewer(widgets.VBox):
-        """The sliders over the picture, and the picture alone for who cannot show sliders."""
+        """The sliders over the image; the image alone where sliders cannot be shown."""
 
         def _repr_mimebundle_(self, **kwargs) -> dict:
             still = base64.b64encode(image.value).decode()
             return {**super()._repr_mimebundle_(**kwargs), "image/png": still}
 
     for slider in (frame, scale, score, azimuth):
-        slider.continuous_update = False  # a picture takes half a second
+        slider.continuous_update = False  # an image takes half a second
         slider.observe(show, "value")
     show()
     return Viewer([widgets.HBox([frame, scale]), widgets.HBox([score, azimuth]), image])

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from fewpose import geometry, heatmaps
 from fewpose.data.images import IMAGES, letterbox, letterbox_map, read_image
 from fewpose.data.video import VIDEOS, frame_rate, iter_frames
-from fewpose.drawing import drawn, film_writer
+from fewpose.drawing import draw_pose_on, video_writer
 from fewpose.models.student.keypoint_rcnn import Student, find_people
 from fewpose.models.teacher.box_fusion import Detector
 from fewpose.models.teacher.yolox import yolox_tiny
@@ -170,11 +170,11 @@ def write_poses(path: Path, base: Path, skeleton: Skeleton, predictor: Predictor
                     rows.writerows(csv_rows([path.name, frames, f"{seconds:.4f}"], people, skeleton, several))
                     image = np.ascontiguousarray(image[..., ::-1])
                     for pose in people:
-                        image = drawn(image, pose, skeleton)
+                        image = draw_pose_on(image, pose, skeleton)
                     if still:
                         cv2.imwrite(str(drawing), image)
                     else:
-                        add_frame = add_frame or stack.enter_context(film_writer(drawing, image.shape[:2], rate))
+                        add_frame = add_frame or stack.enter_context(video_writer(drawing, image.shape[:2], rate))
                         add_frame(image)
                     frames, with_people = frames + 1, with_people + bool(len(people))
         os.replace(part, table)

@@ -8,7 +8,6 @@ from fewpose.metrics.pck import (
     gap_closed,
     normalised_distances,
     pck,
-    pck_interval,
     pck_per_keypoint,
     reference_length,
     risk_coverage_curve,
@@ -30,43 +29,43 @@ def people(n=1):
 
 
 def test_hits_are_counted_by_hand():
-    truth = people()
-    guess = truth.clone()
+    ground_truth = people()
+    guess = ground_truth.clone()
     guess[0, WRIST, 0] += 3.0  # exactly 0.1 of the reference: correct
     guess[0, 0, 0] += 3.1
-    d = normalised_distances(guess, truth, LSP)
+    d = normalised_distances(guess, ground_truth, LSP)
     assert math.isclose(d[0, WRIST], 0.1, rel_tol=1e-6)
     assert math.isclose(pck(d, 0.1), 100 * 13 / 14, rel_tol=1e-6)
     assert pck(d, 0.2) == 100
 
 
 def test_fallback_reference_and_none():
-    truth = people(3)
-    truth[1, L_SHOULDER, 2] = 0
-    truth[2, L_SHOULDER, 2] = 0
-    truth[2, L_HIP, 2] = 0
-    lengths = reference_length(truth, LSP)
+    ground_truth = people(3)
+    ground_truth[1, L_SHOULDER, 2] = 0
+    ground_truth[2, L_SHOULDER, 2] = 0
+    ground_truth[2, L_HIP, 2] = 0
+    lengths = reference_length(ground_truth, LSP)
     assert lengths[:2].tolist() == [30, 40] and lengths[2].isnan()
-    assert normalised_distances(truth, truth, LSP)[2].isnan().all()
+    assert normalised_distances(ground_truth, ground_truth, LSP)[2].isnan().all()
 
 
 def test_the_authors_code_overwrites_an_intact_reference():
     """methods 2.3: an unlabelled fallback joint turns a 2.8 px error from right into wrong."""
-    truth = people()
-    truth[0, R_SHOULDER, 2] = 0
-    guess = truth.clone()
+    ground_truth = people()
+    ground_truth[0, R_SHOULDER, 2] = 0
+    guess = ground_truth.clone()
     guess[..., 0] += 2.8
-    assert pck(normalised_distances(guess, truth, LSP)) == 100
-    assert pck(normalised_distances(guess, truth, LSP, compat="augsburg")) == 0
+    assert pck(normalised_distances(guess, ground_truth, LSP)) == 100
+    assert pck(normalised_distances(guess, ground_truth, LSP, compat="augsburg")) == 0
 
 
 def test_unlabelled_is_not_counted_and_missing_is_wrong():
-    truth = people()
-    truth[0, 0, 2] = 0
-    guess = truth.clone()
+    ground_truth = people()
+    ground_truth[0, 0, 2] = 0
+    guess = ground_truth.clone()
     guess[0, 0] = 1000
     guess[0, WRIST] = torch.nan
-    d = normalised_distances(guess, truth, LSP)
+    d = normalised_distances(guess, ground_truth, LSP)
     assert math.isclose(pck(d), 100 * 12 / 13, rel_tol=1e-6)
     per = pck_per_keypoint(d)
     assert np.isnan(per[0]) and per[WRIST] == 0 and per[R_HIP] == 100
@@ -79,16 +78,6 @@ def test_empty_and_mismatched():
         normalised_distances(torch.zeros(1, 13, 3), people(), LSP)
 
 
-def test_interval_resamples_videos_not_frames():
-    # two videos, one all right and one all wrong: only 0, 50 and 100 can come out
-    d = torch.cat([torch.zeros(50, 4), torch.ones(50, 4)])
-    video = np.array(["a"] * 50 + ["b"] * 50)
-    assert pck_interval(d, video) == (0, 100)
-    low, high = pck_interval(d, np.arange(100).astype(str))
-    assert 38 < low < 45 and 55 < high < 62
-    assert pck_interval(torch.zeros(4, 2), np.array(list("abcd"))) == (100, 100)
-
-
 def test_gap_closed_of_the_paper():
     # Table 1: 83.8 with 50 labels, 88.4 with pseudo labels, 91.9 with all
     assert round(gap_closed(88.4, 83.8, 91.9)) == 57
@@ -96,10 +85,10 @@ def test_gap_closed_of_the_paper():
 
 def test_risk_over_coverage_by_hand():
     distances = torch.tensor([[0.05, 0.5], [0.5, 0.05], [0.05, torch.nan]])
-    doubt = torch.tensor([[1.0, 9.0], [3.0, 1.0], [2.0, 0.0]])
-    # by doubt: keypoint 0 right, right, wrong; keypoint 1 right, wrong, unlabelled
-    risk = risk_coverage_curve(distances, doubt)
+    uncertainty = torch.tensor([[1.0, 9.0], [3.0, 1.0], [2.0, 0.0]])
+    # by uncertainty: keypoint 0 right, right, wrong; keypoint 1 right, wrong, unlabelled
+    risk = risk_coverage_curve(distances, uncertainty)
     assert torch.allclose(risk, torch.tensor([0.0, 100 * 1 / 4, 100 * 2 / 5]))
-    # doubt that knows the error is never worse than doubt that knows the opposite
+    # uncertainty that knows the error is never worse than uncertainty that knows the opposite
     best, worst = (risk_coverage_curve(distances, sign * distances) for sign in (1, -1))
     assert (best <= worst + 1e-4).all() and best[-1] == worst[-1]

@@ -2,6 +2,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -11,7 +13,7 @@ from fewpose.metrics.pck import normalised_distances
 from fewpose.pseudo_labels import Candidates
 from fewpose.skeleton import COCO
 from fewpose.training import History
-from fewpose_report.figures import heatmap_grid, keypoint_bars, pose_grid, training_curves
+from fewpose_report.figures import heatmap_grid, label_ends, pose_grid, training_curves
 from fewpose_report.sports.comparison import before_and_after, best_to_worst, frame_scores
 from fewpose_report.sports.label_audit import (
     kept_labels,
@@ -20,6 +22,7 @@ from fewpose_report.sports.label_audit import (
     scatter_of_views,
     spread_against_error,
 )
+from fewpose_report.sports.pck_figures import keypoint_bars
 from tiny import DOTS, TinyNet, dots
 
 
@@ -37,7 +40,7 @@ def test_sides_have_their_colours():
     assert side_colour(COCO, COCO.index("nose")) == MIDDLE
 
 
-def test_grid_has_a_picture_a_frame_and_draws_only_what_is_labelled():
+def test_grid_has_an_image_a_frame_and_draws_only_what_is_labelled():
     data = dots(5)
     poses = data.poses.clone()
     poses[0, :3, 2] = 0
@@ -56,7 +59,7 @@ def test_frame_scores_by_hand():
     assert scores[0] == 50 and scores[1].isnan()
 
 
-def test_every_picture_of_the_method_can_be_drawn():
+def test_every_figure_of_the_method_can_be_drawn():
     data, model = dots(10), TinyNet()
     distances = normalised_distances(data.poses + 1, data.poses, DOTS)
     candidates = Candidates(data.poses, torch.rand(10, 4), data.poses.repeat(3, 1, 1, 1))
@@ -79,7 +82,7 @@ def test_a_training_without_scores_shows_its_loss_alone():
     assert "PCK" in right.get_ylabel()
 
 
-def test_frames_without_truth_are_not_audited_and_no_error():
+def test_frames_without_ground_truth_are_not_audited_and_no_error():
     data = dots(10).unlabelled()
     candidates = Candidates(dots(10).poses, torch.rand(10, 4), dots(10).poses.repeat(3, 1, 1, 1))
     keep = torch.rand(10, 4) < 0.5
@@ -87,3 +90,18 @@ def test_frames_without_truth_are_not_audited_and_no_error():
     assert "nobody labelled" in fig.axes[0].texts[0].get_text()
     fig.canvas.draw()
     kept_labels(data, candidates, keep, data.poses, n=3)
+
+
+def test_labels_at_line_ends_keep_their_order_and_distance():
+    _, ax = plt.subplots()
+    ends = {"a": 1.0, "b": 1.01, "c": 5.0, "d": 0.99}
+    for name, y in ends.items():
+        ax.plot([0, 1], [0, y], label=name)
+    ax.plot([0, 1], [0, 3])  # no label
+    ax.set_ylim(0, 10)
+    label_ends(ax, gap=0.05)
+    places = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert sorted(places, key=places.get) == ["d", "a", "b", "c"]
+    heights = sorted(places.values())
+    assert min(b - a for a, b in pairwise(heights)) > 0.0499
+    assert abs(places["c"] - 0.5) < 0.01 and abs(places["a"] - 0.1) < 0.01

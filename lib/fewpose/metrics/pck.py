@@ -1,4 +1,4 @@
-"""Percentage of correct keypoints, and intervals by bootstrap over videos."""
+"""Percentage of correct keypoints, and what is derived from it. Intervals: `metrics.bootstrap`."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ def reference_length(poses: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.where(lengths[0].isnan(), lengths[1], lengths[0])
 
 
-def normalised_distances(predicted: Tensor, truth: Tensor, skeleton: Skeleton, compat: str | None = None) -> Tensor:
-    """Distance of prediction and truth over the reference length, [N, K].
+def normalised_distances(
+    predicted: Tensor, ground_truth: Tensor, skeleton: Skeleton, compat: str | None = None
+) -> Tensor:
+    """Distance from prediction to ground truth over the reference length, [N, K].
 
-    predicted [N, K, 2 or 3] and truth [N, K, 3] in pixels of the same frame. NaN where it does not count: the truth
-    is unlabelled (visibility 0) or the pose has no reference length. A missing prediction (NaN) is infinitely far: it
-    counts as wrong. compat="augsburg" takes a reference of 1 px wherever a joint of the *fallback* pair is
+    predicted [N, K, 2 or 3] and ground_truth [N, K, 3] in pixels of the same frame. NaN where it does not count: the
+    keypoint is unlabelled (visibility 0) or the pose has no reference length. A missing prediction (NaN) is infinitely
+    far: it counts as wrong. compat="augsburg" takes a reference of 1 px wherever a joint of the *fallback* pair is
     unlabelled, as the authors' code does.
     """
-    if predicted.shape[:2] != truth.shape[:2]:
+    if predicted.shape[:2] != ground_truth.shape[:2]:
         raise ValueError(
-            f"{tuple(predicted.shape[:2])} predicted and {tuple(truth.shape[:2])} true keypoints: "
+            f"{tuple(predicted.shape[:2])} predicted and {tuple(ground_truth.shape[:2])} ground-truth keypoints: "
             "frames and keypoint count must agree"
         )
     if compat not in (None, "augsburg"):
         raise ValueError(f"compat is None or 'augsburg', not {compat!r}")
-    reference = reference_length(truth, skeleton)
+    reference = reference_length(ground_truth, skeleton)
     if compat == "augsburg":
         pair = [skeleton.index(name) for name in REFERENCE[1]]
-        reference = torch.where((truth[:, pair, 2] > 0).all(1), reference, 1.0)
-    distance = torch.linalg.vector_norm(predicted[..., :2] - truth[..., :2], dim=-1)
+        reference = torch.where((ground_truth[:, pair, 2] > 0).all(1), reference, 1.0)
+    distance = torch.linalg.vector_norm(predicted[..., :2] - ground_truth[..., :2], dim=-1)
     distance = torch.where(distance.isnan(), torch.inf, distance) / reference[:, None]
-    return torch.where(truth[..., 2] > 0, distance, torch.nan)
+    return torch.where(ground_truth[..., 2] > 0, distance, torch.nan)
 
 
 def pck(distances: Tensor, at: float = 0.1) -> float:
@@ -62,32 +64,6 @@ def pck_per_keypoint(distances: Tensor, at: float = 0.1) -> np.ndarray:
     return (100 * hits / torch.where(counts > 0, counts, torch.nan)).numpy()
 
 
-def pck_interval(
-    distances: Tensor, video: np.ndarray, at: float = 0.1, resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % interval of the PCK by bootstrap over videos, whose frames are not independent."""
-    hits = per_video((distances <= at).sum(1).numpy(), video)
-    counts = per_video((~distances.isnan()).sum(1).numpy(), video)
-    samples = resample(len(hits), resamples, seed)
-    total = counts[samples].sum(1)
-    values = 100 * hits[samples].sum(1)[total > 0] / total[total > 0]
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def per_video(values: np.ndarray, video: np.ndarray) -> np.ndarray:
-    """Sums of `values` [N] over the frames of each video."""
-    _, index = np.unique(video, return_inverse=True)
-    return np.bincount(index, weights=values)
-
-
-def resample(n: int, resamples: int, seed: int) -> np.ndarray:
-    """Bootstrap indices [resamples, n], with replacement; the same seed gives paired draws."""
-    return np.random.default_rng(seed).integers(0, n, (resamples, n))
-
-
 def gap_closed(ours: float, few: float, full: float) -> float:
     """Share in % of the gap between supervised training on the few and on all; NaN without gap."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -95,14 +71,14 @@ def gap_closed(ours: float, few: float, full: float) -> float:
     return np.where(np.isfinite(share), share, np.nan)[()]
 
 
-def risk_coverage_curve(distances: Tensor, doubt: Tensor, threshold: float = 0.1) -> Tensor:
-    """How often labels are wrong if only the least doubted part is believed: risk [N] in percent.
+def risk_coverage_curve(distances: Tensor, uncertainty: Tensor, threshold: float = 0.1) -> Tensor:
+    """Risk [N] over coverage: the share of wrong labels in percent if only the least uncertain are selected.
 
-    distances, doubt [N, K]: normalised distances (NaN does not count) and any measure of doubt. As in the paper's
-    rule each keypoint is ranked by itself; entry i is the share of labels beyond `threshold` among the i + 1 least
-    doubted of each keypoint.
+    distances, uncertainty [N, K]: normalised distances (NaN does not count) and any measure of uncertainty. As in the
+    paper's rule each keypoint is ranked on its own; entry i is the share of labels beyond `threshold` among the i + 1
+    least uncertain of each keypoint.
     """
-    order = torch.where(distances.isnan(), torch.inf, doubt).argsort(dim=0, stable=True)
+    order = torch.where(distances.isnan(), torch.inf, uncertainty).argsort(dim=0, stable=True)
     sorted_distances = distances.gather(0, order)
     counts = (~sorted_distances.isnan()).cumsum(0).sum(1)
     wrong = (sorted_distances > threshold).cumsum(0).sum(1)

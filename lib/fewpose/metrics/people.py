@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from fewpose.data.multi_person import PeopleData
+from fewpose.metrics.bootstrap import resample
 from fewpose.metrics.coco_ap import MAX_POSES
 from fewpose.metrics.mpjpe import PROTOCOLS, UPPER_BODY, Mpjpe, Scene3D, mpjpe
 from fewpose.metrics.oks import oks
-from fewpose.metrics.pck import resample
 from fewpose.metrics.resampled_ap import Matches, average_precision, match_images
 from fewpose.models.people import People
 

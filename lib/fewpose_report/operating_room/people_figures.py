@@ -1,9 +1,10 @@
-"""Pictures of several people: poses on the frame beside poses in the room, labels, curves."""
+"""Figures of several people: poses on the frame beside poses in the room, labels, curves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +21,7 @@ from fewpose.drawing import LEFT, MIDDLE, RIGHT, side_colour
 from fewpose.models.people import People
 from fewpose.skeleton import Skeleton
 from fewpose_report.figures import draw_pose
-from fewpose_report.operating_room.people_results import Summary
+from fewpose_report.operating_room.people_results import PeopleTest, Summary
 from fewpose_report.operating_room.people_tables import METRIC_NAMES, SCALES
 
 SCORE, CONFIDENCE = 0.3, 0.1  # least of a person, and of a keypoint, that is drawn
@@ -46,18 +47,34 @@ class Scene:
     points: Tensor
 
 
-def true_scene(data: PeopleData, i: int, title: str = "truth") -> Scene:
+def true_scene(data: PeopleData, i: int, title: str = "ground truth") -> Scene:
     """Frame i with its true people."""
     points = upright(data.keypoints3d[i], data.to_room[i])
     return Scene(title, data.frames[i], data.keypoints[i], points)
 
 
 def found_scene(data: PeopleData, i: int, people: People, title: str, score: float = SCORE) -> Scene:
-    """Frame i with the people found there, each put where its own 2D pose has it stand."""
+    """Frame i with the people found there, each placed in 3D where its own 2D pose stands."""
     kept = people.scores >= score
     poses, points = people.keypoints[kept], people.keypoints3d[kept]
     shift = geometry.place_in_camera(points, poses, data.cameras[i])
     return Scene(title, data.frames[i], poses, upright(points + shift[:, None], data.to_room[i]))
+
+
+def side_by_side(tests: Sequence[PeopleTest]) -> Figure:
+    """Ground truth and what several networks found at one scale, on the example frame that compares best.
+
+    People whose score is above the network's own `threshold`. The frame is one where each network finds somebody, if
+    there is such, and has about three people.
+    """
+    examples, counts = tests[0].examples, [[int((p.scores >= t.threshold).sum()) for p in t.found] for t in tests]
+    frames = range(len(examples))
+    i = min(frames, key=lambda j: (min(count[j] for count in counts) == 0, abs(len(examples.boxes[j]) - 3)))
+    scenes = [true_scene(examples, i)]
+    for t in tests:
+        title = f"{t.method.replace('_', ' ')} at {t.scale}x, score ≥ {t.threshold:.2f}"
+        scenes.append(found_scene(examples, i, t.found[i], title, t.threshold))
+    return people_figure(scenes, examples.skeleton, examples.to_room[i])
 
 
 def upright(points: Tensor, to_room: Tensor | None = None) -> Tensor:
@@ -74,7 +91,7 @@ def people_figure(
     azimuth: float = AZIMUTH,
     width: float = 10.0,
 ) -> Figure:
-    """Scenes side by side, 2D above and 3D below; where the first is the truth, it is grey behind.
+    """Scenes side by side, 2D above and 3D below; where the first is the ground truth, it is grey in the others.
 
     to_room [4, 4] is the camera's, None where points are level with it; the 3D view is turned by `azimuth` degrees
     from the camera's own. The grid on the floor has a metre.
@@ -83,26 +100,16 @@ def people_figure(
     side = width / columns
     fig = plt.figure(figsize=(width, side * (height + 0.85) + 0.3))
     fig.set_layout_engine("none")
-    rows = fig.add_gridspec(
-        2,
-        columns,
-        height_ratios=(height, 0.85),
-        left=0.005,
-        right=0.995,
-        top=1 - 0.25 / fig.get_figheight(),
-        bottom=0,
-        wspace=0.02,
-        hspace=0,
-    )
-    truth = scenes[0].points if scenes[0].title == "truth" and columns > 1 else None
-    limits = _limits(torch.cat([scene.points for scene in scenes]), truth)
+    margins = {"left": 0.005, "right": 0.995, "top": 1 - 0.25 / fig.get_figheight(), "bottom": 0}
+    rows = fig.add_gridspec(2, columns, height_ratios=(height, 0.85), wspace=0.02, hspace=0, **margins)
+    true = scenes[0].points if scenes[0].title == "ground truth" and columns > 1 else None
+    limits = _limits(torch.cat([scene.points for scene in scenes]), true)
     for column, scene in enumerate(scenes):
         ax = fig.add_subplot(rows[0, column])
         ax.set_title(scene.title, fontsize=9, pad=4)
         draw_frame(ax, scene, skeleton)
         space = fig.add_subplot(rows[1, column], projection="3d")
-        behind = truth if column else None
-        draw_room(space, scene.points, skeleton, limits, to_room, azimuth, behind)
+        draw_room(space, scene.points, skeleton, limits, to_room, azimuth, true if column else None)
     return fig
 
 
@@ -122,13 +129,13 @@ def draw_room(
     limits: np.ndarray,
     to_room: Tensor | None = None,
     azimuth: float = AZIMUTH,
-    truth: Tensor | None = None,
+    true: Tensor | None = None,
 ) -> None:
-    """3D poses [P, K, 3] in mm, z up, over a floor of square metres; the truth thin and grey.
+    """3D poses [P, K, 3] in mm, z up, over a floor of square metres; the true ones in grey.
 
     limits [3, 2] of the axes, all to one scale; to_room and azimuth as in `people_figure`.
     """
-    for body in truth if truth is not None else ():
+    for body in true if true is not None else ():
         for a, b in skeleton.limb_index:
             ax.plot(*body[[a, b]].T.numpy(), color="0.72", lw=1.6, zorder=1)
     _floor(ax, limits)
@@ -145,15 +152,15 @@ def draw_room(
     ax.set_axis_off()
 
 
-def _limits(points: Tensor, truth: Tensor | None = None) -> np.ndarray:
+def _limits(points: Tensor, true: Tensor | None = None) -> np.ndarray:
     """Limits [3, 2] around the people, from the floor that their feet stand on.
 
-    With the truth, floor and height are its own, and nobody counts who is `_ASTRAY` from all of it.
+    With true people, floor and height are theirs, and nobody counts who is `_ASTRAY` from all of them.
     """
     flat = points.reshape(-1, 3).numpy()
     flat = flat[np.isfinite(flat).all(1)]
-    if truth is not None and len(truth):
-        own = _limits(truth)
+    if true is not None and len(true):
+        own = _limits(true)
         near = (flat > own[:, 0] - _ASTRAY) & (flat < own[:, 1] + _ASTRAY)
         limits = _limits(torch.from_numpy(flat[near.all(1)]))
         return np.stack([limits[0], limits[1], own[2]])
@@ -206,49 +213,26 @@ def _soft_pose(ax: Axes, pose: np.ndarray, skeleton: Skeleton) -> None:
         alpha = float(min(confidence[a], confidence[b]))
         ax.plot(*pose[[a, b], :2].T, color=side_colour(skeleton, a, b), lw=1.5, alpha=alpha)
     for k in np.flatnonzero(confidence):
-        ax.plot(
-            *pose[k, :2],
-            "o",
-            color=side_colour(skeleton, k),
-            ms=2 + 4 * confidence[k],
-            mew=0,
-            alpha=0.15 + 0.85 * confidence[k],
-        )
+        size, alpha = 2 + 4 * confidence[k], 0.15 + 0.85 * confidence[k]
+        ax.plot(*pose[k, :2], "o", color=side_colour(skeleton, k), ms=size, mew=0, alpha=alpha)
 
 
 def _hard_pose(ax: Axes, pose: np.ndarray, skeleton: Skeleton, threshold: float) -> None:
     draw_pose(ax, torch.from_numpy(pose * (pose[:, 2:] >= threshold)), skeleton)
     for k in np.flatnonzero(pose[:, 2]):
-        full = pose[k, 2] >= threshold
-        ax.plot(
-            *pose[k, :2],
-            "o",
-            color=side_colour(skeleton, k),
-            ms=4.5,
-            mew=0 if full else 0.9,
-            mfc=None if full else "none",
-        )
+        style = {"mew": 0} if pose[k, 2] >= threshold else {"mew": 0.9, "mfc": "none"}
+        ax.plot(*pose[k, :2], "o", color=side_colour(skeleton, k), ms=4.5, **style)
 
 
 def privacy_table(summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
     """Each metric of the methods over the scale: method, scale, metric, value, low, high."""
     rows = []
-    for method in methods:
-        for scale in SCALES:
-            for metric in METRIC_NAMES:
-                ours = summary.get((method, scale, metric))
-                if ours is not None:
-                    low, high = ours.interval
-                    rows.append(
-                        {
-                            "method": method,
-                            "scale": scale,
-                            "metric": metric,
-                            "value": ours.value,
-                            "low": low,
-                            "high": high,
-                        }
-                    )
+    for method, scale, metric in product(methods, SCALES, METRIC_NAMES):
+        ours = summary.get((method, scale, metric))
+        if ours is not None:
+            low, high = ours.interval
+            row = {"method": method, "scale": scale, "metric": metric}
+            rows.append(row | {"value": ours.value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 

@@ -1,4 +1,4 @@
-"""Results on people of the operating room: rows of the report, files behind them, intervals."""
+"""Test results of operating-room runs: what a run saves of them, and means over seeds with intervals."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from fewpose.data.multi_person import PeopleData
+from fewpose.metrics.bootstrap import interval, over_draws
 from fewpose.metrics.mpjpe import Mpjpe
 from fewpose.metrics.people import METRICS, Evidence
 from fewpose.metrics.resampled_ap import Matches
 from fewpose.models.people import People
 from fewpose.skeleton import Skeleton
-from fewpose_report.sports.pck_results import finished_folders, interval, over_draws
+from fewpose.soft_hard_labels import best_threshold
+from fewpose_report.results import example_indices, read_examples, saved_files, write_examples
 
 EXAMPLES = 4
 _FOUND = ("boxes", "scores", "keypoints", "keypoints3d")
@@ -31,7 +32,7 @@ SHOWN = {**{name: (name, "one_to_one") for name in METRICS}, "mpjpe_paper": ("mp
 class PeopleTest:
     """One network tested at one scale: its evidence, and EXAMPLES frames as it saw them.
 
-    `examples` are these frames with the truth, `found` the people it found in them.
+    `examples` are these frames with ground truth, `found` the people it found in them.
     """
 
     method: str
@@ -41,6 +42,13 @@ class PeopleTest:
     evidence: Evidence
     examples: PeopleData
     found: list[People]
+
+    @property
+    def threshold(self) -> float:
+        """The score above which its boxes have the highest F1 on the test frames: scores of networks differ."""
+        boxes = self.evidence.boxes
+        score, hit = (torch.from_numpy(part.copy()) for part in (boxes.score, boxes.hit[0]))
+        return best_threshold(score, hit, int(boxes.truths.sum()))[0]
 
 
 @dataclass(frozen=True)
@@ -65,22 +73,11 @@ def people_rows(evidence: Evidence, *, method: str, dataset: str, scale: int, se
 
     Intervals by bootstrap over days; `n` is the number of people the metric is about.
     """
-    rows = []
+    about, rows = {"method": method, "dataset": dataset, "scale": scale, "seed": seed}, []
     for metric in METRICS:
         low, high = interval(evidence.samples(metric))
-        rows.append(
-            {
-                "method": method,
-                "dataset": dataset,
-                "scale": scale,
-                "seed": seed,
-                "metric": metric,
-                "value": evidence.value(metric),
-                "ci_low": low,
-                "ci_high": high,
-                "n": evidence.count(metric),
-            }
-        )
+        row = about | {"metric": metric, "value": evidence.value(metric), "ci_low": low, "ci_high": high}
+        rows.append(row | {"n": evidence.count(metric)})
     return rows
 
 
@@ -97,14 +94,13 @@ def save_people_test(
 ) -> None:
     """Write what the report needs of a network into `<folder>/test/<method>_<scale>_<seed>.npz`.
 
-    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them spread over the test go into the
-    strip `<folder>/test/examples_<scale>.jpg`, what was found there beside them.
+    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them spread over the test go into
+    `<folder>/test/examples_<scale>.jpg`, what was found there into the same file as the rest.
     """
     (folder / "test").mkdir(exist_ok=True)
-    chosen = torch.linspace(0, len(test) - 1, EXAMPLES + 2).long()[1:-1]
-    some = test.subset(chosen)
-    strip = torch.cat(list(some.frames), dim=2).permute(1, 2, 0).numpy()
-    cv2.imwrite(str(folder / "test" / f"examples_{scale}.jpg"), strip[..., ::-1])
+    chosen = example_indices(len(test), EXAMPLES)
+    examples = test.subset(chosen)
+    write_examples(examples.frames, folder / "test" / f"examples_{scale}.jpg")
     here = [found[int(i)] for i in chosen]
     np.savez_compressed(
         folder / "test" / f"{method}_{scale}_{seed}.npz",
@@ -118,10 +114,10 @@ def save_people_test(
         **{f"{protocol}_{k}": v for protocol, result in evidence.joints.items() for k, v in asdict(result).items()},
         found_count=[len(people) for people in here],
         **{f"found_{part}": torch.cat([getattr(p, part) for p in here]) for part in _FOUND},
-        true_count=[len(boxes) for boxes in some.boxes],
-        **{f"true_{part}": torch.cat(getattr(some, part)) for part in _TRUE},
-        **{f"frame_{part}": getattr(some, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
-        **{f"skeleton_{k}": v for k, v in asdict(some.skeleton).items()},
+        true_count=[len(boxes) for boxes in examples.boxes],
+        **{f"true_{part}": torch.cat(getattr(examples, part)) for part in _TRUE},
+        **{f"frame_{part}": getattr(examples, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
+        **{f"skeleton_{k}": v for k, v in asdict(examples.skeleton).items()},
     )
 
 
@@ -131,15 +127,13 @@ def load_people_tests(root: Path) -> list[PeopleTest]:
     ValueError if there is none or two were tested on different days.
     """
     tests: list[PeopleTest] = []
-    for path in sorted(p for f in finished_folders(root) for p in f.glob("test/*.npz")):
+    for path in saved_files(root):
         with np.load(path) as file:
             entry = {k: file[k] for k in file.files}
         test = _read_test(entry, path)
         if tests and not np.array_equal(test.evidence.day, tests[0].evidence.day):
             raise ValueError(f"{path} was tested on other frames than {tests[0].method}")
         tests.append(test)
-    if not tests:
-        raise ValueError(f"{root} holds no finished run with people found: run some first")
     return tests
 
 
@@ -179,12 +173,10 @@ def _read_test(entry: dict[str, np.ndarray], path: Path) -> PeopleTest:
         tuple(map(tuple, entry["skeleton_limbs"].tolist())),
         tuple(entry["skeleton_sigmas"].tolist()),
     )
-    strip = cv2.imread(str(path.parent / f"examples_{entry['scale']}.jpg"))[..., ::-1]
-    strip = torch.from_numpy(strip.copy()).permute(2, 0, 1)
     frame = part("frame_")
     cameras = {name: torch.from_numpy(frame.pop(name)) for name in ("cameras", "to_room")}
     examples = PeopleData(
-        torch.stack(strip.chunk(len(frame["day"]), dim=2)),
+        read_examples(path.parent / f"examples_{entry['scale']}.jpg", len(frame["day"])),
         **_split(part("true_"), _TRUE),
         **frame,
         **cameras,

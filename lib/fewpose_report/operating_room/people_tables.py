@@ -11,8 +11,8 @@ from typing import Protocol
 
 import pandas as pd
 
+from fewpose.metrics.bootstrap import interval
 from fewpose_report.operating_room.people_results import Measured, Summary
-from fewpose_report.sports.pck_results import interval
 
 SCALES = (1, 8, 10, 12)
 METRIC_NAMES = {
@@ -83,16 +83,8 @@ def difference_table(summary: Summary, pairs: Sequence[tuple[tuple[str, int], tu
                 continue
             a, b = summary[one, at, metric], summary[other, there, metric]
             low, high = interval(a.samples - b.samples)
-            rows.append(
-                {
-                    "method": _name(one, at),
-                    "over": _name(other, there),
-                    "metric": name,
-                    "difference": a.value - b.value,
-                    "low": low,
-                    "high": high,
-                }
-            )
+            row = {"method": _name(one, at), "over": _name(other, there), "metric": name}
+            rows.append(row | {"difference": a.value - b.value, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 

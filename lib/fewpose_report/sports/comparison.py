@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from fewpose.data.pose_data import PoseData
-from fewpose.drawing import SHOWN
+from fewpose.drawing import MIN_CONFIDENCE
 from fewpose.heatmaps import predict_all
 from fewpose.skeleton import Skeleton
-from fewpose_report.figures import pose_grid
+from fewpose_report.figures import pose_grid, row_titles
 
 
 def frame_scores(distances: Tensor, at: float = 0.1) -> Tensor:
@@ -25,13 +25,13 @@ def best_to_worst(model: nn.Module, data: PoseData, distances: Tensor, n: int = 
     chosen = order[torch.linspace(0, len(order) - 1, n).long()]
     poses = predict_all(model, data.frames[chosen])
     titles = [f"PCK {scores[i]:.0f} %" for i in chosen]
-    return pose_grid(data.frames[chosen], poses, data.skeleton, titles, data.poses[chosen], threshold=SHOWN)
+    return pose_grid(data.frames[chosen], poses, data.skeleton, titles, data.poses[chosen], threshold=MIN_CONFIDENCE)
 
 
 def before_and_after(
     before: nn.Module, after: nn.Module, data: PoseData, d_before: Tensor, d_after: Tensor, n: int = 6
 ) -> Figure:
-    """The n frames whose PCK changed most for the better, but every third for the worse.
+    """The n frames whose PCK changed most: two thirds of them improved most, one third worsened most.
 
     Top row the network before, bottom row after; d_before and d_after [N, K] are their normalised distances on
     `data`.
@@ -40,36 +40,20 @@ def before_and_after(
     order = change.argsort(descending=True)
     worse = n // 3
     chosen = torch.cat([order[: n - worse], order[len(order) - worse :]])
-    frames, truth = data.frames[chosen], data.poses[chosen]
-    poses = torch.cat([predict_all(before, frames), predict_all(after, frames)])
+    poses = torch.cat([predict_all(model, data.frames[chosen]) for model in (before, after)])
     titles = [""] * len(chosen) + [f"{change[i]:+.0f} points" for i in chosen]
-    return pose_grid(
-        torch.cat([frames, frames]),
-        poses,
-        data.skeleton,
-        titles,
-        torch.cat([truth, truth]),
-        columns=len(chosen),
-        threshold=SHOWN,
-    )
+    frames, ground_truth = data.frames[chosen].repeat(2, 1, 1, 1), data.poses[chosen].repeat(2, 1, 1)
+    return pose_grid(frames, poses, data.skeleton, titles, ground_truth, len(chosen), MIN_CONFIDENCE)
 
 
 def overview(named: dict[str, dict], skeleton: Skeleton) -> Figure:
-    """The same test frames under each method's predictions, a row a method, truth in white.
+    """The same test frames under each method's predictions, a row a method, ground truth in white.
 
-    named: for each method one of `results.load_tests`.
+    named: for each method one of `pck_results.load_tests`, with its frames.
     """
-    entries = list(named.values())
-    frames = torch.cat([e["frames"] for e in entries])
-    fig = pose_grid(
-        frames,
-        torch.cat([e["poses"] for e in entries]),
-        skeleton,
-        [""] * len(frames),
-        torch.cat([e["truth"] for e in entries]),
-        columns=len(entries[0]["frames"]),
-        threshold=SHOWN,
+    frames, poses, ground_truth = (
+        torch.cat([entry[part] for entry in named.values()]) for part in ("frames", "poses", "ground_truth")
     )
-    for row, name in enumerate(named):
-        fig.axes[row * len(entries[0]["frames"])].set_title(name, loc="left", fontsize=9)
-    return fig
+    columns = len(frames) // len(named)
+    fig = pose_grid(frames, poses, skeleton, [""] * len(frames), ground_truth, columns, MIN_CONFIDENCE)
+    return row_titles(fig, list(named), columns)

@@ -1,4 +1,4 @@
-"""Pseudo labels held against the truth that was taken away."""
+"""Pseudo labels compared with the held-back ground truth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewpose.data.pose_data import PoseData
-from fewpose.drawing import TRUTH
 from fewpose.metrics.pck import normalised_distances, pck, risk_coverage_curve
 from fewpose.pseudo_labels import Candidates, select
-from fewpose_report.figures import draw_pose, pose_grid
-from fewpose_report.sports.pck_results import finished_folders
+from fewpose_report.figures import pose_grid
+from fewpose_report.results import finished_folders
 
-RULES = {  # how to choose which labels to believe: name → doubt of each label, keypoints apart?
+RULES = {  # selection criteria: name → uncertainty of each label, whether each keypoint is ranked on its own
     "agreement, best p % of each keypoint": (lambda c: c.spread, True),
     "confidence, best p % of each keypoint": (lambda c: -c.base[..., 2], True),
     "confidence above one limit": (lambda c: -c.base[..., 2], False),
@@ -27,28 +26,20 @@ KEPT, DROPPED = "#1f77b4", "#d1495b"
 
 
 def audit_rows(candidates: Candidates, keep: Tensor, held_back: PoseData, iteration: int) -> list[dict]:
-    """How right the kept and the dropped pseudo labels [N, K] of one iteration are, by keypoint.
+    """How correct the kept and the dropped pseudo labels [N, K] of one iteration are, by keypoint.
 
     number counts the labels; PCK (@0.1) and error, the median distance in % of the reference length, are of those
-    whose truth is known, NaN where it is of none.
+    with ground truth, NaN where none has.
     """
     distances = normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
+    columns = {k: [i] for i, k in enumerate(held_back.skeleton.keypoints)} | {"all": list(range(keep.shape[1]))}
     rows = []
     for name, mask in (("kept", keep), ("dropped", ~keep)):
         chosen = torch.where(mask, distances, torch.nan)
-        columns = {k: [i] for i, k in enumerate(held_back.skeleton.keypoints)}
-        columns["all"] = list(range(keep.shape[1]))
         for keypoint, index in columns.items():
-            rows.append(
-                {
-                    "iteration": iteration,
-                    "labels": name,
-                    "keypoint": keypoint,
-                    "number": int(mask[:, index].sum()),
-                    "PCK": pck(chosen[:, index]),
-                    "error": 100 * float(chosen[:, index].nanmedian()),
-                }
-            )
+            row = {"iteration": iteration, "labels": name, "keypoint": keypoint, "number": int(mask[:, index].sum())}
+            error = 100 * float(chosen[:, index].nanmedian())
+            rows.append(row | {"PCK": pck(chosen[:, index]), "error": error})
     return rows
 
 
@@ -71,7 +62,7 @@ def audit_table(rows: list[dict], value: str = "PCK") -> pd.DataFrame:
 def audit_by_keypoint(rows: list[dict]) -> Figure:
     """Error of kept and dropped labels (top) and share that is kept (bottom), by keypoint.
 
-    A column an iteration; of labels whose truth nobody knows there is the share alone.
+    A column an iteration; of labels without ground truth only the share.
     """
     table = pd.DataFrame(rows)
     iterations = sorted(table["iteration"].unique())
@@ -81,8 +72,7 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
         x = np.arange(error.shape[1])
         for name, colour, shift in (("kept", KEPT, -0.2), ("dropped", DROPPED, 0.2)):
             top.bar(x + shift, error.loc[(t, name)], 0.4, color=colour, label=name)
-        share = 100 * number.loc[(t, "kept")] / number.loc[t].sum()
-        bottom.bar(x, share, 0.7, color=KEPT)
+        bottom.bar(x, 100 * number.loc[(t, "kept")] / number.loc[t].sum(), 0.7, color=KEPT)
         bottom.set_xticks(x, error.columns, rotation=90)
         top.set_title(f"iteration {t}")
     axes[0, 0].set_ylabel("median error in %\nof the reference length")
@@ -94,23 +84,23 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
 
 
 def risk_rows(candidates: Candidates, held_back: PoseData, iteration: int) -> list[dict]:
-    """How many of the believed labels are wrong (beyond PCK@0.1), by rule and by how many are.
+    """How many of the selected labels are wrong (beyond PCK@0.1), by criterion and by how many are selected.
 
-    A row for each rule of RULES and each percent of coverage; none where nobody knows the truth.
+    A row for each of RULES and each percent of coverage; none without ground truth.
     """
     distances = normalised_distances(candidates.base, held_back.poses, held_back.skeleton)
     known = ~distances.isnan().all(1)
     rows = []
-    for rule, (doubt, apart) in RULES.items():
-        d, u = distances[known], doubt(candidates)[known]
-        risk = risk_coverage_curve(d, u) if apart else risk_coverage_curve(d.reshape(-1, 1), u.reshape(-1, 1))
+    for rule, (uncertainty, by_keypoint) in RULES.items():
+        shape = (-1, distances.shape[1]) if by_keypoint else (-1, 1)
+        risk = risk_coverage_curve(distances[known].reshape(shape), uncertainty(candidates)[known].reshape(shape))
         for percent in range(1, 101) if len(risk) else ():
             entry = max(0, round(len(risk) * percent / 100) - 1)
             rows.append({"iteration": iteration, "rule": rule, "coverage": percent, "risk": float(risk[entry])})
     return rows
 
 
-def risk_coverage(rows: list[dict] | pd.DataFrame, percents: list[float]) -> Figure:
+def risk_coverage(rows: list[dict] | pd.DataFrame, keep_percent: list[float]) -> Figure:
     """The curves of `risk_rows`, a panel an iteration; dotted at the p of the iterations.
 
     The mean over label draws where there are several, their range as a band. The number is the area under the curve:
@@ -118,26 +108,26 @@ def risk_coverage(rows: list[dict] | pd.DataFrame, percents: list[float]) -> Fig
     """
     table = pd.DataFrame(rows)
     if not len(table):
-        return no_truth()
+        return no_ground_truth()
     iterations = sorted(table["iteration"].unique())
     width = 5.5 if len(iterations) == 1 else 10
     fig, axes = plt.subplots(1, len(iterations), figsize=(width, 3.6), sharey=True, squeeze=False)
     for ax, t in zip(axes[0], iterations, strict=True):
         for rule, colour in zip(RULES, (KEPT, DROPPED, "0.5"), strict=True):
-            some = table[(table["iteration"] == t) & (table["rule"] == rule)]
-            curve = some.groupby("coverage")["risk"].agg(["mean", "min", "max"])
+            part = table[(table["iteration"] == t) & (table["rule"] == rule)]
+            curve = part.groupby("coverage")["risk"].agg(["mean", "min", "max"])
             ax.plot(curve["mean"], color=colour, label=f"{rule}: {curve['mean'].mean():.1f} %")
             ax.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.15, lw=0)
-        for p in percents:
+        for p in keep_percent:
             ax.axvline(p, color="0.6", lw=0.8, ls=":")
-        ax.set(title=f"iteration {t}", xlabel="believed labels in %", xlim=(0, 100), ylim=(0, None))
+        ax.set(title=f"iteration {t}", xlabel="selected labels in %", xlim=(0, 100), ylim=(0, None))
         ax.legend(fontsize=6, loc="upper left")
-    axes[0, 0].set_ylabel("of these wrong in %")
+    axes[0, 0].set_ylabel("wrong among the selected in %")
     return fig
 
 
 def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
-    """Area under each risk-coverage curve in %, a row a rule, a column an iteration.
+    """Area under each risk-coverage curve in %, a row a criterion, a column an iteration.
 
     Mean over label draws, with their range where there are several (column `run`).
     """
@@ -148,11 +138,8 @@ def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         table["run"] = ""
     areas = table.groupby(["rule", "iteration", "run"], sort=False)["risk"].mean()
     areas = areas.groupby(level=[0, 1], sort=False).agg(["mean", "min", "max", "size"])
-    areas["text"] = [
-        f"{a.mean:.1f}" + (f" ({a.min:.1f} to {a.max:.1f})" if a.size > 1 else "")
-        for a in areas.itertuples(index=False)
-    ]
-    wide = areas["text"].unstack()
+    ranges = [f" ({a.min:.1f} to {a.max:.1f})" if a.size > 1 else "" for a in areas.itertuples(index=False)]
+    wide = (areas["mean"].map("{:.1f}".format) + ranges).unstack()
     wide.columns = [f"iteration {t}" for t in wide.columns]
     return wide.reindex([r for r in RULES if r in wide.index])
 
@@ -177,8 +164,10 @@ def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def labels_table(labellers: dict[str, Candidates], held_back: PoseData, percents: tuple[float, ...]) -> pd.DataFrame:
-    """PCK@0.1 of the least doubted labels of each keypoint, a row a labeller, a column a percent.
+def labels_table(
+    labellers: dict[str, Candidates], held_back: PoseData, keep_percent: tuple[float, ...]
+) -> pd.DataFrame:
+    """PCK@0.1 of the least uncertain labels of each keypoint, a row a labeller, a column a percent.
 
     All labels are ranked, whatever their score.
     """
@@ -186,9 +175,9 @@ def labels_table(labellers: dict[str, Candidates], held_back: PoseData, percents
     for name, found in labellers.items():
         distances = normalised_distances(found.base, held_back.poses, held_back.skeleton)
         row = {"labels": name}
-        for percent in percents:
+        for percent in keep_percent:
             keep = select(found, percent, threshold=0)
-            row[f"{percent} % believed"] = pck(torch.where(keep, distances, torch.nan))
+            row[f"{percent} % selected"] = pck(torch.where(keep, distances, torch.nan))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -210,29 +199,25 @@ def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -
     return fig
 
 
-def kept_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor, truth: Tensor, n: int = 6) -> Figure:
-    """Frames with their kept pseudo labels over the truth, from all kept to few kept."""
+def kept_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor, ground_truth: Tensor, n: int = 6) -> Figure:
+    """Frames with their kept pseudo labels over the ground truth, from all kept to few kept."""
     order = keep.sum(1).argsort(descending=True)
     chosen = order[torch.linspace(0, len(order) - 1, n).long()]
     poses = candidates.base[chosen].clone()
     poses[..., 2] = keep[chosen].float()
-    titles = [f"{int(keep[i].sum())} of {keep.shape[1]} believed" for i in chosen]
-    fig = pose_grid(unlabelled.frames[chosen], titles=titles, columns=n)
-    for ax, pose, true in zip(fig.axes, poses, truth[chosen], strict=False):
-        draw_pose(ax, true, unlabelled.skeleton, colour=TRUTH)
-        draw_pose(ax, pose, unlabelled.skeleton)
-    return fig
+    titles = [f"{int(keep[i].sum())} of {keep.shape[1]} selected" for i in chosen]
+    return pose_grid(unlabelled.frames[chosen], poses, unlabelled.skeleton, titles, ground_truth[chosen], columns=n)
 
 
 def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tensor) -> Figure:
     """True error of each pseudo label [N, K] over its disagreement, kept and dropped, in px.
 
-    Where nobody knows the truth (raw video) there is no dot.
+    Labels without ground truth (raw video) have no dot.
     """
     error = (candidates.base - held_back.poses)[..., :2].norm(dim=-1)
     error[held_back.poses[..., 2] == 0] = torch.nan
     if error.isnan().all():
-        return no_truth()
+        return no_ground_truth()
     fig, ax = plt.subplots(figsize=(5.5, 4))
     x = candidates.spread.clamp_min(1e-2).sqrt().flatten()
     y = error.clamp_min(1e-1).flatten()
@@ -240,19 +225,14 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
     for mask, name, colour in ((keep, "kept", KEPT), (~keep, "dropped", DROPPED)):
         chosen = order[mask.flatten()[order]]
         ax.plot(x[chosen], y[chosen], ".", ms=2, alpha=0.5, color=colour, label=name)
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="disagreement of the views in px",
-        ylabel="error against the held-back truth in px",
-    )
+    ax.set(xscale="log", yscale="log", xlabel="disagreement of the views in px", ylabel="error in px")
     ax.legend(markerscale=5)
     return fig
 
 
-def no_truth() -> Figure:
-    """In the place of an audit: own frames that nobody labelled cannot be audited."""
+def no_ground_truth() -> Figure:
+    """In place of an audit: frames of one's own that nobody labelled cannot be audited."""
     fig, ax = plt.subplots(figsize=(5.5, 1))
-    ax.text(0.5, 0.5, "nobody labelled these frames: nothing to hold against", ha="center")
+    ax.text(0.5, 0.5, "nobody labelled these frames: no ground truth to compare with", ha="center")
     ax.axis("off")
     return fig

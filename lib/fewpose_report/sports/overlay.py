@@ -1,4 +1,4 @@
-"""A film with the poses of trained networks drawn on its frames."""
+"""A video with the poses of trained networks drawn on its frames."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from fewpose.drawing import SHOWN, drawn, film_writer, titled
+from fewpose.drawing import MIN_CONFIDENCE, add_title, draw_pose_on, video_writer
 from fewpose.metrics.pck import pck
 from fewpose.models.factory import build
 from fewpose.models.weights import load_weights
 from fewpose.skeleton import Skeleton
-from fewpose_report.figures import pose_grid
+from fewpose_report.figures import pose_grid, row_titles
 from fewpose_report.sports.pck_results import skeleton_of
 
 
-def film_networks(entries: dict[str, dict], named: dict[str, list[Tensor]]) -> dict[str, nn.Module]:
-    """Two networks to look at: the first of `entries`, few labels, and the best with as many.
+def video_networks(entries: dict[str, dict], named: dict[str, list[Tensor]]) -> dict[str, nn.Module]:
+    """Two networks to compare: the first of `entries`, with few labels, and the best with as many.
 
-    entries and named hold for each name of `results.compared` a result of `load_tests` and the normalised distances
-    of all draws. Networks that their run does not keep are left out.
+    entries and named hold for each name of `pck_results.compared` a result of `load_tests` and the normalised
+    distances of all draws. Networks that their run does not keep are left out.
     """
     first, *others = entries
     labels = entries[first]["labels"]
@@ -34,45 +34,42 @@ def film_networks(entries: dict[str, dict], named: dict[str, list[Tensor]]) -> d
 
 
 def network_of(entry: dict) -> nn.Module | None:
-    """The network of a result of `results.load_tests`, as its run left it in checkpoints/.
+    """The network of a result of `pck_results.load_tests`, as its run left it in checkpoints/.
 
-    None where it is not there (any more): the committed reference holds no networks.
+    None where it is gone: the committed reference holds no networks.
     """
     path = entry["folder"] / "checkpoints" / "network.safetensors"
     if not path.exists():
         return None
-    parameters = parameters_of(entry)
-    model = build(parameters["network"], len(skeleton_of(entry)))
+    model = build(parameters_of(entry)["network"], len(skeleton_of(entry)))
     load_weights(model, path)
     return model.eval()
 
 
 def parameters_of(entry: dict) -> dict:
-    """The parameters of the run that a result of `results.load_tests` comes from."""
+    """The parameters of the run that a result of `pck_results.load_tests` comes from."""
     return json.loads((entry["folder"] / "run.json").read_text())["parameters"]
 
 
-def overlay_film(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float) -> Path:
+def overlay_video(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float) -> Path:
     """Write frames [T, 3, H, W] uint8 as MP4 with poses [T, K, 3] drawn, a column a network.
 
     named: for each network its poses in pixels of the frames; `rate` in frames a second. Returns `path`; RuntimeError
-    if the film cannot be written.
+    if the video cannot be written.
     """
     height, width = frames.shape[2:]
-    with film_writer(path, (height, width * len(named)), rate) as write:
+    with video_writer(path, (height, width * len(named)), rate) as write:
         for t, frame in enumerate(frames):
-            picture = np.ascontiguousarray(frame.permute(1, 2, 0).numpy()[..., ::-1])
-            columns = [titled(drawn(picture, poses[t], skeleton), name) for name, poses in named.items()]
+            image = np.ascontiguousarray(frame.permute(1, 2, 0).numpy()[..., ::-1])
+            columns = [add_title(draw_pose_on(image, poses[t], skeleton), name) for name, poses in named.items()]
             write(np.concatenate(columns, 1))
     return path
 
 
-def film_strip(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, n: int = 8) -> Figure:
-    """n frames of the film of `overlay_film`, evenly spread: a row a network."""
+def video_strip(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, n: int = 8) -> Figure:
+    """n frames of the video of `overlay_video`, evenly spread: a row a network."""
     chosen = torch.linspace(0, len(frames) - 1, min(n, len(frames))).long()
     poses = torch.cat([p[chosen] for p in named.values()])
-    pictures = frames[chosen].repeat(len(named), 1, 1, 1)
-    fig = pose_grid(pictures, poses, skeleton, [""] * len(pictures), columns=len(chosen), threshold=SHOWN)
-    for row, name in enumerate(named):
-        fig.axes[row * len(chosen)].set_title(name, loc="left", fontsize=9)
-    return fig
+    images = frames[chosen].repeat(len(named), 1, 1, 1)
+    fig = pose_grid(images, poses, skeleton, [""] * len(images), columns=len(chosen), threshold=MIN_CONFIDENCE)
+    return row_titles(fig, list(named), len(chosen))

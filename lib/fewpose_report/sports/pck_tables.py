@@ -1,16 +1,14 @@
-"""The papers' tables beside ours."""
+"""The tables of Ludwig et al. beside ours."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from fewpose_report.sports.pck_results import draws, interval, label_counts, last_iterations, mean_pck
+from fewpose.metrics.bootstrap import interval
+from fewpose_report.sports.pck_results import draws, label_counts, last_iterations, mean_pck, name_of
 
 # Ludwig et al., PCK@0.1: (method, labels, iteration) → published, None where it is not; labels "all" = 3,154. Methods
-# whose name ends in "video" have the videos' frames in their pool, too. The second opinion is not the paper's: its
-# rows stand beside theirs.
+# whose name ends in "video" have the videos' frames in their pool, too. Ensemble and published head are not theirs.
 SPORTS_TABLE1 = {
     ("supervised", 50, 0): 83.8,
     ("pseudo_labels", 50, 1): 87.7,
@@ -40,34 +38,24 @@ SPORTS_TABLE2 = {
 def sports_table(found: list[dict], published: dict[tuple, float | None], at: float = 0.1) -> pd.DataFrame:
     """Paper / ours / difference for each row of a published table that was run.
 
-    found: see `results.load_tests`. Ours is the mean over label draws with its interval over draws and test videos;
-    the difference is in points of PCK.
+    found: see `pck_results.load_tests`. Ours is the mean over label draws with its interval over draws and test
+    videos; the difference is in points of PCK.
     """
-    most = max(e["labels"] for e in found)
-    rows = []
+    full, rows = max(e["labels"] for e in found), []
     for (method, labels, iteration), paper in published.items():
-        sets = draws(found, method, most if labels == "all" else labels, iteration)
-        if not sets:
-            continue
-        value, samples = mean_pck(sets, found[0]["video"], at)
-        low, high = interval(samples)
-        rows.append(
-            {
-                "method": method.replace("_", " "),
-                "labels": f"all ({most})" if labels == "all" else str(labels),
-                "iteration": iteration or "",
-                "paper": paper,
-                "ours": round(value, 1),
-                "95 % interval": f"{low:.1f} to {high:.1f}",
-                "difference": None if paper is None else round(value - paper, 1),
-                "draws": len(sets),
-            }
-        )
+        sets = draws(found, method, full if labels == "all" else labels, iteration)
+        if sets:
+            value, samples = mean_pck(sets, found[0]["video"], at)
+            row = {"method": name_of(method), "labels": f"all ({full})" if labels == "all" else str(labels)}
+            row |= {"iteration": iteration or "", "paper": paper, "ours": round(value, 1)}
+            row["95 % interval"] = "{:.1f} to {:.1f}".format(*interval(samples))
+            row["difference"] = None if paper is None else round(value - paper, 1)
+            rows.append(row | {"draws": len(sets)})
     return pd.DataFrame(rows)
 
 
 def gap_table(rows: list[dict]) -> pd.DataFrame:
-    """The rows of `results.gap_rows` beside what the paper's Table 1 makes of the same."""
+    """The rows of `pck_results.gap_rows` beside what the paper's Table 1 makes of the same."""
     few, full = (SPORTS_TABLE1[("supervised", labels, 0)] for labels in (50, "all"))
     columns = ["method", "labels", "iteration", "value", "ci_low", "ci_high"]
     table = pd.DataFrame(rows, columns=columns)
@@ -79,66 +67,43 @@ def gap_table(rows: list[dict]) -> pd.DataFrame:
 
 def budget_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
     """PCK with intervals of each method, in its last iteration, for each number of labels."""
-    most, video, rows = label_counts(found)[-1], found[0]["video"], []
+    full, rows = label_counts(found)[-1], []
     for labels in sorted({e["labels"] for e in found}):
         for method, iteration in last_iterations(found, labels):
             sets = draws(found, method, labels, iteration)
-            value, samples = mean_pck(sets, video, at)
-            low, high = interval(samples)
-            paper = SPORTS_TABLE2.get((method, "all" if labels == most else labels, iteration))
-            rows.append(
-                {
-                    "method": method,
-                    "labels": labels,
-                    "PCK": value,
-                    "low": low,
-                    "high": high,
-                    "paper": paper,
-                    "draws": len(sets),
-                }
-            )
+            paper = SPORTS_TABLE2.get((method, "all" if labels == full else labels, iteration))
+            row = {"method": method, "labels": labels} | _pck(sets, found, at)
+            rows.append(row | {"paper": paper, "draws": len(sets)})
     return pd.DataFrame(rows)
-
-
-def convergence_table(found: list[dict]) -> pd.DataFrame:
-    """Whether supervised training was done: of each network what its last fifth still brought.
-
-    A row a network whose run kept its validation scores: steps, best PCK on validation, the step it was at, and the
-    points gained over the best of the first four fifths.
-    """
-    rows = []
-    for e in found:
-        if e["method"] != "supervised" or not len(e.get("validation", ())):
-            continue
-        steps, scores = e["validation"].T
-        best, early = scores.argmax(), scores[steps <= 0.8 * steps[-1]]
-        rows.append(
-            {
-                "labels": e["labels"],
-                "draw": e["seed"],
-                "steps": int(steps[-1]),
-                "best PCK": scores[best],
-                "at step": int(steps[best]),
-                "gained in the last fifth": scores[best] - early.max() if len(early) else None,
-            }
-        )
-    table = pd.DataFrame(rows)
-    return table.sort_values(["labels", "draw"]) if rows else table
 
 
 def network_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
     """Supervised training with other networks beside the table's own, PCK with intervals."""
+    pairs = sorted({(e["method"], e["labels"]) for e in found if e["method"].startswith("supervised")})
+    return pd.DataFrame(
+        {"method": name_of(method), "labels": labels} | _pck(draws(found, method, labels), found, at)
+        for method, labels in pairs
+    )
+
+
+def _pck(sets: list, found: list[dict], at: float) -> dict:
+    value, samples = mean_pck(sets, found[0]["video"], at)
+    low, high = interval(samples)
+    return {"PCK": value, "low": low, "high": high}
+
+
+def convergence_table(found: list[dict]) -> pd.DataFrame:
+    """Whether supervised training was done: what the last fifth of its steps still gained, a row a network.
+
+    Of networks whose run kept its validation scores: steps, best PCK on validation, the step it was at, and the
+    points gained over the best of the first four fifths.
+    """
     rows = []
-    for method in sorted({e["method"] for e in found if e["method"].startswith("supervised")}):
-        for labels in sorted({e["labels"] for e in found if e["method"] == method}):
-            value, samples = mean_pck(draws(found, method, labels), found[0]["video"], at)
-            low, high = interval(samples)
-            rows.append({"method": method.replace("_", " "), "labels": labels, "PCK": value, "low": low, "high": high})
+    for e in sorted(found, key=lambda e: (e["labels"], e["seed"])):
+        if e["method"] == "supervised" and len(e.get("validation", ())):
+            steps, scores = e["validation"].T
+            best, early = scores.argmax(), scores[steps <= 0.8 * steps[-1]]
+            row = {"labels": e["labels"], "draw": e["seed"], "steps": int(steps[-1])}
+            row |= {"best PCK": scores[best], "at step": int(steps[best])}
+            rows.append(row | {"gained in the last fifth": scores[best] - early.max() if len(early) else None})
     return pd.DataFrame(rows)
-
-
-def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
-    """Save a table as `<name>.csv` and `<name>.md`."""
-    table.to_csv(folder / f"{name}.csv", index=False)
-    text = table.astype(object).where(table.notna(), "").to_markdown(index=False)
-    (folder / f"{name}.md").write_text(text + "\n")

@@ -1,4 +1,4 @@
-"""Labels of a teacher against the truth: a file written by hand."""
+"""Labels of a teacher against ground truth: a file written by hand."""
 
 import json
 
@@ -11,7 +11,7 @@ from fewpose.skeleton import COCO
 from fewpose_report.operating_room.label_audit import label_audit
 
 
-def truth():
+def ground_truth():
     """One frame with one person of 100 pixels and one who is only a box."""
     pose = torch.zeros(2, 17, 3)
     pose[0, :, 0] = torch.arange(17.0) * 5 + 10
@@ -56,7 +56,7 @@ def label(data, path, hard, soft):
 
 
 def test_shares_by_hand(tmp_path):
-    data = truth()
+    data = ground_truth()
     soft = data.keypoints[0][0].clone()
     soft[:, 2] = 0.5
     soft[0, 0] += 11  # more than a tenth of 100 pixels off
@@ -70,15 +70,15 @@ def test_shares_by_hand(tmp_path):
     assert table["people found in %"].tolist() == [50, 50]
     assert table.loc["hard", "labelled in %"] == pytest.approx(100 * 12 / 17)
     assert table.loc["soft", "labelled in %"] == 100
-    assert table.loc["hard", "right in %"] == pytest.approx(100 * 11 / 12)
-    assert table.loc["soft", "right in %"] == pytest.approx(100 * 16 / 17)
-    assert table["hidden ones right in %"].tolist() == [100, 100]
-    assert table.loc["soft", "right, weighted, in %"] == pytest.approx(100 * 8 / 9)
+    assert table.loc["hard", "correct in %"] == pytest.approx(100 * 11 / 12)
+    assert table.loc["soft", "correct in %"] == pytest.approx(100 * 16 / 17)
+    assert table["hidden ones correct in %"].tolist() == [100, 100]
+    assert table.loc["soft", "correct, weighted, in %"] == pytest.approx(100 * 8 / 9)
     assert table["3D error in mm"].tolist() == pytest.approx([7, 7], abs=1e-3)
 
 
 def test_nobody_labelled_is_no_error(tmp_path):
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"images": [{"id": 0}], "annotations": []}))
-    table = label_audit(path, truth())
-    assert table["people found in %"].tolist() == [0, 0] and table["right in %"].isna().all()
+    table = label_audit(path, ground_truth())
+    assert table["people found in %"].tolist() == [0, 0] and table["correct in %"].isna().all()

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose.metrics.people import evaluate
 from fewpose.skeleton import COCO
 from fewpose_report.operating_room.people_figures import (
     Scene,
@@ -11,12 +12,13 @@ from fewpose_report.operating_room.people_figures import (
     people_figure,
     privacy_curves,
     privacy_table,
+    side_by_side,
     soft_and_hard,
     true_scene,
     upright,
 )
-from fewpose_report.operating_room.people_results import Measured
-from fewpose_report.viewer import people_picture, people_viewer
+from fewpose_report.operating_room.people_results import Measured, PeopleTest
+from fewpose_report.viewer import people_png, people_viewer
 from two_people import guesses, world
 
 PNG = b"\x89PNG"
@@ -43,9 +45,9 @@ def test_what_is_found_stands_where_it_is_seen():
     people = guesses(data, 2)[0]
     rooted = people.keypoints3d - people.keypoints3d[:, [11, 12]].mean(1, keepdim=True)
     people = type(people)(people.boxes, torch.tensor([0.9, 0.2]), people.keypoints, rooted)
-    truth, found = true_scene(data, 0), found_scene(data, 0, people, "found")
+    true, found = true_scene(data, 0), found_scene(data, 0, people, "found")
     assert len(found.poses) == 1  # the other is below the score
-    assert torch.allclose(found.points, truth.points[:1], atol=1)
+    assert torch.allclose(found.points, true.points[:1], atol=1)
 
 
 def test_up_is_up():
@@ -65,9 +67,23 @@ def test_scenes_side_by_side_and_nobody():
         assert len(fig.axes) == 4 and fig.axes[2].get_title() == "found"
         fig.canvas.draw()
         low, high = fig.axes[1].get_xlim3d(), fig.axes[3].get_xlim3d()
-        assert low == high  # one scale for truth and prediction
+        assert low == high  # one scale for both
     nobody = Scene("found", data.frames[0], torch.zeros(0, 17, 3), torch.zeros(0, 17, 3))
     people_figure([nobody], COCO).canvas.draw()
+
+
+def test_networks_are_compared_where_each_found_somebody_above_its_own_threshold():
+    data = seen_world()
+    found = {"teacher": guesses(data, 1), "student_all": guesses(data, 2)}  # the teacher finds nobody in frame 1
+    tests = []
+    for method, people in found.items():
+        evidence = evaluate(people, data)
+        tests.append(PeopleTest(method, "room", 12, 0, evidence, data, people))
+    for test, people in zip(tests, found.values(), strict=True):
+        assert 0 < test.threshold <= min(float(p.scores[0]) for p in people if len(p.scores))
+    titles = [ax.get_title() for ax in side_by_side(tests).axes[::2]]
+    assert titles[0] == "ground truth" and titles[2] == f"student all at 12x, score ≥ {tests[1].threshold:.2f}"
+    assert len(side_by_side(tests).axes[2].lines) > 0  # the teacher's people are there
 
 
 def test_soft_and_hard_count_keypoints():
@@ -97,7 +113,7 @@ def test_privacy_curve():
     assert list(fig.axes[0].lines[0].get_xdata()) == [1, 8, 12]
 
 
-def test_viewer_follows_its_sliders_and_has_a_still_picture():
+def test_viewer_follows_its_sliders_and_has_a_still_image():
     data = seen_world()
     people = guesses(data, 2)
     viewer = people_viewer({1: (data, people), 12: (data, guesses(data, 0))})
@@ -109,13 +125,13 @@ def test_viewer_follows_its_sliders_and_has_a_still_picture():
         before = bytes(image.value)
         slider.value = value
         assert image.value != before
-    assert people_picture(data, people, 0, "found at 1x") == first
+    assert people_png(data, people, 0, "found at 1x") == first
 
 
 def test_camera_and_figure_agree_on_left_and_right():
     """Seen from the camera's own side, what is right in the frame is right in the room."""
     data = seen_world()
-    level = Scene("truth", data.frames[0], data.keypoints[0], upright(data.keypoints3d[0]))
+    level = Scene("ground truth", data.frames[0], data.keypoints[0], upright(data.keypoints3d[0]))
     fig = people_figure([level], COCO, azimuth=0)
     fig.canvas.draw()
     ax = fig.axes[1]
@@ -123,9 +139,9 @@ def test_camera_and_figure_agree_on_left_and_right():
     assert ends[0, 0] / ends[3, 0] < ends[0, 1] / ends[3, 1]
 
 
-def test_the_room_shows_whom_the_truth_has_and_who_was_found_near_it():
-    truth = torch.tensor([[[0.0, 0, 0], [0, 0, 1800]]])
-    beside, astray = truth + torch.tensor([900.0, 0, -300]), truth + torch.tensor([9000.0, 0, 0])
-    limits = _limits(torch.cat([truth, beside, astray]), truth)
+def test_the_room_shows_the_true_people_and_who_was_found_near_them():
+    true = torch.tensor([[[0.0, 0, 0], [0, 0, 1800]]])
+    beside, astray = true + torch.tensor([900.0, 0, -300]), true + torch.tensor([9000.0, 0, 0])
+    limits = _limits(torch.cat([true, beside, astray]), true)
     assert 900 < limits[0, 1] < 2000  # the one beside it, not the one astray
-    assert (limits[2] == _limits(truth)[2]).all()  # one floor
+    assert (limits[2] == _limits(true)[2]).all()  # one floor

@@ -32,7 +32,7 @@ def close_figures():
 
 
 def half_wrong():
-    """Labels of which the second half are wrong; the views disagree there, confidence is blind."""
+    """Labels of which the second half are wrong; the views disagree there, confidence does not."""
     data = dots(10)
     base = data.poses.clone()
     base[5:, :, 0] += 30
@@ -46,7 +46,7 @@ def half_wrong():
 def test_kept_and_dropped_by_keypoint():
     data, candidates = half_wrong()
     keep = candidates.spread < 1
-    keep[4, 0] = False  # one right label of the left shoulder is dropped
+    keep[4, 0] = False  # one correct label of the left shoulder is dropped
     rows = audit_rows(candidates, keep, data, 1)
     by = {(r["labels"], r["keypoint"]): r for r in rows}
     assert len(rows) == 2 * (4 + 1)
@@ -71,7 +71,7 @@ def test_risk_of_each_rule_by_hand():
     risk = {(r["rule"], r["coverage"]): r["risk"] for r in rows}
     agreement, confidence, limit = RULES
     assert risk[agreement, 50] == 0 and risk[agreement, 100] == 50
-    # the surest half: frames 1, 3, 5, 7, 9, of which three are wrong
+    # the most confident half: frames 1, 3, 5, 7, 9, of which three are wrong
     assert risk[confidence, 50] == 60 and risk[limit, 50] == 60
     areas = aurc_table(rows)
     assert list(areas.index) == list(RULES) and list(areas.columns) == ["iteration 2"]
@@ -82,7 +82,7 @@ def test_one_limit_ranks_all_keypoints_together():
     data = dots(10)
     base = data.poses.clone()
     base[..., 2] = 0.2
-    base[:, 0, 2], base[:, 0, 0] = 0.9, base[:, 0, 0] + 30  # sure of the shoulder, and wrong
+    base[:, 0, 2], base[:, 0, 0] = 0.9, base[:, 0, 0] + 30  # confident of the shoulder, and wrong
     rows = risk_rows(Candidates(base, torch.rand(10, 4), base[None]), data, 1)
     risk = {(r["rule"], r["coverage"]): r["risk"] for r in rows}
     _, apart, limit = RULES
@@ -90,7 +90,7 @@ def test_one_limit_ranks_all_keypoints_together():
     assert risk[apart, 20] == 25  # of each keypoint the best: the shoulder has a quarter only
 
 
-def test_frames_without_truth_count_for_nothing():
+def test_frames_without_ground_truth_do_not_count():
     data, candidates = half_wrong()
     known = risk_rows(candidates, data, 1)
     data.poses[::2] = 0
@@ -133,7 +133,7 @@ def test_audits_of_all_draws_come_together(tmp_path):
     np.testing.assert_allclose(risk["risk"][:100], risk["risk"][300:400])
 
 
-def test_no_truth_at_all_is_saved_and_read_as_nothing(tmp_path):
+def test_no_ground_truth_at_all_is_saved_and_read_as_nothing(tmp_path):
     (tmp_path / "test").mkdir()
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / "test" / "pseudo_labels_5_1_0.npz").touch()

@@ -9,22 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose.metrics.bootstrap import interval
 from fewpose.metrics.pck import pck
 from fewpose.training import History
-from fewpose_report.figures import budget_curve, convergence, pck_curve_table
+from fewpose_report.results import read_metrics, skipped_inputs
+from fewpose_report.sports.pck_figures import budget_curve, convergence, pck_curve_table, pck_curves
 from fewpose_report.sports.pck_results import (
     compared,
     difference_rows,
     draws,
     gap_rows,
-    interval,
     label_counts,
     load_tests,
     mean_pck,
     pck_rows,
-    read_metrics,
     save_test,
-    skipped_inputs,
 )
 from fewpose_report.sports.pck_tables import (
     SPORTS_TABLE1,
@@ -113,13 +112,22 @@ MORE = [
 
 def test_every_method_is_compared_in_its_last_iteration():
     assert label_counts(MORE) == [50, 100, 1000]
-    assert compared(MORE, 50) == {
-        "supervised, 50 labels": ("supervised", 50, 0),
-        "mean teacher": ("mean_teacher", 50, 0),
-        "pseudo labels, iteration 1": ("pseudo_labels", 50, 1),
-        "supervised, all labels": ("supervised", 1000, 0),
-    }
+    assert list(compared(MORE, 50).items()) == [
+        *{
+            "supervised, 50 labels": ("supervised", 50, 0),
+            "pseudo labels, iteration 1": ("pseudo_labels", 50, 1),
+            "mean teacher": ("mean_teacher", 50, 0),
+            "supervised, all labels": ("supervised", 1000, 0),
+        }.items()
+    ]
     assert list(compared(MORE, 1000)) == ["supervised, 1000 labels"]
+
+
+def test_a_figure_of_few_methods_shows_the_main_ones_between_the_baselines():
+    more = [*MORE, entry("ablation", 50, 0, 0, 22)]
+    names = list(compared(more, 50, limit=4))
+    assert names == ["supervised, 50 labels", "pseudo labels, iteration 1", "mean teacher", "supervised, all labels"]
+    assert len(compared(more, 50)) == 5 and len(compared(more, 50, limit=6)) == 5
 
 
 def test_label_budget_by_hand():
@@ -191,7 +199,7 @@ def test_saved_tests_come_back(tmp_path):
     assert back["frames"].shape == (8, 3, 32, 32) and back["poses"].shape == (8, 4, 3)
     assert (
         back["frames"].float() - data.frames[torch.linspace(0, 11, 10).long()[1:-1]]
-    ).abs().mean() < 12  # the pictures are JPEG
+    ).abs().mean() < 12  # the images are JPEG
 
 
 def test_tests_on_other_frames_are_refused(tmp_path):
@@ -233,7 +241,7 @@ def test_a_row_that_two_runs_hold_is_refused(tmp_path):
         load_tests(tmp_path)
 
 
-def test_pictures_that_are_gone_are_named(tmp_path):
+def test_results_without_images_can_be_read(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     save_test(
         tmp_path,
@@ -246,8 +254,8 @@ def test_pictures_that_are_gone_are_named(tmp_path):
         seed=0,
     )
     next(tmp_path.rglob("examples.jpg")).unlink()
-    with pytest.raises(ValueError, match=r"has no examples\.jpg"):
-        load_tests(tmp_path)
+    (back,) = load_tests(tmp_path)
+    assert back["frames"] is None and back["poses"].shape == (8, 4, 3)
 
 
 def test_tables_without_supervised_training_say_what_to_add():
@@ -273,6 +281,18 @@ def test_curve_never_falls_and_ends_agree_with_pck():
     assert (curve["pck"].diff().dropna() >= 0).all()
     at = curve[curve["at"] == 0.5]["pck"].item()
     assert math.isclose(at, pck(distances, 0.5))
+
+
+def test_curves_show_points_over_the_first_method_paired():
+    named = {name: draws(FOUND, *row) for name, row in compared(FOUND, 50).items()}
+    table = pck_curve_table(named, FOUND[0]["video"])
+    first = table[table["method"] == "supervised, 50 labels"]
+    assert (first[["points", "points_low", "points_high"]] == 0).all(axis=None)
+    row = table[(table["method"] == "pseudo labels, iteration 1") & (table["at"] == 0.1)].iloc[0]
+    assert row["points"] == pytest.approx(20, abs=1e-3) and 0 < row["points_low"] < 20 < row["points_high"]
+    absolute, points = pck_curves(table, list(named)[:2]).axes
+    assert [line.get_label() for line in points.lines[:2]] == list(named)[:2]
+    assert absolute.get_ylim()[0] == 50 and [text.get_text() for text in points.texts] == list(named)[:2]
 
 
 def test_every_method_of_the_tables_may_be_recorded():

@@ -1,0 +1,73 @@
+"""What the reports of both papers share: the files of finished runs, their example images, and tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import torch
+from torch import Tensor
+
+
+def finished_folders(root: Path) -> list[Path]:
+    """Folders below `root` with a finished run.json."""
+    return sorted(path.parent for path in Path(root).rglob("run.json"))
+
+
+def saved_files(root: Path) -> list[Path]:
+    """The files `test/*.npz` of all finished runs below `root`, in order; ValueError if there is none."""
+    paths = sorted(path for folder in finished_folders(root) for path in folder.glob("test/*.npz"))
+    if not paths:
+        raise ValueError(f"{root} holds no finished run with test results: run some first")
+    return paths
+
+
+def example_indices(frames: int, examples: int) -> Tensor:
+    """Indices of `examples` frames evenly spread over the test, without its first and last."""
+    return torch.linspace(0, frames - 1, examples + 2).long()[1:-1]
+
+
+def write_examples(frames: Tensor, path: Path, quality: int = 95) -> None:
+    """Frames [N, 3, H, W] side by side as a JPEG."""
+    strip = torch.cat(list(frames), dim=2).permute(1, 2, 0).numpy()
+    cv2.imwrite(str(path), strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def read_examples(path: Path, examples: int) -> Tensor | None:
+    """The frames [examples, 3, H, W] of `write_examples`; None where there is no such file."""
+    strip = cv2.imread(str(path))
+    if strip is None:
+        return None
+    frames = torch.from_numpy(strip[..., ::-1].copy()).permute(2, 0, 1)
+    return torch.stack(frames.chunk(examples, dim=2))
+
+
+def skipped_inputs(root: Path) -> pd.DataFrame:
+    """What the finished runs below `root` could not read (broken videos, images, labels): columns run and skipped."""
+    rows = []
+    for folder in finished_folders(root):
+        manifest = json.loads((folder / "run.json").read_text())
+        rows += [{"run": folder.name, "skipped": text} for text in manifest.get("skipped", [])]
+    return pd.DataFrame(rows, columns=["run", "skipped"])
+
+
+def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """The metrics.csv of all finished runs below `root`, one under the other."""
+    paths = [f / "metrics.csv" for f in finished_folders(root)]
+    tables = [t for t in (pd.read_csv(p) for p in paths if p.exists()) if len(t)]
+    if not tables:
+        raise ValueError(f"{root} holds no metrics of a finished run: run some first")
+    return pd.concat(tables, ignore_index=True)[list(columns)]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table as Markdown, its missing values empty."""
+    return table.astype(object).where(table.notna(), "").to_markdown(index=False) + "\n"
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """Save a table as `<name>.csv` and `<name>.md`."""
+    table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / f"{name}.md").write_text(markdown(table))
