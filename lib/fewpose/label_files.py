@@ -136,7 +136,7 @@ def fingerprint(
     for stage in (teacher.detector, teacher.pose, teacher.lifter):
         for name, value in stage.state_dict().items():
             mark = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(name.encode(), mark))
-    options = ("scales", "crop_scales", "flip", "crop", "floor", "most")
+    options = ("scales", "crop_scales", "flip", "crop", "floor", "limit")
     info = {
         "description": "soft and hard labels of a teacher",
         "thresholds": {k: None if v != v else v for k, v in asdict(thresholds).items()},  # JSON has no NaN

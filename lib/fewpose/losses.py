@@ -102,4 +102,4 @@ def loss_3d(lifter: Lifter, rays: Tensor, points: Tensor) -> Tensor:
     counts = (rays[..., 2] > 0).any(1) & (points != 0).flatten(1).any(1)
     if counts.sum() < 2:
         return lifter.last.weight.sum() * 0
-    return F.smooth_l1_loss(lifter.normalised(rays[counts]), lifter.goal(rays[counts], points[counts]))
+    return F.smooth_l1_loss(lifter.normalised(rays[counts]), lifter.target(rays[counts], points[counts]))

@@ -153,7 +153,7 @@ def measure(model: Student, data: LabelledPeople) -> None:
     points = torch.cat([data.soft3d[i] for i in used])
     known = (points != 0).flatten(1).any(1)
     for lifter in new if known.any() else ():
-        lifter.measure(poses[known].to(lifter.mean2d), points[known].to(lifter.mean3d))
+        lifter.set_statistics(poses[known].to(lifter.mean2d), points[known].to(lifter.mean3d))
 
 
 def checksum(data: LabelledPeople) -> float:

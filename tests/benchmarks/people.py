@@ -50,8 +50,8 @@ def finding(network: str = "light", people: int = 5) -> Line:
     size = (480, 640)
     teacher, student = pair(network)
     return Line(
-        cost.student_at_work(student, size, people),
-        cost.teacher_at_work(teacher, size, people),
+        cost.student_call(student, size, people),
+        cost.teacher_call(teacher, size, people),
         1,
         "frames/s",
         f"its teacher without test-time augmentation, {network} networks, a frame "

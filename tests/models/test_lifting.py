@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fewpose import geometry
-from fewpose.models.lifting import Lifter, Occlusion, fit_lifter, layer, load_lifter, middle_ray, occlude, own_frame
+from fewpose.models.lifting import Lifter, Occlusion, centred, fit_lifter, layer, load_lifter, middle_ray, occlude
 from fewpose.models.teacher.paper.hrnet import narrow_hrnet
 from fewpose.models.weights import load_weights, save_weights
 from fewpose.skeleton import COCO
@@ -52,7 +52,7 @@ def test_shape_root_and_size():
     hips = points[:, [COCO.index("left_hip"), COCO.index("right_hip")]].mean(1)
     torch.testing.assert_close(hips, torch.zeros(3, 3), atol=1e-5, rtol=0)
     blank = torch.zeros(1, 17, 3)
-    assert torch.isfinite(model(blank)).all() and (own_frame(blank) == 0).all()
+    assert torch.isfinite(model(blank)).all() and (centred(blank) == 0).all()
     with pytest.raises(ValueError, match=r"reads poses \[P, 17, 3\], not \[1, 4, 3\]"):
         model(torch.zeros(1, 4, 3))
 
@@ -71,8 +71,8 @@ def test_a_turned_camera_sees_the_same_person_turned():
         rays = torch.cat([seen[..., :2] / seen[..., 2:], torch.ones(4, 17, 1)], -1)
         answers.append(model(rays) @ geometry.turn_to(middle_ray(rays)))
         torch.testing.assert_close(
-            model.goal(rays, seen) * model.std3d + model.mean3d,
-            model.from_root(seen) @ geometry.turn_to(middle_ray(rays)),
+            model.target(rays, seen) * model.std3d + model.mean3d,
+            model.root_relative(seen) @ geometry.turn_to(middle_ray(rays)),
         )
     torch.testing.assert_close(*answers, atol=0.02, rtol=0.02)
 
@@ -83,8 +83,8 @@ def test_it_learns_a_few_poses_by_heart():
     schedule = Schedule(steps=200, batch_size=128, learning_rate=1e-2, evaluate_every=1000)
     fit_lifter(model, drawn(), schedule, occlusion=STILL, max_norm=0, validation=64)
     rays, points = rays_and_points()
-    error = (model(rays) - model.from_root(points)).norm(dim=-1).mean()
-    still = (model.from_root(points) - model.from_root(points).mean(0)).norm(dim=-1).mean()
+    error = (model(rays) - model.root_relative(points)).norm(dim=-1).mean()
+    still = (model.root_relative(points) - model.root_relative(points).mean(0)).norm(dim=-1).mean()
     assert error < 0.1 * still
 
 

@@ -1,8 +1,9 @@
-"""Official HRNet and HigherHRNet checkpoints, by their own parameter names."""
+"""PyTorch checkpoints, and how those of the official HRNet and HigherHRNet load."""
 
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from fewpose.models.higher_hrnet import HigherHRNet
@@ -12,12 +13,12 @@ from fewpose.models.weights import LoadReport, take
 def load_official(model: HigherHRNet, state_dict: Mapping, backbone_only: bool = False) -> LoadReport:
     """Load an official HigherHRNet or HRNet (pose or classification) state dict into the model.
 
-    Names may carry the prefixes of wrappers ("module.", "1."); a whole training checkpoint with the weights under
-    "state_dict" will do. ``backbone_only`` leaves the head out, as the sports paper does for its other keypoints;
-    what does not fit is listed in the report.
+    Names may have the prefixes of wrappers ("module.", "1."), and a training checkpoint may hold the weights under
+    "state_dict". ``backbone_only`` does not load the head, as in the sports paper, whose keypoints are others. The
+    report lists what does not fit.
 
-    Official HigherHRNets have tag maps, and their deconvolution reads them: a model made without tags computes them
-    from then on, gives the same heat maps, and still returns heat maps only. Raises ValueError if no weight fits.
+    Official HigherHRNets have tag maps, which their deconvolution reads. A model without tags computes them from then
+    on, for the same heat maps, and still returns heat maps only. ValueError if no weight fits.
     """
     given = _official_names(state_dict)
     heads = [given.get(f"final_layers.{i}.weight") for i in (0, 1)]
@@ -34,6 +35,14 @@ def load_official(model: HigherHRNet, state_dict: Mapping, backbone_only: bool =
             f"'{next(iter(given), 'none')}', where 'conv1.weight' would be expected."
         )
     return report
+
+
+def read_checkpoint(path: str) -> dict:
+    """The state dict of a PyTorch checkpoint; ValueError naming the file if it cannot be read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds of errors, which all mean the same to a user
+        raise ValueError(f"{path} cannot be read as a PyTorch checkpoint: {error}") from error
 
 
 def _official_names(state_dict: Mapping) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and the multiply-adds of one frame."""
+"""The cost of a network: its parameters, and the multiply-adds for one frame."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from fewpose.models.teacher.top_down import estimate
 class Cost:
     """Number of parameters, and GFLOPs: 10⁹ multiply-adds, as the field counts them.
 
-    So counted torchvision's Keypoint R-CNN takes 177 on a frame of 640x480 seen with 800 pixels, and 3.5 more for
-    each person: the 215.0 of Srivastav et al. Counted singly it would be twice as many, 354 before the first person.
+    Counted so, torchvision's Keypoint R-CNN takes 177 for a frame of 640x480 scaled to a shorter side of 800 pixels,
+    and 3.5 more for each person, which fits the 215.0 of Srivastav et al. Counting additions and multiplications each
+    would double it: 354 without people.
     """
 
     parameters: int
@@ -29,34 +30,34 @@ class Cost:
 
 
 def cost(networks: Iterable[nn.Module], call: Callable[[], object]) -> Cost:
-    """Cost of the networks that `call` runs: convolutions and matrix products, nothing else.
+    """Cost of the networks that `call` runs, of convolutions and matrix products only.
 
-    Parameters of several networks are added up, shared ones counted once.
+    Parameters shared by several networks are counted once.
     """
     own = {id(p): p.numel() for network in networks for p in network.parameters()}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         call()
-    return Cost(sum(own.values()), counter.get_total_flops() / 2e9)  # it counts both + and ×
+    return Cost(sum(own.values()), counter.get_total_flops() / 2e9)  # the counter counts + and × each
 
 
 def teacher_cost(teacher: Teacher, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
-    """Cost of the teacher's three stages on one frame of `size` (H, W) with so many people.
+    """Cost of the teacher's three stages on one frame of `size` (H, W) with `people` people.
 
-    With its test-time augmentation, unless it is `teacher.plain()`.
+    With test-time augmentation, unless it is `teacher.plain()`.
     """
     stages = (teacher.detector, teacher.pose, teacher.lifter)
-    return cost(stages, teacher_at_work(teacher, size, people))
+    return cost(stages, teacher_call(teacher, size, people))
 
 
 def student_cost(student: Student, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
-    """Cost of the student in evaluation mode on one frame of `size` (H, W) with so many people."""
-    return cost([student], student_at_work(student, size, people))
+    """Cost of the student in evaluation mode on one frame of `size` (H, W) with `people` people."""
+    return cost([student], student_call(student, size, people))
 
 
-def teacher_at_work(teacher: Teacher, size: tuple[int, int], people: int) -> Callable[[], object]:
-    """A call that looks for people in a frame of `size` (H, W) and at so many of them.
+def teacher_call(teacher: Teacher, size: tuple[int, int], people: int) -> Callable[[], object]:
+    """A call that runs the teacher on a frame of `size` (H, W), as if it showed `people` people.
 
-    What is in the frame does not matter: the crops of the people are all of one size.
+    The content of the frame does not matter: all crops have one size.
     """
     device = next(teacher.detector.parameters()).device
     frames = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)
@@ -64,27 +65,27 @@ def teacher_at_work(teacher: Teacher, size: tuple[int, int], people: int) -> Cal
     index = torch.zeros(people, dtype=torch.long, device=device)
 
     @torch.no_grad()
-    def look() -> Tensor:
+    def call() -> Tensor:
         detect(teacher.detector, frames, teacher.scales, teacher.flip)
         poses = estimate(
             teacher.pose, frames, index, boxes, teacher.crop, teacher.skeleton, teacher.crop_scales, teacher.flip
         )
         return lift(teacher, poses, size)
 
-    return look
+    return call
 
 
-def student_at_work(student: Student, size: tuple[int, int], people: int) -> Callable[[], object]:
-    """A call that looks for people in a frame of `size` (H, W) and at so many of them.
+def student_call(student: Student, size: tuple[int, int], people: int) -> Callable[[], object]:
+    """A call that runs the student on a frame of `size` (H, W), as if it showed `people` people.
 
-    Whatever its boxes are worth, so many of them go on to the keypoints: an untrained student, which believes in all
-    of its boxes, has as much to do as a trained one.
+    Keypoints are predicted in `people` boxes whatever their scores, so that an untrained student has as much to do as a
+    trained one.
     """
     device = next(student.parameters()).device
     frame = torch.full((1, 3, *size), 128, dtype=torch.uint8, device=device)
     heads = student.roi_heads
 
-    def look() -> list[People]:
+    def call() -> list[People]:
         own = heads.score_thresh, heads.detections_per_img
         heads.score_thresh, heads.detections_per_img = -1.0, people
         try:
@@ -92,4 +93,4 @@ def student_at_work(student: Student, size: tuple[int, int], people: int) -> Cal
         finally:
             heads.score_thresh, heads.detections_per_img = own
 
-    return look
+    return call

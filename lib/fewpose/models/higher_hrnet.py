@@ -1,8 +1,8 @@
 """HigherHRNet: a high-resolution backbone with heat maps at 1/4 and 1/2 of the input.
 
 Cheng et al., *HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose Estimation* (CVPR 2020).
-Parameter names are the official ones, so that official checkpoints load (:func:`fewpose.models.load_official`). The
-residual blocks and fusion modules are timm's.
+Parameter names are those of the official code, so that its checkpoints load (`checkpoints.load_official`). The residual
+blocks and fusion modules are timm's.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fewpose.models.pose_model import PoseModel
 
-# The laptop profile: 1.7 M parameters, about 90 training images a second at 128x128 on two cores.
+# The network "narrow": 1.7 M parameters, about 90 training images a second at 128x128 on two cores.
 NARROW = dict(width=16, modules=(1, 3, 1), blocks=2, stem=16, bottlenecks=2, deconv_blocks=1)
 
 
@@ -86,7 +86,7 @@ class HigherHRNet(PoseModel):
         quarter = self.final_layers[0](x)
         x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
         half = self.final_layers[1](x)
-        # After an official checkpoint there may be tag maps, computed for the deconvolution alone.
+        # After loading an official checkpoint there are tag maps, which only the deconvolution reads.
         return [quarter if self.tags else quarter[:, : self.keypoints], half]
 
     def features(self, images: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class HigherHRNet(PoseModel):
     def set_dropout(self, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> None:
         """Drop whole channels with probability ``p`` after each fusion of ``stages`` and no other.
 
-        It stands behind the ReLU of every fused map, as in the code of the sports paper's group. Raises ValueError
+        It follows the ReLU of every fused map, as in the code of the sports paper's group. Raises ValueError
         for a probability outside [0, 1) or a stage other than 2, 3 and 4.
         """
         check_dropout(p)
@@ -115,10 +115,10 @@ class HigherHRNet(PoseModel):
                 module.fuse_act = nn.Sequential(relu, nn.Dropout2d(drop)) if drop else relu
 
     def new_head(self, keypoints: int, tag_maps: bool | None = None) -> None:
-        """Replace the heads by untrained ones for other keypoints; the rest stays as it is.
+        """Replace the heads by untrained ones for other keypoints; all other weights stay.
 
-        The part of the deconvolution that reads the first head's maps is renewed with it. ``tag_maps`` says whether
-        there are tag maps to read (None: as ``tags``).
+        The part of the deconvolution that reads the first head's maps is replaced with it. ``tag_maps``: whether the
+        first head has tag maps (None: as ``tags``).
         """
         check_keypoints(keypoints)
         maps = 2 * keypoints if (self.tags if tag_maps is None else tag_maps) else keypoints
@@ -143,7 +143,7 @@ class HigherHRNet(PoseModel):
 
 
 def narrow_higher_hrnet(keypoints: int, dropout: float = 0.0) -> HigherHRNet:
-    """The HigherHRNet of the laptop profile: few channels, few blocks, the same structure."""
+    """A small HigherHRNet: few channels, few blocks, the same structure."""
     return HigherHRNet(keypoints, dropout=dropout, **NARROW)
 
 
@@ -235,6 +235,6 @@ def check_keypoints(keypoints: int) -> None:
 
 
 def check_dropout(p: float) -> None:
-    """ValueError unless ``p`` is a probability with which something may be dropped."""
+    """ValueError unless ``p`` lies in [0, 1)."""
     if not 0 <= p < 1:
         raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")

@@ -1,4 +1,4 @@
-"""Stage 3 of the teacher: a residual network that lifts 2D keypoints of one person to 3D.
+"""Stage 3 of the teacher: a residual network that lifts one person's 2D keypoints to 3D.
 
 Martinez et al., *A simple yet effective baseline for 3D human pose estimation* (ICCV 2017), section 3; Srivastav et
 al., section 2.2.
@@ -25,12 +25,12 @@ Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What training does to true keypoints, so that found ones are no surprise.
+    """How training perturbs true keypoints, so that the lifter can deal with predicted ones.
 
-    All are moved by noise of a deviation up to `jitter` (each person has its own), in shares of the pose's size. A
-    keypoint is hidden with probability `drop`, and with `cut` all below a random height are, as behind a table.
-    Hidden ones are guessed: their deviation is up to `guess`; of the share `missing` of people they are missing, as
-    in hard labels.
+    All are moved by noise with a standard deviation of up to `jitter`, drawn for each person, relative to the pose's
+    size. A keypoint is hidden with probability `drop`; with probability `cut` all below a random height are, as behind
+    a table. Hidden keypoints have noise of up to `guess`; for a share `missing` of people they are missing, as in hard
+    labels.
     """
 
     jitter: float = 0.05
@@ -44,11 +44,12 @@ class Occlusion:
 class Lifter(Network, nn.Module):
     """Linear 2K + 2 → width, two residual blocks of two layers, linear → 3K.
 
-    Each layer is linear, batch norm, ReLU, dropout. It reads in which direction a person stands, and the keypoints as
-    a camera turned there would see them: about their own middle, in units of their spread. It answers in the axes of
-    that camera, which are turned back. So people look the same wherever they stand in the picture; the paper's lifter
-    must learn that from pixels. Keypoints and answers are normalised by mean and deviation of each coordinate over a
-    training set, which are saved with the weights. A missing keypoint enters as the mean, 0.
+    Each layer is linear, batch norm, ReLU, dropout. The inputs are the direction in which the person stands, and the
+    keypoints as a camera turned to that direction would see them, relative to their mean and in units of their spread.
+    The output is in the axes of that camera, and then turned back. So people look the same wherever they stand in the
+    frame; the paper's lifter must learn that from pixels. Inputs and outputs are normalised by mean and standard
+    deviation of each coordinate over a training set, which are saved with the weights. A missing keypoint enters as
+    the mean, 0.
     """
 
     def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.5, skeleton: Skeleton = COCO):
@@ -75,46 +76,46 @@ class Lifter(Network, nn.Module):
         In the axes of the camera (x right, y down, z away), the middle of the hips at 0.
         """
         turn = geometry.turn_to(middle_ray(rays))
-        own = self.from_root(self.normalised(rays) * self.std3d + self.mean3d)
-        return own @ turn.mT
+        points = self.root_relative(self.normalised(rays) * self.std3d + self.mean3d)
+        return points @ turn.mT
 
     def normalised(self, rays: Tensor) -> Tensor:
-        """What the layers answer, in the person's own view: 3D in units of its deviation."""
+        """The output of the last layer: normalised 3D in the axes of the turned camera."""
         if tuple(rays.shape[1:]) != (self.keypoints, 3):
             raise ValueError(f"the lifter reads poses [P, {self.keypoints}, 3], not {list(rays.shape)}")
         middle, seen = middle_ray(rays), rays[..., 2:] > 0
-        flat = own_frame(turned(rays, geometry.turn_to(middle)))
+        flat = centred(turn_rays(rays, geometry.turn_to(middle)))
         x = ((flat - self.mean2d) / self.std2d * seen).flatten(1)
         x = self.first(torch.cat([x, 2 * middle[:, :2]], 1))
         for block in self.blocks:
             x = x + block(x)
         return self.last(x).view(len(rays), self.keypoints, 3)
 
-    def goal(self, rays: Tensor, points: Tensor) -> Tensor:
-        """What `normalised` is to answer for points [P, K, 3] in the axes of the camera."""
-        own = self.from_root(points) @ geometry.turn_to(middle_ray(rays))
+    def target(self, rays: Tensor, points: Tensor) -> Tensor:
+        """The target of `normalised` for points [P, K, 3] in the axes of the camera."""
+        own = self.root_relative(points) @ geometry.turn_to(middle_ray(rays))
         return (own - self.mean3d) / self.std3d
 
-    def from_root(self, points: Tensor) -> Tensor:
-        """Points [P, K, 3] with the middle of the hips put at 0."""
+    def root_relative(self, points: Tensor) -> Tensor:
+        """Points [P, K, 3] relative to the middle of the hips."""
         hips = [self.skeleton.index("left_hip"), self.skeleton.index("right_hip")]
         return points - points[:, hips].mean(1, keepdim=True)
 
     @torch.no_grad()
-    def measure(self, rays: Tensor, points: Tensor) -> None:
-        """Take mean and deviation of each coordinate from a training set as in `fit_lifter`."""
+    def set_statistics(self, rays: Tensor, points: Tensor) -> None:
+        """Set mean and standard deviation of each coordinate to those of a training set as in `fit_lifter`."""
         whole = (rays[..., 2] > 0).all(1)
         if whole.sum() < 2:
             raise ValueError("the lifter needs two poses or more with all their keypoints")
         turn = geometry.turn_to(middle_ray(rays))
-        own = self.from_root(points) @ turn
-        for name, values in (("2d", own_frame(turned(rays, turn)[whole])), ("3d", own)):
+        own = self.root_relative(points) @ turn
+        for name, values in (("2d", centred(turn_rays(rays, turn)[whole])), ("3d", own)):
             getattr(self, f"mean{name}").copy_(values.mean(0))
             getattr(self, f"std{name}").copy_(values.std(0).clamp_min(1e-3 * values.std()))
 
 
 def load_lifter(path: str | Path) -> Lifter:
-    """The lifter of a file of `save_weights`; ValueError naming it if it is no such."""
+    """The lifter of a file of `save_weights`; ValueError naming a file that holds none."""
     about = read_meta(path)
     lifter = Lifter(**about["config"]) if about.get("model") == "Lifter" else Lifter(8)
     load_weights(lifter, path)
@@ -127,20 +128,20 @@ def layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
 
 
 def middle_ray(rays: Tensor) -> Tensor:
-    """Unit vectors [P, 3] to the mean of the keypoints seen of each person; ahead if there is none."""
+    """Unit vectors [P, 3] to the mean of each person's visible keypoints; straight ahead if there are none."""
     seen = rays[..., 2:] > 0
     xy = torch.where(seen, rays[..., :2], 0).sum(1) / seen.sum(1).clamp_min(1)
     return F.normalize(F.pad(xy, (0, 1), value=1.0), dim=-1)
 
 
-def turned(rays: Tensor, turn: Tensor) -> Tensor:
+def turn_rays(rays: Tensor, turn: Tensor) -> Tensor:
     """Rays [P, K, 3] as cameras turned by `turn` [P, 3, 3] see them."""
     along = F.pad(rays[..., :2], (0, 1), value=1.0) @ turn
     return torch.cat([along[..., :2] / along[..., 2:].clamp_min(0.1), rays[..., 2:]], -1)
 
 
-def own_frame(poses: Tensor) -> Tensor:
-    """Points [P, K, 2] of poses [P, K, 3] about the mean of those seen, in units of their spread.
+def centred(poses: Tensor) -> Tensor:
+    """Points [P, K, 2] of poses [P, K, 3] relative to the mean of the visible ones, in units of their spread.
 
     Missing keypoints become 0.
     """
@@ -168,7 +169,7 @@ def occlude(
     y, seen = rays[..., 1], rays[..., 2] > 0
     low, high = y.amin(1, keepdim=True), y.amax(1, keepdim=True)
     hidden = (u(n, k) < occlusion.drop) | ((y > low + (high - low) * (0.4 + 0.5 * u(n, 1))) & (u(n, 1) < occlusion.cut))
-    hidden &= (seen & ~hidden).sum(1, keepdim=True) >= 4  # of less no one could tell
+    hidden &= (seen & ~hidden).sum(1, keepdim=True) >= 4  # fewer do not determine a pose
     far = torch.where(hidden, occlusion.guess * u(n, k), occlusion.jitter * u(n, 1))
     extent = (rays[..., :2].amax(1) - rays[..., :2].amin(1)).amax(1).view(n, 1, 1)
     noise = torch.randn(n, k, 2, generator=generator) * far[..., None] * extent
@@ -187,27 +188,27 @@ def fit_lifter(
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> History:
-    """Train the lifter on what `draw` makes: rays [n, K, 3] and points [n, K, 3] in millimetres.
+    """Train the lifter on samples of `draw`: rays [n, K, 3] and points [n, K, 3] in millimetres.
 
-    Points are in the axes of the camera, any root; the loss is their mean distance in metres, which is what counts in
-    the end (paper: the mean squared error of normalised coordinates). Each weight matrix is kept within the Frobenius
-    norm `max_norm`, as in the paper (0: not at all). Mean and deviation, and the least error, whose weights are kept,
-    are those of `validation` poses drawn first. Resumes as `training.minimise`.
+    Points are in the axes of the camera, with any root. The loss is their mean distance in metres, as in MPJPE
+    (Martinez et al.: the mean squared error of normalised coordinates). The Frobenius norm of each weight matrix is
+    kept below `max_norm`, as in that paper (0: no limit). `validation` samples, drawn first, give mean and standard
+    deviation, and the error by which the best weights are chosen. Resumes as `training.minimise`.
     """
     device = model.mean2d.device
 
     def batch(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        seen, truth = occlude(*draw(count, generator), occlusion, model.skeleton, generator)
-        return seen.to(device), truth.to(device)
+        seen, ground_truth = occlude(*draw(count, generator), occlusion, model.skeleton, generator)
+        return seen.to(device), ground_truth.to(device)
 
     generator = torch.Generator().manual_seed(seed)
     rays, points = draw(validation, generator)
-    model.measure(rays.to(device), points.to(device))
-    held, truth = batch(validation, generator)
+    model.set_statistics(rays.to(device), points.to(device))
+    held_out, ground_truth = batch(validation, generator)
     matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
 
-    def error(seen: Tensor, truth: Tensor) -> Tensor:
-        return (model(seen) - model.from_root(truth)).norm(dim=-1).mean() / 1000
+    def error(seen: Tensor, points: Tensor) -> Tensor:
+        return (model(seen) - model.root_relative(points)).norm(dim=-1).mean() / 1000
 
     def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         return {"points": error(*batch(schedule.batch_size, generator))}
@@ -219,7 +220,7 @@ def fit_lifter(
 
     @torch.no_grad()
     def score() -> float:
-        return -float(error(held, truth))
+        return -float(error(held_out, ground_truth))
 
     identity = repr(
         (

@@ -1,4 +1,4 @@
-"""Batch norm that learned, made one that stays as it is."""
+"""Freezing of batch norm that was trained."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 
 def freeze_norms(model: nn.Module, eps: float = 1e-5) -> nn.Module:
-    """Put torchvision's FrozenBatchNorm2d in the place of each BatchNorm2d, in place; returned.
+    """Replace each BatchNorm2d by torchvision's FrozenBatchNorm2d, in place; returns the model.
 
-    In evaluation mode the model answers as before. `eps` is the ε that the new ones add to the variance: what the old
-    ones added more goes into the variance itself.
+    In evaluation mode the outputs stay the same. `eps` is the ε of the new layers; its difference to the old ε is added
+    to the variance.
     """
     for name, child in model.named_children():
         if not isinstance(child, nn.BatchNorm2d):

@@ -1,6 +1,6 @@
-"""A part of an ONNX graph as a torch module: its constants are parameters, gradients flow.
+"""A part of an ONNX graph as a torch module that can be trained: its constants are the parameters.
 
-Only the operators that RTMPose and YOLOX use; an unknown one ends with its name.
+It has the operators of RTMPose and YOLOX; any other raises a ValueError with its name.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class OnnxFile:
 
 def read_onnx(path: str | Path) -> OnnxFile:
     """Read an ONNX file; ValueError naming it if it is absent or damaged."""
-    import onnx  # slow to import, and needed for this alone
+    import onnx  # slow to import, and needed here only
 
     if not Path(path).is_file():
         raise ValueError(f"There is no ONNX file {path}.")
@@ -74,7 +74,7 @@ class OnnxGraph(nn.Module):
         self.constants: dict[str, str] = {}
         for node in self.nodes:
             if node.op not in OPERATORS:
-                raise ValueError(f"The ONNX operator {node.op} is not known here.")
+                raise ValueError(f"The ONNX operator {node.op} is not supported.")
             for name in node.inputs:
                 if name in file.constants and name not in self.constants:
                     self._add(name, file.constants[name])
@@ -131,7 +131,7 @@ def _fuse_silu(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
 def _pads(attributes: dict) -> list[int]:
     pads = list(attributes.get("pads", [0, 0, 0, 0]))
     if pads[:2] != pads[2:]:
-        raise ValueError(f"Padding {pads} differs between the sides; this is not known here.")
+        raise ValueError(f"Padding {pads} differs between the sides; this is not supported.")
     return pads[:2]
 
 
@@ -147,7 +147,7 @@ def _max_pool(a: dict, x: Tensor) -> Tensor:
 
 def _resize(a: dict, x: Tensor, roi: Tensor | None, scales: Tensor) -> Tensor:
     if a.get("mode") != b"nearest" or a.get("nearest_mode") != b"floor":
-        raise ValueError("Resize is known here by nearest neighbours, rounded down, alone.")
+        raise ValueError("Resize is supported by nearest neighbours, rounded down, only.")
     return F.interpolate(x, scale_factor=scales.tolist()[2:], mode="nearest")
 
 
@@ -196,10 +196,7 @@ OPERATORS: dict[str, Callable] = {
 
 
 def run_parts(parts: nn.ModuleList, x: Tensor, frozen: int) -> list[Tensor]:
-    """What each of successive graphs answers to the one before; the first `frozen` keep no trace.
-
-    They are not stored for the backward pass.
-    """
+    """The output of each of successive parts; those of the first `frozen` are not stored for the backward pass."""
     maps = []
     for i, part in enumerate(parts):
         with torch.set_grad_enabled(torch.is_grad_enabled() and i >= frozen):
@@ -209,7 +206,7 @@ def run_parts(parts: nn.ModuleList, x: Tensor, frozen: int) -> list[Tensor]:
 
 
 def freeze_parts(parts: nn.ModuleList, frozen: int, name: str) -> None:
-    """Freeze the first `frozen` of a network's parts, let the others learn; ValueError beyond."""
+    """Freeze the first `frozen` parts of a network, let the others learn; ValueError for more than there are."""
     if not 0 <= frozen <= len(parts):
         raise ValueError(f"Of {name} 0 to {len(parts)} parts can be frozen, not {frozen}.")
     for i, part in enumerate(parts):
@@ -217,6 +214,6 @@ def freeze_parts(parts: nn.ModuleList, frozen: int, name: str) -> None:
 
 
 def channels_of(file: OnnxFile, tensor: str) -> int:
-    """How many channels a tensor has: the inputs of an ungrouped convolution that reads it."""
+    """The number of channels of a tensor: that of an ungrouped convolution that reads it."""
     node = next(n for n in file.nodes if n.op == "Conv" and n.inputs[0] == tensor)
     return file.constants[node.inputs[1]].shape[1]

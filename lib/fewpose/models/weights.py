@@ -1,6 +1,6 @@
-"""Weights on disk: safetensors with a JSON description, checked before anything is taken.
+"""Weights on disk: safetensors with a JSON description, checked before they are loaded.
 
-Also the weights that the package ships (:func:`shipped`); those it fetches are in `fetching`.
+Also the weights that the package ships (`shipped`); for those that are downloaded see `download`.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ SHIPPED = Path(__file__).parent / "files"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a model took from a checkpoint; prints as a few lines.
+    """Which weights of a checkpoint were loaded; prints as a few lines.
 
     ``taken`` and ``missing`` name parameters of the model, ``refused`` maps names in the checkpoint to the reason why
-    they (or a part of them) were left out.
+    they, or a part of them, were not loaded.
     """
 
     taken: tuple[str, ...]
@@ -82,8 +82,8 @@ def save_weights(
 ) -> Path:
     """Write the model's weights and ``meta`` (JSON types) to a safetensors file, atomically.
 
-    ``half`` stores floating-point numbers in 16 bits. ``parts`` keeps only the tensors whose names begin so, to be
-    read by `load_part`. The description also holds the model's class, ``config`` and number of keypoints.
+    ``half`` stores floating-point numbers in 16 bits. ``parts`` keeps only the tensors whose names have one of these
+    prefixes, for `load_part`. The description also holds the model's class, ``config`` and number of keypoints.
     """
     state = model.state_dict().items()
     tensors = {name: value.detach().cpu() for name, value in state if name.startswith(parts)}
@@ -100,17 +100,17 @@ def save_weights(
 
 
 def read_meta(path: str | Path) -> dict:
-    """The description in a weights file: model, config, keypoints and what was given on saving."""
+    """The description in a weights file: model, config, keypoints and the ``meta`` given to `save_weights`."""
     return _read(Path(path), tensors=False)[0]
 
 
 def load_weights(
     model: nn.Module, path: str | Path, sha256: str | None = None, backbone_only: bool = False
 ) -> LoadReport:
-    """Load a file of :func:`save_weights` into the model, whole, and report what was taken.
+    """Load all weights of a file of `save_weights` into the model, and report it.
 
-    With ``backbone_only`` the file may come from other keypoints: the model keeps its own head, and the report tells
-    what it left. Raises ValueError naming the file if it is absent, damaged, of another checksum, another model or
+    With ``backbone_only`` the file may be for other keypoints: the model keeps its own head, and the report lists what
+    was not loaded. ValueError naming the file if it is absent, damaged, of another checksum, another model or
     another number of keypoints; the model is then unchanged.
     """
     path = Path(path)
@@ -125,11 +125,9 @@ def load_weights(
             f"with backbone_only=True to keep the model's own head."
         )
     for name, own in model.state_dict().items():
-        if name.startswith(model.head) or name in model.reads_head:
-            fits = backbone_only or (name in given and given[name].shape == own.shape)
-        else:
-            fits = name in given and given[name].shape == own.shape
-        if not fits:
+        belongs_to_head = name.startswith(model.head) or name in model.reads_head
+        fits = name in given and given[name].shape == own.shape
+        if not fits and not (backbone_only and belongs_to_head):
             why = _shapes(given[name], own) if name in given else "it is not there"
             raise ValueError(
                 f"{path} does not fit the model at '{name}': {why}. The file's model was made "
@@ -142,10 +140,10 @@ def load_weights(
 
 
 def load_part(model: nn.Module, path: str | Path) -> LoadReport:
-    """Load a file that holds a part of the model (see `save_weights`) and report what was taken.
+    """Load a file that holds a part of the model (see `save_weights`) and report it.
 
-    Raises ValueError naming the file if it is absent, damaged, of another model, or if one of its tensors does not
-    fit; the model is then unchanged.
+    ValueError naming the file if it is absent, damaged, of another model, or if one of its tensors does not fit; the
+    model is then unchanged.
     """
     about, given = _read(Path(path))
     if about.get("model") != type(model).__name__:
@@ -158,9 +156,9 @@ def load_part(model: nn.Module, path: str | Path) -> LoadReport:
 
 
 def shipped(name: str) -> Path:
-    """The path of weights that come with the package, after its checksum was verified.
+    """The path of weights that come with the package; their checksum is verified.
 
-    Raises ValueError if there are none of this name or the file is damaged.
+    ValueError if there are none of this name or the file is damaged.
     """
     index = SHIPPED / "sha256.json"
     sums = json.loads(index.read_text()) if index.exists() else {}
@@ -173,7 +171,7 @@ def shipped(name: str) -> Path:
 
 
 def ship(path: str | Path, name: str) -> Path:
-    """Put a weights file among the shipped ones (at most 8 MB) and note its checksum."""
+    """Put a weights file among the shipped ones (at most 8 MB) and record its checksum."""
     content = Path(path).read_bytes()
     if len(content) > 8e6:
         raise ValueError(f"{path} has {len(content) / 1e6:.1f} MB; shipped weights have at most 8.")
@@ -221,6 +219,6 @@ def _shapes(given: Tensor, own: Tensor) -> str:
     return f"shape {tuple(given.shape)}, the model has {tuple(own.shape)}"
 
 
-def _shorten(names, most: int = 6) -> str:
+def _shorten(names, limit: int = 6) -> str:
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if names[limit:] else "")

@@ -42,7 +42,7 @@ def test_frames_of_several_sizes_keep_their_order():
 
 def test_floor_and_most():
     frames, _ = toy_frames([4])
-    assert len(find_people(toy_teacher(most=3), frames)[0]) == 3
+    assert len(find_people(toy_teacher(limit=3), frames)[0]) == 3
     assert len(find_people(toy_teacher(floor=0.95), frames)[0]) == 0
 
 

@@ -12,7 +12,7 @@ from torchvision.models import resnet50
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from fewpose.models.factory import read_checkpoint
+from fewpose.models.checkpoints import read_checkpoint
 from fewpose.models.lifting import load_lifter
 from fewpose.models.student.darknet import MEAN, STD, yolox_darknet
 from fewpose.models.student.keypoint_rcnn import Student

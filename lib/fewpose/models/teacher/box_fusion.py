@@ -1,4 +1,4 @@
-"""Test-time augmentation of a detector: several scales, mirrored or not, fused into one answer."""
+"""Test-time augmentation of a detector: boxes at several scales, mirrored or not, are fused."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def detect(
 ) -> list[tuple[Tensor, Tensor]]:
     """Boxes [P, 4] and scores [P] of the people in each of frames [N, 3, H, W] in 0..255.
 
-    Every frame is looked at with its shorter side of each of `scales` times `detector.side`, and mirrored too if
-    `flip`; the views are fused by weighted boxes fusion. Boxes are x0, y0, x1, y1 in pixels of the frame from its
-    edge, inside it, by falling score.
+    The shorter side of every frame is scaled to each of `scales` times `detector.side`, and the frame mirrored too if
+    `flip`; the boxes of these views are fused by weighted boxes fusion. Boxes are x0, y0, x1, y1 in pixels of the
+    frame from its edge, inside it, by falling score.
     """
     height, width = frames.shape[-2:]
     views = []
@@ -39,14 +39,14 @@ def detect(
         images = frames.float()
         if size != (height, width):
             images = F.interpolate(images, size, mode="bilinear", antialias=True)
-        home = images.new_tensor([width / size[1], height / size[0]] * 2)
-        views.append([(boxes * home, scores) for boxes, scores in detector.boxes(images)])
+        to_frame = images.new_tensor([width / size[1], height / size[0]] * 2)
+        views.append([(boxes * to_frame, scores) for boxes, scores in detector.boxes(images)])
         if flip:
             found = detector.boxes(images.flip(-1))
-            views.append([(mirror(boxes * home, width), scores) for boxes, scores in found])
+            views.append([(mirror(boxes * to_frame, width), scores) for boxes, scores in found])
     fused = []
-    for one in zip(*views, strict=True):
-        boxes, scores = weighted_boxes_fusion(list(one))
+    for view in zip(*views, strict=True):
+        boxes, scores = weighted_boxes_fusion(list(view))
         limits = boxes.new_tensor([width, height] * 2)
         fused.append((boxes.clamp_min(0).minimum(limits), scores))
     return fused
@@ -58,7 +58,7 @@ def mirror(boxes: Tensor, width: float) -> Tensor:
 
 
 def weighted_boxes_fusion(views: list[tuple[Tensor, Tensor]], iou: float = IOU) -> tuple[Tensor, Tensor]:
-    """One answer of several views, each boxes [P, 4] and scores [P] in the same coordinates.
+    """Fuse the boxes [P, 4] and scores [P] of several views, all in the same coordinates.
 
     Solovyev et al., *Weighted boxes fusion* (2021), section 3: by falling score each box joins the cluster whose mean
     it overlaps most, more than `iou`, or opens its own; the mean of a cluster is weighted by the scores, its score is

@@ -1,7 +1,7 @@
-"""The teacher: boxes, keypoints and 3D poses of all people in a frame, by three networks in turn.
+"""The teacher: boxes, keypoints and 3D poses of all people in a frame, by three networks one after the other.
 
 Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
-section 2.2. Each is trained on everyday people, none on an operating room.
+section 2.2. All are trained on everyday people, none on an operating room.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from fewpose.skeleton import COCO, Skeleton
 
 @dataclass(frozen=True)
 class Teacher:
-    """The three stages and how each is asked.
+    """The three stages and their settings.
 
     detector  stage 1: a `CascadeRCNN` or `YoloX`
-    pose      stage 2: a model of heat maps, such as `HRNet` or `Simcc`, for crops of `crop` (H, W)
+    pose      stage 2: a model of heat maps, such as `HRNet` or `PublishedRTMPose`, for crops of `crop` (H, W)
     lifter    stage 3: a `Lifter`
-    scales    of the detector's view, `crop_scales` of the crops; `flip` mirrors both as well
-    floor     score below which a box is not looked at; `most` people of a frame at most
+    scales    of the frame for the detector, `crop_scales` of the crops; `flip` adds the mirror image of each
+    floor     boxes of a lower score are dropped; `limit` people of a frame are kept at most
     """
 
     detector: Detector
@@ -47,10 +47,10 @@ class Teacher:
     crop_scales: tuple[float, ...] = top_down.SCALES
     flip: bool = True
     floor: float = 0.05
-    most: int = 20
+    limit: int = 20
 
     def plain(self) -> Teacher:
-        """The same teacher without test-time augmentation: quicker, for a look."""
+        """The same teacher without test-time augmentation: quicker."""
         return replace(self, scales=(1.0,), crop_scales=(1.0,), flip=False)
 
     def eval(self) -> Teacher:
@@ -74,7 +74,7 @@ class Teacher:
 def onnx_teacher(
     lifter: str | Path | None = None, yolox: str | Path | None = None, rtmpose: str | Path | None = None
 ) -> Teacher:
-    """A teacher for frames of all sorts: YOLOX-tiny and RTMPose-s as published, under a lifter.
+    """The laptop profile's teacher: YOLOX-tiny and RTMPose-s as published, and a lifter.
 
     lifter is a file of `save_weights`, without one the shipped lifter is taken; the ONNX files are given, or found
     and fetched as `find_onnx` does. ValueError naming a file that cannot be used.
@@ -91,7 +91,7 @@ def onnx_teacher(
 def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
     """The people in each of frames [N, 3, H, W] uint8, on the CPU; in an empty frame there are 0.
 
-    Raises RuntimeError naming the stage whose answer is not finite.
+    RuntimeError naming the stage whose output is not finite.
     """
     device = next(teacher.detector.parameters()).device
     frames = frames.to(device)
@@ -99,7 +99,7 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
     kept = []
     for boxes, scores in found:
         sides = boxes[:, 2:] - boxes[:, :2]
-        good = ((scores >= teacher.floor) & (sides > 1).all(1)).nonzero()[: teacher.most, 0]
+        good = ((scores >= teacher.floor) & (sides > 1).all(1)).nonzero()[: teacher.limit, 0]
         kept.append((boxes[good], scores[good]))
     counts = [len(boxes) for boxes, _ in kept]
     boxes = torch.cat([boxes for boxes, _ in kept]) if kept else torch.zeros(0, 4)
@@ -119,7 +119,7 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
 def lift(teacher: Teacher, poses: Tensor, size: tuple[int, int]) -> Tensor:
     """3D [P, K, 3] of poses [P, K, 3] in frames of `size` (H, W), both as in `People`.
 
-    Keypoints of confidence 0 are missing. Of the camera `geometry.rays` tells what is assumed.
+    Keypoints of confidence 0 are missing. `geometry.rays` says what is assumed of the camera.
     """
     if not len(poses):
         return torch.zeros_like(poses)
@@ -128,23 +128,18 @@ def lift(teacher: Teacher, poses: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def find_all(teacher: Teacher, frames: Sequence[Tensor] | Tensor, batch: int = 8) -> list[People]:
-    """`find_people` in any number of frames [3, H, W] uint8, some at a time where sizes agree."""
+    """`find_people` in any number of frames [3, H, W] uint8 of any sizes, in batches."""
     return in_batches(partial(find_people, teacher), frames, batch)
 
 
 def in_batches(find: Callable[[Tensor], list[People]], frames: Sequence[Tensor] | Tensor, batch: int) -> list[People]:
-    """What `find` says of frames [3, H, W], at most `batch` neighbours of one size at a time."""
+    """The results of `find` for frames [3, H, W], called with up to `batch` successive frames of one size."""
     found: list[People] = []
     start = 0
     while start < len(frames):
         stop = start + 1
-        while stop < min(start + batch, len(frames)) and same_size(frames[start], frames[stop]):
+        while stop < min(start + batch, len(frames)) and frames[start].shape == frames[stop].shape:
             stop += 1
         found += find(torch.stack([frames[i] for i in range(start, stop)]))
         start = stop
     return found
-
-
-def same_size(one: Tensor, other: Tensor) -> bool:
-    """Whether two frames can stand in one batch."""
-    return one.shape == other.shape

@@ -1,4 +1,4 @@
-"""A teacher's stage 1 for real frames: YOLOX, run in torch from the ONNX file that people have.
+"""YOLOX, the teacher's stage 1 in the laptop profile, run in torch from its ONNX file.
 
 Ge et al., *YOLOX: Exceeding YOLO Series in 2021*; the file is `yolox_tiny` of rtmlib's Human-Art detectors, or one
 made by the same export.
@@ -17,21 +17,21 @@ from fewpose.models.download import find_onnx
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
 
 STRIDES = (8, 16, 32)
-GREY = 114.0  # what it was trained to see around an image
-FLOOR, OVERLAP = 0.05, 0.65  # of scores that are kept, and of boxes that are one
+GREY = 114.0  # of the padding around images, as in its training
+FLOOR, OVERLAP = 0.05, 0.65  # lowest score, and IoU of non-maximum suppression
 
 
 class YoloX(nn.Module):
-    """The network between image and raw answers; boxes are read here, for images of any size.
+    """The network up to its raw outputs, which are decoded here for images of any size.
 
-    ``side`` is what the shorter side of a frame is brought to (the file was trained at 416).
+    ``side`` is the length to which the shorter side of a frame is scaled (it was trained at 416).
     """
 
     def __init__(self, file: OnnxFile, side: int = 416):
         super().__init__()
         self.side = side
         first = next(node for node in file.nodes if node.op == "Conv")
-        cuts = raw_answers(file)
+        cuts = raw_outputs(file)
         self.graph = OnnxGraph(file, (first.inputs[0],), cuts)
         self.requires_grad_(False)
 
@@ -47,12 +47,12 @@ class YoloX(nn.Module):
         levels = zip((0, 3, 6), STRIDES, strict=True)
         found = [read_level(*raw[i : i + 3], stride) for i, stride in levels]
         boxes, scores = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-        answers = []
+        people = []
         for b, s in zip(boxes, scores, strict=True):
             b, s = clip_boxes_to_image(b[s > FLOOR], (height, width)), s[s > FLOOR]
             kept = nms(b, s, OVERLAP)
-            answers.append((b[kept], s[kept]))
-        return answers
+            people.append((b[kept], s[kept]))
+        return people
 
 
 def focus(images: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def read_level(classes: Tensor, deltas: Tensor, objectness: Tensor, stride: int)
     return boxes, (classes[:, 0].sigmoid() * objectness[:, 0].sigmoid()).flatten(1)
 
 
-def raw_answers(file: OnnxFile) -> tuple[str, ...]:
+def raw_outputs(file: OnnxFile) -> tuple[str, ...]:
     """Names of the tensors of classes, boxes and objectness at 1/8, 1/16 and 1/32."""
     by_weight = {node.inputs[1]: node.outputs[0] for node in file.nodes if node.op == "Conv"}
     kinds = ("cls", "reg", "obj")
@@ -83,7 +83,7 @@ def raw_answers(file: OnnxFile) -> tuple[str, ...]:
 
 
 def yolox_tiny(path: str | Path | None = None, side: int = 416) -> YoloX:
-    """The YOLOX of an ONNX file; without a path it is found or fetched (`fetching.find_onnx`).
+    """The YOLOX of an ONNX file; without a path it is found or fetched (`download.find_onnx`).
 
     Raises ValueError naming the file if it is absent, damaged or no YOLOX.
     """

@@ -24,11 +24,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from fewpose.augment import normalise
-from fewpose.models.factory import read_checkpoint
+from fewpose.models.checkpoints import read_checkpoint
 from fewpose.models.pose_model import Network
 
-IOU = (0.5, 0.6, 0.7)  # u of each stage: what of it counts as a person
-WEIGHTS = tuple((10.0 * t, 10.0 * t, 5.0 * t, 5.0 * t) for t in (1, 2, 3))  # of its regression
+IOU = (0.5, 0.6, 0.7)  # u of each stage: boxes that overlap a person by u are positive
+WEIGHTS = tuple((10.0 * t, 10.0 * t, 5.0 * t, 5.0 * t) for t in (1, 2, 3))  # of each stage's regression
 MULTIPLE = 32  # of pixels: the coarsest map of the backbone has stride 32
 
 
@@ -78,12 +78,12 @@ class CascadeHeads(nn.Module):
         for stage in self.stages[:-1]:
             _, deltas = predict(stage, pooled(stage, features, proposals, sizes))
             proposals = regress(stage, deltas, proposals, sizes)
-        # All classifiers judge the boxes of the last stage, their probabilities are averaged.
+        # All classifiers score the boxes of the last stage, their probabilities are averaged.
         last = self.stages[-1]
         regions = pooled(last, features, proposals, sizes)
-        answers = [predict(stage, regions) for stage in self.stages]
-        probability = torch.stack([logits.softmax(-1) for logits, _ in answers]).mean(0)
-        boxes, scores, _ = last.postprocess_detections(probability.log(), answers[-1][1], proposals, sizes)
+        outputs = [predict(stage, regions) for stage in self.stages]
+        probability = torch.stack([logits.softmax(-1) for logits, _ in outputs]).mean(0)
+        boxes, scores, _ = last.postprocess_detections(probability.log(), outputs[-1][1], proposals, sizes)
         found = [{"boxes": b, "scores": s} for b, s in zip(boxes, scores, strict=True)]
         return found, {}
 
@@ -102,7 +102,7 @@ class CascadeHeads(nn.Module):
 
 
 class Proposer(RegionProposalNetwork):
-    """torchvision's, in single precision whatever the maps come in: bf16 moves boxes by pixels."""
+    """torchvision's, in single precision whatever the features' precision: bf16 moves boxes by pixels."""
 
     def forward(self, images, features, targets=None):
         with torch.autocast(images.tensors.device.type, enabled=False):
@@ -115,7 +115,7 @@ def proposer(
 ) -> Proposer:
     """torchvision's RPN with anchors of one side a level and some ratios of height to width.
 
-    `proposals` of an image go on (training, use) of `before` that many before non-maximum suppression.
+    `proposals` are kept per image (training, prediction), of `before` times as many before non-maximum suppression.
     """
     generator = AnchorGenerator(tuple((a,) for a in anchors), (ratios,) * len(anchors))
     keep = dict(training=proposals[0], testing=proposals[1])
@@ -150,20 +150,20 @@ def regress(stage: RoIHeads, deltas: Tensor, proposals: list[Tensor], sizes: lis
 
 
 def assign(stage: RoIHeads, proposals: list[Tensor], targets: list[dict]) -> tuple[list[Tensor], list[Tensor]]:
-    """Labels and regression targets of the very proposals: no stage but the first samples."""
-    truth = [t["boxes"] for t in targets]
-    index, labels = stage.assign_targets_to_proposals(proposals, truth, [t["labels"] for t in targets])
-    some = [b if len(b) else b.new_zeros(1, 4) for b in truth]
-    matched = [b[i] for b, i in zip(some, index, strict=True)]
+    """Labels and regression targets of all proposals: only the first stage samples."""
+    ground_truth = [t["boxes"] for t in targets]
+    index, labels = stage.assign_targets_to_proposals(proposals, ground_truth, [t["labels"] for t in targets])
+    boxes = [b if len(b) else b.new_zeros(1, 4) for b in ground_truth]
+    matched = [b[i] for b, i in zip(boxes, index, strict=True)]
     return labels, list(stage.box_coder.encode(matched, proposals))
 
 
 class CascadeRCNN(Network, nn.Module):
     """RPN and cascade on a backbone with feature pyramid: images in, boxes of people out.
 
-    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and one of half that, and has `out_channels`. Frames are
-    looked at with the shorter side of `side` pixels. `anchors` are the sides of the anchors of each level,
-    `proposals` how many of an image go on (training, use) of twice that many before non-maximum suppression.
+    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and one of half that, and has `out_channels`. The
+    shorter side of a frame is scaled to `side` pixels. `anchors` are the sides of the anchors of each level,
+    `proposals` the number kept per image (training, prediction), of twice as many before non-maximum suppression.
     """
 
     keypoints = 0
@@ -188,8 +188,8 @@ class CascadeRCNN(Network, nn.Module):
     def forward(self, images: Tensor, boxes: list[Tensor] | None = None) -> list[dict[str, Tensor]] | dict[str, Tensor]:
         """Images [N, 3, h, w] in 0..255 → per image `boxes` [P, 4], `scores` [P]; or the losses.
 
-        Boxes are x0, y0, x1, y1 in pixels of the images from their edge; in training mode they are the truth of each
-        image, which may be empty, and named losses come back.
+        Boxes are x0, y0, x1, y1 in pixels of the images from their edge; in training mode they are the ground
+        truth of each image, which may be empty, and named losses are returned.
         """
         sizes = [tuple(images.shape[-2:])] * len(images)
         below, right = (-side % MULTIPLE for side in sizes[0])
@@ -214,10 +214,10 @@ class CascadeRCNN(Network, nn.Module):
 def light_cascade(
     weights: str | Path | None = None, seed: int = 0, *, side: int = 240, scratch: bool = False
 ) -> CascadeRCNN:
-    """The laptop profile: MobileNetV2 with a pyramid of 64 channels, heads of 128, 100 proposals.
+    """The light detector: MobileNetV2 with a pyramid of 64 channels, heads of 128, 100 proposals.
 
-    `weights` is torchvision's MobileNetV2 (.pth); without them the backbone is drawn from `seed` and is only good to
-    be overwritten by weights of `save_weights`. Batch norm and all up to 1/4 stay as they are, unless the backbone
+    `weights` is torchvision's MobileNetV2 (.pth); without them the backbone is random, drawn from `seed`, to be
+    trained or overwritten by `load_weights`. Batch norm and the layers up to 1/4 are frozen, unless the backbone
     learns from `scratch` (see `norms.freeze_norms`). ValueError if the file does not fit.
     """
     torch.manual_seed(seed)
@@ -249,7 +249,7 @@ def resnext152_cascade(
 
 
 def fill(network: nn.Module, path: str | Path) -> None:
-    """Load a classification network's weights (.pth) whole; ValueError naming file and tensor."""
+    """Load all weights of a classification network (.pth); ValueError naming file and tensor."""
     given = read_checkpoint(str(path))
     for name, own in network.state_dict().items():
         if name not in given or given[name].shape != own.shape:

@@ -1,4 +1,4 @@
-"""HRNet, the top-down network of stage 2: one person's crop in, heat maps at 1/4 out.
+"""HRNet, the paper's stage 2: one person's crop in, heat maps at 1/4 out.
 
 Sun et al., *Deep High-Resolution Representation Learning for Human Pose Estimation* (CVPR 2019).
 """
@@ -45,6 +45,6 @@ class HRNet(HigherHRNet):
 
 
 def narrow_hrnet(keypoints: int) -> HRNet:
-    """The HRNet of the laptop profile: 1.6 M parameters."""
+    """A small HRNet: 1.6 M parameters."""
     options = {k: v for k, v in NARROW.items() if k != "deconv_blocks"}
     return HRNet(keypoints, **options)

@@ -1,7 +1,7 @@
 """The paper's own three stages of the teacher: Cascade R-CNN, HRNet and lifter, and their files.
 
-Srivastav et al., section 2.2. No registry carries their weights; `operating_room/pretraining_paper` trains them on
-everyday people, or begins with the official files of who has them.
+Srivastav et al., section 2.2. `operating_room/pretraining_paper` trains them on rendered everyday people, or
+starts from official checkpoints.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from fewpose.models.checkpoints import load_official
-from fewpose.models.factory import read_checkpoint
+from fewpose.models.checkpoints import load_official, read_checkpoint
 from fewpose.models.lifting import Lifter, load_lifter
 from fewpose.models.norms import freeze_norms
 from fewpose.models.teacher.paper.cascade_rcnn import CascadeRCNN, light_cascade, resnext152_cascade
@@ -26,20 +25,19 @@ STAGES = ("detector", "pose", "lifter")
 def new_detector(network: str, side: int, backbone: str = "", seed: int = 0) -> CascadeRCNN:
     """Stage 1 untrained: "paper" on ResNeXt-152, "light" on MobileNetV2.
 
-    `backbone` is the classification network's file (.pth) in torchvision's names, under which batch norm and first
-    stage stay as they are; without it all learns from scratch. Frames are looked at with the shorter side of `side`
-    pixels.
+    `backbone` is the classification network's file (.pth) in torchvision's names, with which batch norm and first
+    stage are frozen; without it all learns from scratch. The shorter side of a frame is scaled to `side` pixels.
     """
-    return of(network)[0](backbone or None, seed, side=side, scratch=not backbone)
+    return builders(network)[0](backbone or None, seed, side=side, scratch=not backbone)
 
 
 def new_pose_network(network: str, keypoints: int, weights: str = "", seed: int = 0) -> HRNet:
     """Stage 2 untrained: "paper" is HRNet-W48, "light" a narrow one.
 
-    `weights` is an official HRNet checkpoint (.pth), of which a report is printed.
+    `weights` is an official HRNet checkpoint (.pth); the report of its loading is printed.
     """
     torch.manual_seed(seed)
-    model = of(network)[1](keypoints)
+    model = builders(network)[1](keypoints)
     if weights:
         print(load_official(model, read_checkpoint(weights)))
     return model
@@ -70,8 +68,8 @@ def load_teacher(folder: str | Path) -> Teacher:
     return Teacher(detector, pose, lifter, tuple(about["crop"])).eval()
 
 
-def of(network: str) -> tuple:
-    """How the detector and the pose network of this name are made."""
+def builders(network: str) -> tuple:
+    """The functions that build the detector and the pose network of this name."""
     if network not in NETWORKS:
         raise ValueError(f"network is one of {', '.join(NETWORKS)}, not {network!r}")
     return NETWORKS[network]
