@@ -2,10 +2,12 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,61 @@ def test_files_stay_small():
     assert sum(p.stat().st_size for p in reference) < 20 * 2**20
     inside = [p for p in tracked_files() if p.relative_to(ROOT).parts[0] == "outputs"]
     assert inside == reference, "only outputs/reference is committed"
+
+
+# ---- READMEs -------------------------------------------------------------------------------------
+
+
+PLANNED = {ROOT / "outputs" / "reference" / "README.md", ROOT / "params" / "README.md"}  # until they are written
+
+
+def readmes():
+    return [path for path in tracked_files() if path.name == "README.md"]
+
+
+def outside_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+
+
+def anchors(path):
+    """The anchors that GitHub makes of a Markdown file's headings."""
+    headings = re.findall(r"^#+ (.+)$", outside_code(path.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    words = [word for word in outside_code(text).split() if any(c.isalnum() for c in word)]
+    assert len(words) <= 900 and len(text.encode()) <= 9 * 2**10
+
+
+def test_links_in_readmes_lead_somewhere():
+    tracked = set(tracked_files()) | PLANNED
+    folders = {folder for path in tracked for folder in path.parents}
+    dead = []
+    for readme in readmes():
+        for link in re.findall(r"\]\(([^)\s]+)\)", outside_code(readme.read_text(encoding="utf-8"))):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            path = Path(os.path.normpath(readme.parent / name)) if name else readme
+            if path not in tracked | folders or (anchor and anchor not in anchors(path)):
+                dead.append(f"{readme.relative_to(ROOT)}: {link}")
+    assert not dead
+
+
+def test_commands_in_readmes_exist():
+    """Every profile, make target and subcommand that a README names."""
+    rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    commands = tool("fewpose", "--help").stdout
+    for readme in readmes():
+        text = readme.read_text(encoding="utf-8")
+        for profile in re.findall(r"PROFILE=([\w.]+\w)", text):
+            assert read_profile(profile), f"{readme}: {profile}"
+        for target in re.findall(r"(?:^|`)make (\w+)", text, re.M):
+            assert target in rules, f"{readme}: make {target}"
+        for command in re.findall(r"python -m fewpose (\w+)", text):
+            assert re.search(rf"^ +{command}\b", commands, re.M), f"{readme}: {command}"
 
 
 # ---- notebooks -----------------------------------------------------------------------------------
