@@ -81,11 +81,11 @@ def fit_student(
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> History:
-    """Train all losses of the student, summed as in the paper, on mosaics of labelled frames.
+    """Train the student on mosaics of labelled frames, with the sum of all its losses as in the paper.
 
-    `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights` multiplies losses by
-    their names (1). Lifters without mean and deviation of their own take those of the labels. The best weights by
-    `score()`, higher is better, are kept if it is given. The backbone learns at `schedule.backbone_rate`; the
+    `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights` of losses, by their names,
+    differ from 1. Lifters without statistics take those of the labels. With `score()`, higher is better, the weights
+    of the best score are kept. The backbone learns at `schedule.backbone_rate`; the
     optimiser is AdamW, or `sgd`. Resumes as `training.minimise`. ValueError if nobody is labelled or a weight names no
     loss.
     """
@@ -93,14 +93,14 @@ def fit_student(
         raise ValueError(f"{data.name}: not one person has a box")
     device = next(model.parameters()).device
     weights = dict(weights or {})
-    measure(model, data)
+    set_lifter_statistics(model, data)
 
     def make(step: int) -> tuple[Tensor, list[dict[str, np.ndarray]]]:
         generator = torch.Generator().manual_seed(hash_of(seed, step))
         index = data.use[batch_index(len(data), 4 * schedule.batch_size, seed, step)].view(-1, 4)
         lowered = sample_scales(scales, len(index), generator).tolist()
-        made = [training_image(data, four, s, mosaic, generator) for four, s in zip(index, lowered, strict=True)]
-        # Arrays go from process to process by value, tensors each by an open file.
+        made = [training_image(data, frames, s, mosaic, generator) for frames, s in zip(index, lowered, strict=True)]
+        # Between processes arrays are passed by value, tensors each by an open file.
         targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
         return torch.stack([image for image, _ in made]), targets
 
@@ -115,7 +115,7 @@ def fit_student(
             raise ValueError(f"no loss is named {', '.join(unknown)}; there are {', '.join(parts)}")
         return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}
 
-    identity = repr(
+    fingerprint = repr(
         (
             asdict(schedule),
             asdict(mosaic),
@@ -124,7 +124,7 @@ def fit_student(
             seed,
             data.name,
             len(data),
-            round(checksum(data), 3),
+            round(label_sum(data), 3),
             weights_fingerprint(model),
             model.roi_heads.branches,
             model.roi_heads.soft,
@@ -134,7 +134,7 @@ def fit_student(
         model,
         losses,
         schedule,
-        fingerprint=identity,
+        fingerprint=fingerprint,
         score=score,
         seed=seed,
         checkpoint=checkpoint,
@@ -143,8 +143,8 @@ def fit_student(
     )
 
 
-def measure(model: Student, data: LabelledPeople) -> None:
-    """Give lifters that know no mean and deviation yet those of the soft labels."""
+def set_lifter_statistics(model: Student, data: LabelledPeople) -> None:
+    """Set mean and standard deviation of lifters that have none yet to those of the soft labels."""
     new = [lifter for lifter in model.lifters if (lifter.std3d == 1).all()]
     if not new:
         return
@@ -156,7 +156,7 @@ def measure(model: Student, data: LabelledPeople) -> None:
         lifter.set_statistics(poses[known].to(lifter.mean2d), points[known].to(lifter.mean3d))
 
 
-def checksum(data: LabelledPeople) -> float:
-    """A number that tells apart the labels of two trainings."""
+def label_sum(data: LabelledPeople) -> float:
+    """The sum of all labels, for the training's fingerprint."""
     parts = (data.boxes, data.hard, data.soft, data.hard3d, data.soft3d)
     return sum(float(part[i].double().sum()) for part in parts for i in data.use.tolist())

@@ -222,7 +222,7 @@ def fit_lifter(
     def score() -> float:
         return -float(error(held_out, ground_truth))
 
-    identity = repr(
+    fingerprint = repr(
         (
             asdict(schedule),
             asdict(occlusion),
@@ -237,7 +237,7 @@ def fit_lifter(
         model,
         losses,
         schedule,
-        fingerprint=identity,
+        fingerprint=fingerprint,
         score=score,
         after_step=clip,
         weight_decay=0.0,

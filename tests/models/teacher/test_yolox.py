@@ -24,12 +24,12 @@ def test_boxes_of_one_level_by_hand():
     torch.testing.assert_close(scores, torch.full((1, 6), 0.25))
 
 
-def test_nearest_neighbours_alone_are_known():
+def test_only_nearest_neighbours_are_supported():
     x = torch.arange(4.0).view(1, 1, 2, 2)
-    how = {"mode": b"nearest", "nearest_mode": b"floor"}
+    attributes = {"mode": b"nearest", "nearest_mode": b"floor"}
     scales = torch.tensor([1.0, 1, 2, 2])
-    assert OPERATORS["Resize"](how, x, None, scales)[0, 0, 0].tolist() == [0, 0, 1, 1]
-    with pytest.raises(ValueError, match="Resize is known here"):
+    assert OPERATORS["Resize"](attributes, x, None, scales)[0, 0, 0].tolist() == [0, 0, 1, 1]
+    with pytest.raises(ValueError, match="Resize is supported"):
         OPERATORS["Resize"]({"mode": b"linear"}, x, None, scales)
 
 

@@ -1,7 +1,8 @@
-"""The student: boxes, keypoints and 3D poses of all people in a frame, by one network.
+"""The student: one network for boxes, keypoints and 3D poses of all people in a frame.
 
 Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
-section 2.3: a Keypoint R-CNN on torchvision's parts, with a second branch for soft labels and a lifter behind each.
+section 2.3: a Keypoint R-CNN on torchvision's parts, with a branch for hard and one for soft labels, and a lifter
+after each.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from fewpose.models.teacher.paper.cascade_rcnn import proposer
 from fewpose.models.teacher.three_stages import in_batches
 from fewpose.skeleton import COCO, Skeleton
 
-# The rows of the paper's ablation: which labels teach which branch.
+# The rows of the paper's ablation, Table 3: which labels teach which branch.
 BRANCHES = {
     "double": {"hard": ("hard",), "soft": ("soft",)},
     "single_hard": {"hard": ("hard",)},
     "single_soft": {"soft": ("soft",)},
     "single_both": {"hard": ("hard", "soft")},
 }
-# How keypoints are read from heat maps: their highest pixel, or where OKS is expected highest.
+# How keypoints are read from heat maps: at the highest pixel, or where the expected OKS is highest.
 READINGS = ("peak", "oks")
 LEVELS = ["0", "1", "2", "3"]
 # Names of a label's parts in a target.
@@ -47,12 +48,12 @@ POINTS = {"hard": "keypoints3d", "soft": "keypoints3d_soft"}
 
 
 class Transform(GeneralizedRCNNTransform):
-    """torchvision's, which also resizes soft keypoints and averages what it makes much smaller."""
+    """torchvision's, which also resizes soft keypoints, and averages pixels where it shrinks a lot."""
 
     def resize(self, image: Tensor, target: dict | None) -> tuple[Tensor, dict | None]:
         given, size = image, image.shape[-2:]
         image, target = super().resize(image, target)
-        if size[0] > 2 * image.shape[-2]:  # torchvision would skip pixels, and fine stripes flicker
+        if size[0] > 2 * image.shape[-2]:  # torchvision would skip pixels, and fine stripes would flicker
             image = F.interpolate(given[None], image.shape[-2:], mode="bilinear", antialias=True)[0]
         if target is not None and "keypoints_soft" in target:
             soft = resize_keypoints(target["keypoints_soft"], size, image.shape[-2:])
@@ -61,37 +62,24 @@ class Transform(GeneralizedRCNNTransform):
 
 
 class StudentHeads(RoIHeads):
-    """torchvision's RoI heads with a predictor and a lifter for each branch of `BRANCHES`."""
+    """torchvision's RoI heads with a predictor and a lifter for each of `branches`.
+
+    `layers` are the channels of the convolutions that all branches share; `options` are those of torchvision.
+    """
 
     def __init__(
         self,
         branches: dict[str, tuple[str, ...]],
         soft: str,
+        reading: str,
         skeleton: Skeleton,
         channels: int,
-        representation: int,
-        box_pool: int,
         layers: tuple[int, ...],
         lifter: int,
         dropout: float,
-        samples: int,
-        positive: float,
-        detections: int,
-        reading: str,
+        **options,
     ):
-        super().__init__(
-            MultiScaleRoIAlign(LEVELS, box_pool, 2),
-            TwoMLPHead(channels * box_pool**2, representation),
-            FastRCNNPredictor(representation, 2),
-            0.5,
-            0.5,
-            samples,
-            positive,
-            None,
-            0.05,
-            0.5,
-            detections,
-        )
+        super().__init__(**options)
         self.branches, self.soft = branches, soft
         self.reading, self.sigmas = reading, skeleton.sigmas
         self.keypoint_roi_pool = MultiScaleRoIAlign(LEVELS, 14, 2)
@@ -119,21 +107,19 @@ class StudentHeads(RoIHeads):
         """
         if self.training:
             return [], self.losses(features, proposals, sizes, targets)
-        logits, deltas = self.judge(features, proposals, sizes)
+        logits, deltas = self.classify(features, proposals, sizes)
         boxes, scores, labels = self.postprocess_detections(logits, deltas, proposals, sizes)
         maps = self.heat_maps(features, boxes, sizes)
-        everybody, counts = torch.cat(boxes), [len(b) for b in boxes]
+        rois, counts = torch.cat(boxes), [len(b) for b in boxes]
         mean = torch.stack(list(maps.values())).mean(0)
-        keypoints, peaks = self.read(mean, everybody)
-        frames = torch.tensor(sizes, device=everybody.device).repeat_interleave(
-            torch.tensor(counts, device=everybody.device), 0
-        )
-        points = self.lift(maps, keypoints, everybody, frames)
+        keypoints, peaks = self.read(mean, rois)
+        frames = torch.tensor(sizes, device=rois.device).repeat_interleave(torch.tensor(counts, device=rois.device), 0)
+        points = self.lift(maps, keypoints, rois, frames)
         parts = zip(boxes, scores, labels, *(x.split(counts) for x in (keypoints, peaks, points)), strict=True)
         names = ("boxes", "scores", "labels", "keypoints", "keypoints_scores", "keypoints3d")
         return [dict(zip(names, part, strict=True)) for part in parts], {}
 
-    def judge(self, features: dict, proposals: list[Tensor], sizes: list) -> tuple[Tensor, Tensor]:
+    def classify(self, features: dict, proposals: list[Tensor], sizes: list) -> tuple[Tensor, Tensor]:
         """Logits [M, 2] and deltas [M, 8] of all proposals."""
         return self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, sizes)))
 
@@ -143,7 +129,7 @@ class StudentHeads(RoIHeads):
         return {name: branch(regions) for name, branch in self.keypoint_predictors.items()}
 
     def read(self, logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Keypoints [P, K, 3] of logits [P, K, S, S] in boxes [P, 4], and how high each peak is."""
+        """Keypoints [P, K, 3] of logits [P, K, S, S] in boxes [P, 4], and a score [P, K] of each."""
         if self.reading == "peak":
             return decode(logits, boxes)
         return expect(logits, boxes, self.sigmas)
@@ -164,17 +150,17 @@ class StudentHeads(RoIHeads):
 
     def losses(self, features, proposals, sizes, targets) -> dict[str, Tensor]:
         """Fast R-CNN's losses under torchvision's names; `keypoints_…` and `points_…` by label."""
-        with torch.autocast(proposals[0].device.type, enabled=False):  # boxes want all digits
+        with torch.autocast(proposals[0].device.type, enabled=False):  # boxes want full precision
             single = {name: x.float() for name, x in features.items()}
             proposals, matched, labels, goals = self.select_training_samples(proposals, targets)
-            judged = self.judge(single, proposals, sizes)
-            classes, boxes = fastrcnn_loss(*judged, labels, goals)
-        # A region whose person has no keypoint at all would only cost time.
+            predicted = self.classify(single, proposals, sizes)
+            classes, boxes = fastrcnn_loss(*predicted, labels, goals)
+        # Regions of people without any keypoint would only cost time.
         rois, people = [], []
         for own, index, label, target in zip(proposals, matched, labels, targets, strict=True):
-            some = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KINDS])
-            some = some.any(0) if len(target["boxes"]) else some.new_zeros(1)
-            kept = ((label > 0) & some[index]).nonzero()[:, 0]
+            has_keypoints = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KINDS])
+            has_keypoints = has_keypoints.any(0) if len(target["boxes"]) else has_keypoints.new_zeros(1)
+            kept = ((label > 0) & has_keypoints[index]).nonzero()[:, 0]
             rois.append(own[kept])
             people.append(index[kept])
         maps, where = self.heat_maps(features, rois, sizes), torch.cat(rois)
@@ -203,11 +189,11 @@ KINDS = tuple(KEYPOINTS)
 class Student(Network, GeneralizedRCNN):
     """RPN, box head, keypoint branches and lifters on a backbone with feature pyramid.
 
-    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`. `branches` is a row of
-    `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. Frames are looked at with the shorter side of `side`
-    pixels, the longer of `longest` at most. `proposals` are how many of an image go on (training, use) of `before`
-    that many before non-maximum suppression; the box head learns from `samples` of them, `positive` at most of which
-    are people: those teach the branches.
+    `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`. `branches` is a key of
+    `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. The shorter side of a frame is scaled to `side` pixels,
+    the longer one to `longest` at most. `proposals` are kept per image (training, prediction), of `before` times as
+    many before non-maximum suppression. The box head learns from `samples` of them, of which a share of `positive` at
+    most are people; from those the branches learn.
 
     As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list of targets: `boxes`
     [P, 4], `labels` [P] (all 1), and of each person `keypoints` and `keypoints_soft` [P, K, 3] (third: visible above
@@ -215,10 +201,8 @@ class Student(Network, GeneralizedRCNN):
     `rays` and `rays_soft` [P, K, 3], the same keypoints as the camera of the 3D saw them (`geometry.rays`).
     """
 
-    # What `training.parameter_groups` lets learn at the full rate; all else is the backbone.
-    head: tuple[str, ...] = ("rpn.", "roi_heads.", "backbone.fpn.")
-    # All but the lifters.
-    learned: tuple[str, ...] = ("backbone.", "rpn.", "roi_heads.box_", "roi_heads.keypoint_")
+    head = ("rpn.", "roi_heads.", "backbone.fpn.")
+    learned = ("backbone.", "rpn.", "roi_heads.box_", "roi_heads.keypoint_")  # all but the lifters
 
     def __init__(
         self,
@@ -256,17 +240,23 @@ class Student(Network, GeneralizedRCNN):
         heads = StudentHeads(
             BRANCHES[branches],
             soft,
+            reading,
             skeleton,
             backbone.out_channels,
-            representation,
-            box_pool,
             layers,
             lifter,
             dropout,
-            samples,
-            positive,
-            detections,
-            reading,
+            box_roi_pool=MultiScaleRoIAlign(LEVELS, box_pool, 2),
+            box_head=TwoMLPHead(backbone.out_channels * box_pool**2, representation),
+            box_predictor=FastRCNNPredictor(representation, 2),
+            fg_iou_thresh=0.5,
+            bg_iou_thresh=0.5,
+            batch_size_per_image=samples,
+            positive_fraction=positive,
+            bbox_reg_weights=None,
+            score_thresh=0.05,
+            nms_thresh=0.5,
+            detections_per_img=detections,
         )
         super().__init__(backbone, rpn, heads, Transform(side, longest, list(mean), list(std)))
         self.skeleton, self.keypoints, self.side = skeleton, len(skeleton), side
@@ -285,21 +275,15 @@ class Student(Network, GeneralizedRCNN):
         """The lifter of each branch."""
         return list(self.roi_heads.lifters.values())
 
-    def know(self, lifter: Lifter) -> None:
-        """Take mean and deviation of 2D and 3D from another lifter, such as the teacher's."""
-        for own in self.lifters:
-            for name in ("mean2d", "std2d", "mean3d", "std3d"):
-                getattr(own, name).copy_(getattr(lifter, name))
-
 
 @torch.no_grad()
 def find_people(student: Student, frames: Tensor) -> list[People]:
-    """The people in each of frames [N, 3, H, W] uint8, on the CPU; as `teacher.find_people`.
+    """The people in each of frames [N, 3, H, W] uint8, on the CPU; as `three_stages.find_people`.
 
-    The student must be in evaluation mode. Raises RuntimeError if its answer is not finite.
+    The student must be in evaluation mode. RuntimeError if its output is not finite.
     """
     images = list(frames.to(next(student.parameters()).device).float() / 255)
-    answers = []
+    results = []
     for found in student(images) if images else []:
         people = People(
             found["boxes"].cpu(),
@@ -310,8 +294,8 @@ def find_people(student: Student, frames: Tensor) -> list[People]:
         )
         if not all(torch.isfinite(part).all() for part in (people.boxes, people.keypoints3d)):
             raise RuntimeError("the student gave numbers that are not finite")
-        answers.append(people)
-    return answers
+        results.append(people)
+    return results
 
 
 def find_all(student: Student, frames: Sequence[Tensor] | Tensor, batch: int = 8) -> list[People]:

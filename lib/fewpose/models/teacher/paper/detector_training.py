@@ -47,12 +47,12 @@ def fit_detector(
 
     def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         index = batch_index(len(train), 4 * schedule.batch_size, seed, step).view(-1, 4)
-        made = [training_image(train, four, mosaic, generator) for four in index]
+        made = [training_image(train, frames, mosaic, generator) for frames in index]
         torch.manual_seed(hash_of(seed, step))
         images = torch.stack([image for image, _ in made]).to(device)
         return model(images, [boxes.to(device) for _, boxes in made])
 
-    identity = repr(
+    fingerprint = repr(
         (
             asdict(schedule),
             asdict(mosaic),
@@ -66,7 +66,7 @@ def fit_detector(
         model,
         losses,
         schedule,
-        fingerprint=identity,
+        fingerprint=fingerprint,
         seed=seed,
         checkpoint=checkpoint,
         score=None if validation is None else lambda: f1(model, validation),
