@@ -177,7 +177,7 @@ def read_raw(
         images = images.subset(range(0, len(images), every)).unlabelled()
         return drop_near_duplicates(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
-        paths = worlds.jump_films(frames, size[0], WORLD, cache, videos, "train", rate)
+        paths = worlds.jump_videos(frames, size[0], WORLD, cache, videos, "train", rate)
     else:
         paths = training_videos(path, labelled)
     if width:
@@ -195,7 +195,7 @@ def read_test_video(
     None where there is no video (lsp has none).
     """
     if dataset == "jump":
-        paths, every = worlds.jump_films(frames, size, WORLD, cache, videos, "test", RATE, most=1), 1
+        paths, every = worlds.jump_videos(frames, size, WORLD, cache, videos, "test", RATE, limit=1), 1
     else:
         paths = video_files(path) if dataset == "custom" else []
         paths, every = [path for path in paths if path.stem in test], 2

@@ -107,7 +107,7 @@ def jump_video(seed: int, index: int, size: int, path: Path) -> int:
     return world.write_video(seed, index, size, Path(path))
 
 
-def jump_films(
+def jump_videos(
     frames: int,
     size: int,
     seed: int,
@@ -115,26 +115,26 @@ def jump_films(
     videos: int | None = None,
     split: str = "train",
     rate: float = 200,
-    most: int | None = None,
+    limit: int | None = None,
 ) -> list[Path]:
-    """MP4 files of all videos of one split of `jump(frames, size, seed, videos=videos)`.
+    """MP4 files in `cache` of the first `limit` videos of a split of `jump(frames, size, seed, videos=videos)`.
 
-    They are named as the stills' `video` and lie in the folder `cache`; those that are there are kept. rate is in
-    frames a second; `most` stops after so many files. Errors as for `jump_video`.
+    They are named as the stills' `video`, have `rate` frames a second, and existing ones are kept. Errors as for
+    `jump_video`.
     """
     from fewpose_worlds.jump import stills as world
     from fewpose_worlds.jump.video import video_name
 
     _check("jump", frames, size)
     videos = world.count_videos(frames, videos)
-    folder = Path(cache) / f"jump_films_{size}px_{rate:g}Hz_seed{seed}_version{world.VERSION}"
-    chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split][:most]
+    folder = Path(cache) / f"jump_videos_{size}px_{rate:g}Hz_seed{seed}_version{world.VERSION}"
+    chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split][:limit]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
     todo = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
     if todo:
         world.prepare()
     for _ in tqdm(
-        store.in_order(world.write_video, todo), total=len(todo), desc="jump films", unit="film", leave=False
+        store.in_order(world.write_video, todo), total=len(todo), desc="jump videos", unit="video", leave=False
     ):
         pass
     return paths
@@ -188,10 +188,10 @@ def operating_room(
     )
 
 
-def export(world: str, frames: int, size: int, seed: int, out: Path, films: int = 3) -> Path:
+def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int = 3) -> Path:
     """Write a world to the folder `out` for other programs: images/*.jpg and annotations.json.
 
-    For jump also the first `films` of its videos as MP4, named as the stills' `video_id`. Frames are size x size
+    For jump also the first `videos` of its videos as MP4, named as the stills' `video_id`. Frames are size x size
     pixels, those of operating_room size high and 4:3. ValueError for an unknown world or a size that makes no
     picture; returns the folder.
     """
@@ -205,7 +205,7 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, films: int 
         store.export_images(next(Path(work).iterdir()), Path(out))
     if world == "jump":
         for index, name in enumerate(dict.fromkeys(data.video)):
-            if index < films:
+            if index < videos:
                 jump_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4")
     return Path(out)
 

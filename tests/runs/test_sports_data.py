@@ -19,13 +19,13 @@ from toy_video import write_toy_video
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A jump world as `python -m fewpose world jump` writes it, with short films."""
+    """A jump world as `python -m fewpose world jump` writes it, with short videos."""
     folder = tmp_path_factory.mktemp("own")
-    worlds.export("jump", 12, 64, 3, folder, films=0)
-    films = worlds.jump_films(12, 64, 3, folder, 6, "train", rate=4)
-    films += worlds.jump_films(12, 64, 3, folder, 6, "test", rate=4)
+    worlds.export("jump", 12, 64, 3, folder, videos=0)
+    paths = worlds.jump_videos(12, 64, 3, folder, 6, "train", rate=4)
+    paths += worlds.jump_videos(12, 64, 3, folder, 6, "test", rate=4)
     (folder / "videos").mkdir()
-    for path in films:
+    for path in paths:
         shutil.move(path, folder / "videos" / path.name)
     return folder
 
@@ -106,7 +106,7 @@ def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch)
 
 
 def test_one_film_of_the_test_split_can_be_asked_for(tmp_path):
-    (path,) = worlds.jump_films(12, 64, 3, tmp_path, 6, "test", rate=4, most=1)
+    (path,) = worlds.jump_videos(12, 64, 3, tmp_path, 6, "test", rate=4, limit=1)
     data = worlds.jump(12, 64, 3, videos=6)
     assert path.exists() and path.stem in set(data.video[data.split == "test"])
 
