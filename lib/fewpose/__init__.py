@@ -12,5 +12,5 @@ if os.environ.get("FEWPOSE_RUN"):
     tqdm.auto.tqdm, tqdm.auto.trange = tqdm.std.tqdm, tqdm.std.trange
 
 
-class LeftOut(UserWarning):
-    """Something of the input was not used; a run notes it in its run.json, the report shows it."""
+class SkippedInput(UserWarning):
+    """Part of the input was not used; a run lists it in its run.json, the report shows it."""

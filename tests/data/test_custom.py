@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewpose import LeftOut
+from fewpose import SkippedInput
 from fewpose.data.custom import all_videos, match_video, read_custom, training_videos, video_files
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*swap no sides")
@@ -61,7 +61,7 @@ def test_a_guessed_video_is_named_once(tmp_path):
         for frame in (3, 70)
     ]
     write(tmp_path, images, [f"{video}.mp4" for video in range(1, 7)])
-    with pytest.warns(LeftOut) as caught:
+    with pytest.warns(SkippedInput) as caught:
         people = read_custom(tmp_path, (8, 8))
     assert people.video.tolist() == list("11223344")
     (message,) = [str(w.message) for w in caught if "several videos" in str(w.message)]

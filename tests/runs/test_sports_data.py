@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import LeftOut
+from fewpose import SkippedInput
 from fewpose.data.custom import match_video, read_custom, split_videos, training_videos
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
@@ -70,7 +70,7 @@ def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_p
     film = sorted((folder / "videos").glob("*.mp4"))
     cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-    with pytest.warns(LeftOut, match=f"1 broken or truncated, skipped: {cut.name}"):
+    with pytest.warns(SkippedInput, match=f"1 broken or truncated, skipped: {cut.name}"):
         raw = read_raw("custom", folder, own, 0, 0, 0, 3, folder)
     assert set(raw.video) == set(own.video[own.split == "train"]) - {cut.stem}
 
@@ -85,7 +85,7 @@ def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
     films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
     for f in films:
         f.write_bytes(b"no film")
-    with pytest.warns(LeftOut, match=films[0].name):
+    with pytest.warns(SkippedInput, match=films[0].name):
         assert read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path) is None
     assert read_test_video("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
 
@@ -170,7 +170,7 @@ def test_held_out_films_that_cannot_be_known_and_other_files_are_named(exported,
     shutil.copytree(exported, folder)
     own = read_custom(folder, (64, 64))
     (folder / "videos" / "notes.txt").write_text("no film")
-    with pytest.warns(LeftOut, match=r"1 files that are no videos, skipped: notes\.txt"):
+    with pytest.warns(SkippedInput, match=r"1 files that are no videos, skipped: notes\.txt"):
         training_videos(folder, own)
     for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
         path.rename(path.with_name(f"film {number}.mp4"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewpose import LeftOut
+from fewpose import SkippedInput
 from fewpose.crops import crop_maps
 from fewpose_runs import sports_data
 from fewpose_video.cropped import crop_video, read_cropped
@@ -22,7 +22,7 @@ def test_crops_follow_the_person_and_boxes_are_cached(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     detector = Rectangles(97)
     videos = [tmp_path / name for name in ("empty.mp4", "text.mp4", "walk.mp4")]
-    with pytest.warns(LeftOut, match=r"without a person, skipped: empty\.mp4, text\.mp4"):
+    with pytest.warns(SkippedInput, match=r"without a person, skipped: empty\.mp4, text\.mp4"):
         data = read_cropped(videos, SPOTS, 5, (64, 64), detector, tmp_path)
     assert len(data) == 3 and data.size == (64, 64) and set(data.video) == {"walk"}
     # the red head stands in the same place of each crop

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from fewpose import LeftOut
+from fewpose import SkippedInput
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -133,4 +133,4 @@ def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
 
 
 def warn(message: str) -> None:
-    warnings.warn(message, LeftOut, stacklevel=3)
+    warnings.warn(message, SkippedInput, stacklevel=3)

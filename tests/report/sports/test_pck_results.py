@@ -25,15 +25,8 @@ from fewpose_report.sports.pck_results import (
     pck_rows,
     save_test,
 )
-from fewpose_report.sports.pck_tables import (
-    SPORTS_TABLE1,
-    SPORTS_TABLE2,
-    budget_table,
-    convergence_table,
-    gap_table,
-    sports_table,
-)
-from fewpose_runs.runs import COLUMNS, METHODS
+from fewpose_report.sports.pck_tables import SPORTS_TABLE1, budget_table, convergence_table, gap_table, sports_table
+from fewpose_runs.runs import COLUMNS
 from tiny import TinyNet, dots
 
 
@@ -293,8 +286,3 @@ def test_curves_show_points_over_the_first_method_paired():
     absolute, points = pck_curves(table, list(named)[:2]).axes
     assert [line.get_label() for line in points.lines[:2]] == list(named)[:2]
     assert absolute.get_ylim()[0] == 50 and [text.get_text() for text in points.texts] == list(named)[:2]
-
-
-def test_every_method_of_the_tables_may_be_recorded():
-    for method, _, _ in [*SPORTS_TABLE1, *SPORTS_TABLE2]:
-        assert method in METHODS
