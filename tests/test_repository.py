@@ -286,7 +286,7 @@ def test_help_is_quick_and_lists_the_commands():
         (["world", "moon", "--out", "x"], "invalid choice: 'moon'", 2),
         (["world", "jump", "--frames", "0", "--out", "x"], "whole number above 0", 2),
         (["reproduce", "--only"], "expected at least one", 2),
-        (["predict", "absent", "here"], "there is no film, image or folder here", 1),
+        (["predict", "absent", "here"], "there is no video, image or folder here", 1),
         (["evaluate", "mvor"], "invalid choice: 'mvor'", 2),
         (["evaluate", "mvor-pck", "--truth", "x"], "required: --detections", 2),
         (["evaluate", "mvor-pck", "--truth", "t.json", "--detections", "d"], "t.json is", 1),
