@@ -10,10 +10,10 @@ MIXTURES = ("all", "all_as_released")
 
 
 def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
-    """Frames [N, 3, H, W], each brought down to int(H / s) × int(W / s) and up again, bilinearly.
+    """Frames [N, 3, H, W], each scaled down to int(H / s) × int(W / s) and up again, bilinearly.
 
-    scales [N] or one for all; 1 leaves a frame as it is. What is made smaller is averaged over its area, as PIL does.
-    uint8 stays uint8; works where the frames are. ValueError for a scale below 1 or one that leaves no pixel.
+    scales [N] or one for all; 1 leaves a frame unchanged. Scaling down is antialiased, as in PIL. uint8 stays uint8,
+    and frames stay on their device. ValueError for a scale below 1 or one that leaves no pixel.
     """
     scales = torch.as_tensor(scales, dtype=torch.float64).expand(len(frames))
     height, width = frames.shape[-2:]
@@ -37,7 +37,7 @@ def lowered(frames: Tensor, s: float) -> Tensor:
     height, width = frames.shape[-2:]
     small = F.interpolate(frames.float(), (int(height / s), int(width / s)), mode="bilinear", antialias=True)
     if frames.dtype == torch.uint8:
-        small = small.round_()  # what such a camera would have stored
+        small = small.round_()  # as such a camera would have stored them
     large = F.interpolate(small, (height, width), mode="bilinear")
     if frames.dtype == torch.uint8:
         large = large.round_().clamp_(0, 255)
@@ -45,10 +45,10 @@ def lowered(frames: Tensor, s: float) -> Tensor:
 
 
 def sample_scales(mixture: str | float, n: int, generator: torch.Generator) -> Tensor:
-    """Scales [n] float64: a number stands for itself, "all" is the paper's mixture.
+    """Scales [n] float64: those of a mixture, or a number for all.
 
-    "all": 1 with 30 %, uniform in 2 … 8 with 35 %, uniform in 8 … 12 with 35 %. "all_as_released": the same shares
-    with the whole numbers 2 … 7 and 8 … 11 of the released code. ValueError for another name.
+    "all", the paper's: 1 with 30 %, uniform in 2 … 8 with 35 %, uniform in 8 … 12 with 35 %. "all_as_released": the
+    same shares with the whole numbers 2 … 7 and 8 … 11 of the released code. ValueError for another name.
     """
     if not isinstance(mixture, str):
         return torch.full((n,), float(mixture), dtype=torch.float64)

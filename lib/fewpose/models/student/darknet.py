@@ -16,7 +16,7 @@ from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, channels_of, freeze_p
 from fewpose.models.teacher.yolox import focus
 
 PARTS = 5  # the stem at 1/2 and four stages, each at half the resolution of the one before
-MEAN, STD = (0.0, 0.0, 0.0), (1 / 255,) * 3  # it reads 0..255: what brings images of 0..1 there
+MEAN, STD = (0.0, 0.0, 0.0), (1 / 255,) * 3  # images of 0..1 are scaled to 0..255, which it reads
 
 
 class Darknet(nn.Module):
@@ -50,7 +50,7 @@ class Darknet(nn.Module):
 
 
 def yolox_darknet(path: str | Path | None = None, channels: int = 64, frozen: int = 0) -> Darknet:
-    """The backbone of YOLOX-tiny under an untrained pyramid; without a path it is found or fetched.
+    """The backbone of YOLOX-tiny under an untrained pyramid; without a path the file is found or downloaded.
 
     Raises ValueError naming the file if it is absent, damaged or no YOLOX.
     """

@@ -1,9 +1,9 @@
-"""Keypoints of all people at once from the heat maps of a Keypoint R-CNN's head.
+"""Keypoints from the heat maps of a Keypoint R-CNN's head, for all people at once.
 
-He et al., *Mask R-CNN* (2017), section 5. torchvision resizes the map of one person after another to its box by cubic
-convolution and takes the highest pixel; here the same pixel is found from the few places where it can be.
+He et al., *Mask R-CNN* (2017), section 5. torchvision resizes the maps of one person after another to the box by cubic
+convolution and takes the highest pixel. `decode` finds the same pixel by interpolating only where it can be.
 
-`expect` takes the cells for probabilities and places each keypoint where OKS is to be expected highest.
+`expect` takes the softmax for probabilities and puts each keypoint where the expected OKS is highest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from fewpose import heatmaps
 
 A = -0.75  # of cubic convolution, as torch has it
-OVERSHOOT = 0.1875  # the most that its outer two weights take, half way between two cells
-PORTION = 32  # maps that stay in a processor's cache
+OVERSHOOT = 0.1875  # the largest sum of its outer two weights, half way between two cells
+PORTION = 32  # so many maps fit into a processor's cache
 NEAR = 3  # cells about the peak whose probability is a keypoint's confidence
 PERSON = 0.53  # share of a box that its person covers, as HRNet's evaluation has it
 
@@ -40,19 +40,19 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     tables = [cubic(pixels[:, axis], size) for axis in (1, 0)]
     padded = F.pad(maps[:, None], (2, 2, 2, 2), mode="replicate")[:, 0].contiguous()
     per_map = pixels.repeat_interleave(k, 0)
-    # The best pixel about the highest cell, and all squares that promise more.
+    # The best pixel around the highest cell, and all squares that may hold a higher one.
     m = torch.arange(len(maps), device=maps.device).repeat(4)
     top = maps.flatten(1).argmax(1)
-    v = squares_about(top // size, per_map[:, 1], size)[[0, 0, 1, 1]].flatten()
-    u = squares_about(top % size, per_map[:, 0], size)[[0, 1, 0, 1]].flatten()
+    v = squares_around(top // size, per_map[:, 1], size)[[0, 0, 1, 1]].flatten()
+    u = squares_around(top % size, per_map[:, 0], size)[[0, 1, 0, 1]].flatten()
     first = best_pixel(padded, m, v, u, k, tables)
     floor = first[0].view(4, -1).amax(0)
     parts = zip(padded.split(PORTION), floor.split(PORTION), strict=True)
-    promising = [squares_above(*part, n * PORTION) for n, part in enumerate(parts)]
-    m2, v2, u2 = (torch.cat(x) for x in zip(*promising, strict=True))
+    candidates = [squares_above(*part, n * PORTION) for n, part in enumerate(parts)]
+    m2, v2, u2 = (torch.cat(x) for x in zip(*candidates, strict=True))
     (_, rows), (_, columns) = tables
-    some = (rows[m2 // k, v2, 0] >= 0) & (columns[m2 // k, u2, 0] >= 0)  # small boxes have gaps
-    m2, v2, u2 = m2[some], v2[some], u2[some]
+    has_pixels = (rows[m2 // k, v2, 0] >= 0) & (columns[m2 // k, u2, 0] >= 0)  # small boxes have gaps
+    m2, v2, u2 = m2[has_pixels], v2[has_pixels], u2[has_pixels]
     more = best_pixel(padded, m2, v2, u2, k, tables)
     m = torch.cat([m, m2])
     value, y, x = (torch.cat(parts) for parts in zip(first, more, strict=True))
@@ -69,33 +69,33 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def expect(logits: Tensor, boxes: Tensor, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Keypoints [P, K, 3] where their OKS is to be expected highest, and that OKS [P, K].
+    """Keypoints [P, K, 3] where the expected OKS is highest, and that OKS [P, K].
 
     Arguments, frame and third as for `decode`, with the OKS constants [K] of the keypoints. With the softmax p over
-    cells g, of a person who covers A pixels, the cell c is taken in which Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²) is
-    highest, and a fraction of a cell about it. A broad hill wins over a higher needle, the more so the less exactly a
-    keypoint can be placed: a hip, not an eye.
+    cells g, of a person who covers A pixels, the cell c of highest Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²) is taken, to a
+    fraction of a cell. A broad hill wins over a narrow, higher peak, the more so the larger the keypoint's σ: for a
+    hip, not for an eye.
     """
     maps, size = logits.float(), logits.shape[-1]
-    chance = maps.flatten(2).softmax(-1).view_as(maps)
+    probability = maps.flatten(2).softmax(-1).view_as(maps)
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1).float()
     width = 2 * sides.new_tensor(sigmas) * (PERSON * sides.prod(1, keepdim=True)).sqrt()
     cells = torch.arange(size, device=sides.device, dtype=sides.dtype)
-    apart = (cells[:, None] - cells).square()
+    squared = (cells[:, None] - cells).square()
 
-    def bells(axis: int) -> Tensor:
+    def gaussians(axis: int) -> Tensor:
         in_cells = width * size / sides[:, axis, None]
-        return torch.exp(-apart / (2 * in_cells[..., None, None] ** 2))
+        return torch.exp(-squared / (2 * in_cells[..., None, None] ** 2))
 
-    found = heatmaps.decode(bells(1) @ chance @ bells(0), 1)
+    found = heatmaps.decode(gaussians(1) @ probability @ gaussians(0), 1)
     place = (found[..., :2] + 0.5) / size
     third = confidence(maps.flatten(0, 1), place.flatten(0, 1)).view_as(found[..., 2:])
     xy = boxes[:, None, :2] + place * sides[:, None]
     return torch.cat([xy, third], -1), found[..., 2]
 
 
-def squares_about(cell: Tensor, pixels: Tensor, size: int) -> Tensor:
-    """Along one axis, the squares [2, M] of the two pixels of `pixels` [M] next to cells [M]."""
+def squares_around(cell: Tensor, pixels: Tensor, size: int) -> Tensor:
+    """Along one axis of `pixels` [M] pixels, the squares [2, M] of the two pixels next to cells [M]."""
     p = ((cell + 0.5) * pixels / size - 0.5).floor()
     p = torch.stack([p, p + 1]).clamp_min(0).minimum(pixels - 1)
     return ((p + 0.5) * size / pixels + 0.5).floor().long()
@@ -107,15 +107,15 @@ def squares_above(padded: Tensor, floor: Tensor, number: int) -> tuple[Tensor, T
     `number` is that of the first map. Square (v, u) lies between the centres of cells v − 1, v and u − 1, u. A cubic
     between cells of values a ≥ b, whose outer neighbours are m or more, is a + 0.1875 d² / (d + (a − b) / 0.75) at
     most with d = b − m, or a if d is negative. First along x, then along y, where a and b are such bounds and m is
-    one from below, simpler and not as tight.
+    one from below, simpler and less tight.
     """
     wide = padded.shape[-1]
-    flat = padded.flatten()  # neighbours by shifts; what crosses a border is left out below
+    flat = padded.flatten()  # neighbours by shifts; those across a border are dropped below
     outer, inner = torch.maximum(flat[:-3], flat[3:]), torch.minimum(flat[1:-2], flat[2:-1])
     least = outer.sub_(inner).clamp_min_(0).mul_(-OVERSHOOT).add_(inner)
     most, scale = bound(least, bound(flat, flat, 1), wide), floor.abs() + 1
     most = F.pad(most, (0, len(flat) - len(most)), value=-torch.inf).view(len(padded), -1)
-    # Rounding never hides the peak.
+    # The margin keeps rounding from hiding the peak.
     m, at = (most > (floor - 1e-5 * scale)[:, None]).nonzero(as_tuple=True)
     v, u = at // wide, at % wide
     inside = (v < wide - 3) & (u < wide - 3)
@@ -123,7 +123,7 @@ def squares_above(padded: Tensor, floor: Tensor, number: int) -> tuple[Tensor, T
 
 
 def bound(low: Tensor, high: Tensor, step: int) -> Tensor:
-    """The most of cubics between the inner two of four values `step` apart, each low … high."""
+    """Upper bounds of cubics between the inner two of four values `step` apart, each low … high."""
     n = len(low) - 3 * step
     b, c = high[step : step + n], high[2 * step : 2 * step + n]
     a, b = torch.maximum(b, c), torch.minimum(b, c)

@@ -1,4 +1,8 @@
-"""The student of the laptop profile and that of the paper, and torchvision's weights for it."""
+"""The light student and the paper's, and how each starts: from everyday people or from COCO.
+
+`options` are always those of `keypoint_rcnn.Student`: `branches`, `soft`, `reading`, and `lifter`, the width of its
+lifters.
+"""
 
 from __future__ import annotations
 
@@ -19,30 +23,16 @@ from fewpose.models.student.keypoint_rcnn import Student
 from fewpose.models.weights import LoadReport, load_part, load_weights, shipped, take
 
 
-def light_student(
-    path: str | Path | None = None,
-    *,
-    branches: str = "double",
-    soft: str = "weighted",
-    reading: str = "peak",
-    side: int = 240,
-    lifter: int = 240,
-    seed: int = 0,
-) -> Student:
-    """The laptop profile: 3.5 M parameters on the backbone of YOLOX-tiny.
+def light_student(path: str | Path | None = None, *, side: int = 240, seed: int = 0, **options) -> Student:
+    """The light student: 3.5 M parameters on the backbone of YOLOX-tiny, its heads drawn from `seed`.
 
-    `path` is its ONNX file (None: found or fetched); its stem is frozen: Adam's steps, which are of one size, would
-    be a hundredth of its weights and shake all that follows. The heads are drawn from `seed`, the other options are
-    those of `keypoint_rcnn.Student`. ValueError if the file is absent, damaged or no YOLOX.
+    `path` is YOLOX-tiny's ONNX file (None: found or downloaded). Its stem is frozen: steps of Adam, which have one
+    size, would be a hundredth of the stem's weights and disturb all later layers. ValueError if the file is absent,
+    damaged or no YOLOX.
     """
     torch.manual_seed(seed)
     backbone = yolox_darknet(path, 64, frozen=1)
-    return Student(
-        backbone,
-        branches,
-        soft=soft,
-        reading=reading,
-        side=side,
+    light = dict(
         longest=2 * side,
         anchors=(16, 32, 64, 128, 256),
         ratios=(1.0, 2.0, 3.0),
@@ -54,21 +44,21 @@ def light_student(
         representation=88,
         box_pool=5,
         layers=(80,) * 4,
-        lifter=lifter,
+        lifter=240,
         dropout=0.1,
         mean=MEAN,
         std=STD,
     )
+    return Student(backbone, side=side, **{**light, **options})
 
 
 def pretrained_student(
     weights: str | Path | None = None, path: str | Path | None = None, *, branches: str = "double", **options
 ) -> Student:
-    """A `light_student` that has learned from everyday people, the untrained student.
+    """A `light_student` that has learned from rendered everyday people: the untrained student.
 
-    weights is a file of `operating_room/pretraining`, without one the shipped file is taken; the lifters are the
-    shipped ones of `operating_room/lifting`. `options` and `path` as for `light_student`. A single branch begins as
-    the one of its name.
+    weights is a file of `operating_room/pretraining` (None: the shipped one); the lifters are the shipped ones of
+    `operating_room/lifting`. A single branch starts as the one of its name.
     """
     double = light_student(path or None, **options)
     load_part(double, weights or shipped("everyday_student"))
@@ -82,50 +72,24 @@ def pretrained_student(
     return single
 
 
-def resnet50_student(
-    *,
-    branches: str = "double",
-    soft: str = "weighted",
-    reading: str = "peak",
-    side: int = 800,
-    lifter: int = 1024,
-    seed: int = 0,
-    scratch: bool = False,
-) -> Student:
-    """The paper's profile: torchvision's keypointrcnn_resnet50_fpn with a branch and lifters more.
+def resnet50_student(*, side: int = 800, seed: int = 0, scratch: bool = False, **options) -> Student:
+    """The paper's student: torchvision's keypointrcnn_resnet50_fpn with another branch and lifters.
 
-    All is drawn from `seed`, to be filled by `load_coco_student`. Batch norm stays as it is, stem and first stage are
-    frozen, unless the backbone learns from `scratch`. `side` is what the shorter side of a frame is brought to, in
-    pixels.
+    All weights are drawn from `seed`, to be loaded by `load_coco_student`. Batch norm, stem and first stage are
+    frozen, unless the backbone learns from `scratch`. The shorter side of a frame is scaled to `side` pixels.
     """
     torch.manual_seed(seed)
     # COCO's weights were trained without the ε of batch norm.
     frozen = partial(FrozenBatchNorm2d, eps=0.0)
     body = resnet50(weights=None, norm_layer=nn.BatchNorm2d if scratch else frozen)
-    return Student(
-        _resnet_fpn_extractor(body, 5 if scratch else 3),
-        branches,
-        soft=soft,
-        reading=reading,
-        side=side,
-        longest=side * 5 // 3,
-        lifter=lifter,
-        detections=20,
-    )
+    backbone = _resnet_fpn_extractor(body, 5 if scratch else 3)
+    return Student(backbone, side=side, longest=side * 5 // 3, detections=20, **options)
 
 
-def paper_student(
-    weights: str | Path,
-    *,
-    branches: str = "double",
-    soft: str = "weighted",
-    reading: str = "peak",
-    side: int = 800,
-    seed: int = 0,
-) -> Student:
-    """A `resnet50_student` that has learned people, the untrained student of the paper profile.
+def paper_student(weights: str | Path, *, branches: str = "double", **options) -> Student:
+    """A `resnet50_student` that has learned people: the paper's untrained student.
 
-    weights is torchvision's keypointrcnn_resnet50_fpn_coco (.pth), of which a report is printed, or a file of
+    weights is torchvision's keypointrcnn_resnet50_fpn_coco (.pth), whose loading is reported, or a file of
     `operating_room/pretraining_paper`. ValueError naming a file that does not fit.
     """
     if not weights:
@@ -134,7 +98,6 @@ def paper_student(
             "keypointrcnn_resnet50_fpn_coco (.pth), or of a student.safetensors made by "
             "operating_room/pretraining_paper"
         )
-    options = dict(soft=soft, reading=reading, side=side, seed=seed)
     student = resnet50_student(branches=branches, **options)
     if Path(weights).suffix in (".pth", ".pt"):
         report = load_coco_student(student, read_checkpoint(str(weights)))
@@ -152,10 +115,7 @@ def paper_student(
 def untrained_student(
     network: str, weights: str | Path = "", yolox: str | Path = "", *, side: int = 240, **options
 ) -> Student:
-    """The student by the name that the notebooks give it: "light" or "paper".
-
-    Arguments as for `pretrained_student` (with `yolox` its `path`) and `paper_student`.
-    """
+    """The untrained student by its name in the notebooks: "light", a `pretrained_student`, or "paper"."""
     if network == "light":
         return pretrained_student(weights, yolox, side=side, **options)
     if network == "paper":
@@ -164,18 +124,17 @@ def untrained_student(
 
 
 def load_coco_student(student: Student, given: Mapping[str, Tensor], backbone_only: bool = False) -> LoadReport:
-    """Fill a `resnet50_student` by torchvision's keypointrcnn_resnet50_fpn_coco, by its names.
+    """Load torchvision's keypointrcnn_resnet50_fpn_coco into a `resnet50_student`, by its parameter names.
 
-    Every branch takes the one predictor of the file; with `backbone_only` all heads, RPN and pyramid stay as they
-    are. The report names what is missing, the lifters, and what was refused.
+    Every branch gets the one predictor of the file; with `backbone_only` all heads, RPN and pyramid stay. The report
+    names the lifters, which the file has not, and what was refused.
     """
-    own = "roi_heads.keypoint_predictor."
+    prefix = "roi_heads.keypoint_predictor."
     renamed: dict[str, Tensor] = {}
     for name, value in given.items():
-        if name.startswith(own):
+        if name.startswith(prefix):
             for branch in student.roi_heads.keypoint_predictors:
-                new = f"roi_heads.keypoint_predictors.{branch}.{name.removeprefix(own)}"
-                renamed[new] = value
+                renamed[f"roi_heads.keypoint_predictors.{branch}.{name.removeprefix(prefix)}"] = value
         else:
             renamed[name] = value
     return take(student, renamed, backbone_only)
