@@ -20,7 +20,7 @@ def detect_people(detector: Detector, images: Iterable[np.ndarray]) -> list[tupl
     """Boxes [P, 4] and scores [P] of the people in each image [H, W, 3] RGB, on the CPU."""
     detections, device = [], next(detector.parameters()).device
     for batch in batches(images):
-        for boxes, scores in detect(detector, to_frames(batch).to(device), (1.0,), flip=False):
+        for boxes, scores in detect(detector, stack_images(batch).to(device), (1.0,), flip=False):
             kept = scores >= MIN_BOX_SCORE
             detections.append((boxes[kept].cpu(), scores[kept].cpu()))
     return detections
@@ -37,7 +37,7 @@ def crop_boxes(images: list[np.ndarray], boxes: Tensor, size: tuple[int, int], m
     Also the maps [N, 2, 3] from pixels of the images to those of the crops.
     """
     maps = crop_maps(boxes, size, margin)
-    crops = cut_crops(to_frames(images), torch.arange(len(boxes)), maps, size)
+    crops = cut_crops(stack_images(images), torch.arange(len(boxes)), maps, size)
     return crops.round().clamp(0, 255).byte(), maps
 
 
@@ -53,6 +53,6 @@ def batches(items: Iterable) -> Iterator[list]:
         yield batch
 
 
-def to_frames(images: list[np.ndarray]) -> Tensor:
+def stack_images(images: list[np.ndarray]) -> Tensor:
     """Images [H, W, 3] of one size as frames [N, 3, H, W] uint8."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()

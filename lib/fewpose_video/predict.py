@@ -24,7 +24,7 @@ from fewpose.models.teacher.box_fusion import Detector
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
 from fewpose_video.networks import PoseNetwork, open_network
-from fewpose_video.people import batches, crop_boxes, find_person, to_frames
+from fewpose_video.people import batches, crop_boxes, find_person, stack_images
 
 COLUMNS = ("video", "frame", "seconds", "person", "keypoint", "x", "y", "score")
 MIN_PERSON_SCORE = 0.3  # of the people that a student of the operating room finds
@@ -114,7 +114,7 @@ def make_predictor(network: PoseNetwork | Student, detector: Detector | None, pa
     """The network's predictions for the frames of one file; a PoseNetwork without detector takes whole frames."""
     if isinstance(network, Student):
         return lambda first, images: [
-            people.keypoints[people.scores >= MIN_PERSON_SCORE] for people in find_people(network, to_frames(images))
+            people.keypoints[people.scores >= MIN_PERSON_SCORE] for people in find_people(network, stack_images(images))
         ]
     if detector is None:
         return lambda first, images: predict_whole(network, images)
@@ -139,7 +139,7 @@ def predict_crops(network: PoseNetwork, images: list[np.ndarray], boxes: Tensor)
 
 def predict_whole(network: PoseNetwork, images: list[np.ndarray]) -> list[Tensor]:
     """As `predict_crops`, from the whole images scaled to fit the network's frames."""
-    frames = to_frames([letterbox(image, network.size) for image in images])
+    frames = stack_images([letterbox(image, network.size) for image in images])
     back = geometry.invert(letterbox_map(images[0].shape[:2], network.size)[None])
     predicted = heatmaps.predict_all(network.model, frames)
     return list(geometry.transform_points(back.expand(len(predicted), 2, 3), predicted)[:, None])

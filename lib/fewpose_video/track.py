@@ -34,7 +34,7 @@ def track_person(detections: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def best_path(detections: list[tuple[Tensor, Tensor]]) -> list[tuple[int, int]]:
-    """Frame and row of each box on the path of `track_person`; frames without one are left out."""
+    """Frame and row of each box on the path of `track_person`; frames without one are missing."""
     sizes = [(boxes[:, 2:] - boxes[:, :2]).amax(1) for boxes, _ in detections]
     largest = max((float(s.max()) for s in sizes if len(s)), default=1.0)
     worth = [scores * size / largest for (_, scores), size in zip(detections, sizes, strict=True)]
