@@ -23,12 +23,12 @@ LOOPED = 2000  # poses that the loops get, which take equally long for each
 def pck_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     """PCK@0.1 of many poses against a loop over poses and keypoints."""
     torch.manual_seed(0)
-    truth = 200 * torch.rand(poses, len(JUMP), 3)
-    truth[..., 2] = (torch.rand(poses, len(JUMP)) > 0.1) * 2.0
-    found = truth + 10 * torch.randn_like(truth)
-    few = found[:looped].numpy(), truth[:looped].numpy()
+    ground_truth = 200 * torch.rand(poses, len(JUMP), 3)
+    ground_truth[..., 2] = (torch.rand(poses, len(JUMP)) > 0.1) * 2.0
+    found = ground_truth + 10 * torch.randn_like(ground_truth)
+    few = found[:looped].numpy(), ground_truth[:looped].numpy()
     return Line(
-        lambda: pck(normalised_distances(found, truth, JUMP)),
+        lambda: pck(normalised_distances(found, ground_truth, JUMP)),
         lambda: pck_loop(*few, JUMP),
         poses,
         "poses/s",
@@ -38,10 +38,10 @@ def pck_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     )
 
 
-def pck_loop(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, at: float = 0.1) -> float:
+def pck_loop(found: np.ndarray, ground_truth: np.ndarray, skeleton: Skeleton, at: float = 0.1) -> float:
     """PCK in percent of poses [N, K, 3], pose by pose and keypoint by keypoint."""
     right = counted = 0
-    for guess, pose in zip(found, truth, strict=True):
+    for guess, pose in zip(found, ground_truth, strict=True):
         for a, b in REFERENCE:
             one, two = pose[skeleton.index(a)], pose[skeleton.index(b)]
             length = np.linalg.norm(one[:2] - two[:2])
@@ -59,12 +59,12 @@ def pck_loop(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, at: float
 def oks_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     """Similarity of many pairs of poses against COCO's computation, pair by pair."""
     rng = np.random.default_rng(0)
-    truth = rng.uniform(0, 200, (poses, len(COCO), 3))
-    truth[..., 2] = (rng.random((poses, len(COCO))) > 0.1) * 2
-    found = truth + rng.normal(0, 10, truth.shape)
+    ground_truth = rng.uniform(0, 200, (poses, len(COCO), 3))
+    ground_truth[..., 2] = (rng.random((poses, len(COCO))) > 0.1) * 2
+    found = ground_truth + rng.normal(0, 10, ground_truth.shape)
     boxes = np.tile([0.0, 0, 200, 200], (poses, 1))
     areas = rng.uniform(1e4, 4e4, poses)
-    every = found, truth, boxes, areas
+    every = found, ground_truth, boxes, areas
     few = [part[:looped] for part in every]
     return Line(
         lambda: oks(*every, COCO.sigmas),
@@ -76,12 +76,12 @@ def oks_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     )
 
 
-def oks_loop(found, truth, boxes, areas, sigmas) -> np.ndarray:
+def oks_loop(found, ground_truth, boxes, areas, sigmas) -> np.ndarray:
     """Similarity [N] as pycocotools computes it; arguments as of `evaluation.oks.oks`."""
-    similarity = np.zeros(len(truth))
+    similarity = np.zeros(len(ground_truth))
     variances = (np.array(sigmas) * 2) ** 2
-    for i in range(len(truth)):
-        g = truth[i].ravel()
+    for i in range(len(ground_truth)):
+        g = ground_truth[i].ravel()
         xg, yg, vg = g[0::3], g[1::3], g[2::3]
         d = found[i].ravel()
         xd, yd = d[0::3], d[1::3]
@@ -101,25 +101,25 @@ def oks_loop(found, truth, boxes, areas, sigmas) -> np.ndarray:
 
 def keypoint_ap_line(library: str, images: int = 1000) -> Line:
     """COCO's ten numbers for keypoints against an evaluator; RuntimeError if they differ."""
-    truth, detections = people_to_find(images)
+    ground_truth, detections = people_to_find(images)
     reference = {"pycocotools": pycocotools, "faster_coco_eval": faster_coco_eval}[library]
-    theirs = reference(truth, detections)
-    mine, other = keypoint_ap(truth, detections, COCO.sigmas), theirs()
+    theirs = reference(ground_truth, detections)
+    mine, other = keypoint_ap(ground_truth, detections, COCO.sigmas), theirs()
     apart = max(abs(mine[name] - value) for name, value in zip(KEYPOINTS, other, strict=True))
     if apart > 1e-9:
         raise RuntimeError(f"keypoint AP differs from that of {library} by {apart:.2g}")
     return Line(
-        lambda: keypoint_ap(truth, detections, COCO.sigmas),
+        lambda: keypoint_ap(ground_truth, detections, COCO.sigmas),
         theirs,
         images,
         "images/s",
-        f"{library}, {images} images, {len(truth['annotations'])} people, "
+        f"{library}, {images} images, {len(ground_truth['annotations'])} people, "
         f"{len(detections)} detections, the same ten numbers",
     )
 
 
 def people_to_find(images: int) -> tuple[dict, list[dict]]:
-    """COCO truth with 0 to 4 people an image, and better and worse detections of each."""
+    """COCO ground truth with 0 to 4 people an image, and better and worse detections of each."""
     rng = np.random.default_rng(0)
     annotations, detections = [], []
     for image in range(images):
@@ -150,33 +150,33 @@ def people_to_find(images: int) -> tuple[dict, list[dict]]:
                         "keypoints": guess.ravel().tolist(),
                     }
                 )
-    truth = {
+    ground_truth = {
         "images": [{"id": i} for i in range(images)],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person"}],
     }
-    return truth, detections
+    return ground_truth, detections
 
 
-def pycocotools(truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
+def pycocotools(ground_truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
     """The stats by pycocotools, from parsed JSON on."""
     needed("pycocotools")
     from pycocotools.coco import COCO as File
     from pycocotools.cocoeval import COCOeval
 
-    return _evaluator(File, COCOeval, truth, detections)
+    return _evaluator(File, COCOeval, ground_truth, detections)
 
 
-def faster_coco_eval(truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
+def faster_coco_eval(ground_truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
     """The stats by faster-coco-eval, from parsed JSON on."""
     from faster_coco_eval import COCO as File
     from faster_coco_eval import COCOeval_faster
 
-    return _evaluator(File, COCOeval_faster, truth, detections)
+    return _evaluator(File, COCOeval_faster, ground_truth, detections)
 
 
-def _evaluator(file, evaluator, truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
-    kept = copy.deepcopy((truth, detections))  # they write into what they are given
+def _evaluator(file, evaluator, ground_truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
+    kept = copy.deepcopy((ground_truth, detections))  # they write into what they are given
 
     def work() -> list[float]:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -80,9 +80,9 @@ def test_dark_reads_the_same_points():
     back = geometry.invert(crops)
     looped = torch.from_numpy(heatmaps.dark_loop(maps.numpy(), *places))
     ours = geometry.transform_points(back, decode(smooth(maps), 4))
-    truth = geometry.transform_points(back, poses)
+    ground_truth = geometry.transform_points(back, poses)
     for found in (ours, looped):
-        assert (found - truth)[middle][:, :2].norm(dim=-1).mean() < 0.6
+        assert (found - ground_truth)[middle][:, :2].norm(dim=-1).mean() < 0.6
 
 
 def test_peaks_are_the_first_highest_cells_in_any_number_format():
@@ -100,12 +100,12 @@ def test_peaks_are_the_first_highest_cells_in_any_number_format():
 def test_pck_and_oks_of_the_loops():
     line = scores.pck_line(200, 200)
     assert line.ours() == pytest.approx(line.reference(), abs=1e-4)  # float32
-    truth = torch.rand(5, len(JUMP), 3)
-    truth[0, :, 2] = 0
-    truth[1, JUMP.index("left_shoulder"), 2] = 0  # the fallback
-    found = truth + 0.05
-    expected = scores.pck_loop(found.numpy(), truth.numpy(), JUMP)
-    assert pck(normalised_distances(found, truth, JUMP)) == pytest.approx(expected)
+    ground_truth = torch.rand(5, len(JUMP), 3)
+    ground_truth[0, :, 2] = 0
+    ground_truth[1, JUMP.index("left_shoulder"), 2] = 0  # the fallback
+    found = ground_truth + 0.05
+    expected = scores.pck_loop(found.numpy(), ground_truth.numpy(), JUMP)
+    assert pck(normalised_distances(found, ground_truth, JUMP)) == pytest.approx(expected)
     line = scores.oks_line(300, 300)
     assert np.array_equal(line.ours(), line.reference())
     blank = np.zeros((2, 17, 3))

@@ -17,9 +17,9 @@ SIGMAS = {1: (0.05,), 17: BODY.sigmas, 26: HALPE.sigmas}
 
 
 def scene(images=12, people=(0, 5), k=17, seed=0, crowd=0.1, unlabelled=0.1, decimals=2):
-    """Random truth in frames of 640x480, people cut by the border, and near and far detections."""
+    """Random ground truth in frames of 640x480, people cut by the border, and near and far detections."""
     rng = np.random.default_rng(seed)
-    truth, detections = [], []
+    ground_truth, detections = [], []
     for image in rng.permutation(images).tolist():
         for _ in range(rng.integers(people[0], people[1], endpoint=True)):
             centre, size = rng.uniform(0, (640, 480)), rng.uniform(10, 300, 2)
@@ -28,9 +28,9 @@ def scene(images=12, people=(0, 5), k=17, seed=0, crowd=0.1, unlabelled=0.1, dec
             pose[:, :2] = centre + rng.uniform(-0.5, 0.5, (k, 2)) * size
             pose[:, 2] = rng.integers(0, 3, k) * (rng.random() > unlabelled)
             pose[((pose[:, :2] < 0) | (pose[:, :2] > (640, 480))).any(1)] = 0
-            truth.append(
+            ground_truth.append(
                 {
-                    "id": len(truth) + 1,
+                    "id": len(ground_truth) + 1,
                     "image_id": image * 7,
                     "category_id": 1,
                     "bbox": [*low.tolist(), *(high - low).tolist()],
@@ -58,19 +58,19 @@ def scene(images=12, people=(0, 5), k=17, seed=0, crowd=0.1, unlabelled=0.1, dec
     rng.shuffle(detections)
     images = [{"id": i * 7} for i in range(images)]
     categories = [{"id": 1, "name": "person"}]
-    return {"images": images, "annotations": truth, "categories": categories}, detections
+    return {"images": images, "annotations": ground_truth, "categories": categories}, detections
 
 
-def reference(kind, truth, detections, sigmas=None):
+def reference(kind, ground_truth, detections, sigmas=None):
     """The stats of pycocotools."""
-    true, truth = COCO(), copy.deepcopy(truth)
-    true.dataset = truth
+    true, ground_truth = COCO(), copy.deepcopy(ground_truth)
+    true.dataset = ground_truth
     true.createIndex()
     if detections:
         found = true.loadRes(copy.deepcopy(detections))
     else:
         found = COCO()
-        found.dataset = {**truth, "annotations": []}
+        found.dataset = {**ground_truth, "annotations": []}
         found.createIndex()
     evaluator = COCOeval(true, found, kind)
     if sigmas:
@@ -81,15 +81,17 @@ def reference(kind, truth, detections, sigmas=None):
     return evaluator.stats
 
 
-def assert_equal_to_pycocotools(truth, detections, k=17):
-    before = copy.deepcopy((truth, detections))
-    ours = box_ap(truth, detections)
-    np.testing.assert_allclose([ours[name] for name in BOXES], reference("bbox", truth, detections), rtol=0, atol=1e-9)
+def assert_equal_to_pycocotools(ground_truth, detections, k=17):
+    before = copy.deepcopy((ground_truth, detections))
+    ours = box_ap(ground_truth, detections)
+    np.testing.assert_allclose(
+        [ours[name] for name in BOXES], reference("bbox", ground_truth, detections), rtol=0, atol=1e-9
+    )
     for results in (detections, [without(d, "bbox") for d in detections]):
-        ours = keypoint_ap(truth, results, SIGMAS[k])
-        expected = reference("keypoints", truth, results, SIGMAS[k])
+        ours = keypoint_ap(ground_truth, results, SIGMAS[k])
+        expected = reference("keypoints", ground_truth, results, SIGMAS[k])
         np.testing.assert_allclose([ours[name] for name in KEYPOINTS], expected, rtol=0, atol=1e-9)
-    assert (truth, detections) == before, "what is given is not written to"
+    assert (ground_truth, detections) == before, "what is given is not written to"
 
 
 def without(row, key):
@@ -133,10 +135,10 @@ def test_hard_scenes(options):
 
 
 def test_without_detections_and_without_truth():
-    truth, detections = scene()
-    assert_equal_to_pycocotools(truth, [])
-    assert box_ap(truth, [])["AP"] == 0 == keypoint_ap(truth, [], BODY.sigmas)["AP"]
-    blank = {**truth, "annotations": []}
+    ground_truth, detections = scene()
+    assert_equal_to_pycocotools(ground_truth, [])
+    assert box_ap(ground_truth, [])["AP"] == 0 == keypoint_ap(ground_truth, [], BODY.sigmas)["AP"]
+    blank = {**ground_truth, "annotations": []}
     assert_equal_to_pycocotools(blank, detections)
     assert_equal_to_pycocotools(blank, [])
     assert set(box_ap(blank, detections).values()) == {-1.0}
@@ -145,61 +147,61 @@ def test_without_detections_and_without_truth():
 
 def test_twins_tie_as_in_pycocotools():
     """The same person twice, and every detection twice: who gets whom is a matter of ties."""
-    truth, detections = scene(images=6, seed=3)
-    twins = [{**row, "id": row["id"] + 1000} for row in truth["annotations"]]
-    truth["annotations"] += twins
-    assert_equal_to_pycocotools(truth, detections + [dict(row) for row in detections])
+    ground_truth, detections = scene(images=6, seed=3)
+    twins = [{**row, "id": row["id"] + 1000} for row in ground_truth["annotations"]]
+    ground_truth["annotations"] += twins
+    assert_equal_to_pycocotools(ground_truth, detections + [dict(row) for row in detections])
 
 
 def test_several_categories():
-    truth, detections = scene(seed=4)
-    truth["categories"] = [{"id": 3, "name": "cat"}, {"id": 1, "name": "person"}]
-    for row in (*truth["annotations"][::3], *detections[::4]):
+    ground_truth, detections = scene(seed=4)
+    ground_truth["categories"] = [{"id": 3, "name": "cat"}, {"id": 1, "name": "person"}]
+    for row in (*ground_truth["annotations"][::3], *detections[::4]):
         row["category_id"] = 3
-    detections[0]["category_id"] = 9  # one that the truth does not know
-    assert_equal_to_pycocotools(truth, detections)
+    detections[0]["category_id"] = 9  # one that the ground truth does not know
+    assert_equal_to_pycocotools(ground_truth, detections)
 
 
 def test_perfect_and_worthless_by_hand():
     pose = [100, 100, 2, 0, 0, 0]
     person = {"id": 0, "image_id": 1, "bbox": [50, 50, 100, 100], "keypoints": pose}
-    truth = {"images": [{"id": 1}], "annotations": [person | {"category_id": 1}]}
+    ground_truth = {"images": [{"id": 1}], "annotations": [person | {"category_id": 1}]}
     hit = {"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [50, 50, 100, 100]}
-    assert box_ap(truth, [hit])["AP"] == 1
-    assert box_ap(truth, [hit], first_id=0)["AP"] == 0  # id 0 is "no match" to pycocotools
+    assert box_ap(ground_truth, [hit])["AP"] == 1
+    assert box_ap(ground_truth, [hit], first_id=0)["AP"] == 0  # id 0 is "no match" to pycocotools
     # one labelled keypoint, sigma 0.1 and area 10,000: OKS 0.8 is sqrt(-2 ln 0.8) * 20 px = 13.36
     for distance, ap in ((0, 1.0), (13.3, 0.7), (13.4, 0.6), (200, 0.0)):
         found = {**without(hit, "bbox"), "keypoints": [100 + distance, 100, 1, 600, 400, 1]}
-        stats = keypoint_ap(truth, [found], (0.1, 0.1))
+        stats = keypoint_ap(ground_truth, [found], (0.1, 0.1))
         assert stats["AP"] == pytest.approx(ap), distance
     # a false alarm of higher score halves the precision
     loud = {**hit, "score": 0.9, "bbox": [300, 300, 50, 50]}
-    assert box_ap(truth, [hit, loud])["AP50"] == pytest.approx(0.5)
-    assert box_ap(truth, [hit, loud])["AR1_50"] == 0 and box_ap(truth, [hit, loud])["AR10_50"] == 1
+    assert box_ap(ground_truth, [hit, loud])["AP50"] == pytest.approx(0.5)
+    assert box_ap(ground_truth, [hit, loud])["AR1_50"] == 0 and box_ap(ground_truth, [hit, loud])["AR10_50"] == 1
 
 
 def test_files_and_parsed_json_give_the_same(tmp_path):
-    truth, detections = scene()
-    (tmp_path / "t.json").write_text(json.dumps(truth))
+    ground_truth, detections = scene()
+    (tmp_path / "t.json").write_text(json.dumps(ground_truth))
     (tmp_path / "d.json").write_text(json.dumps(detections))
-    assert box_ap(tmp_path / "t.json", str(tmp_path / "d.json")) == box_ap(truth, detections)
+    assert box_ap(tmp_path / "t.json", str(tmp_path / "d.json")) == box_ap(ground_truth, detections)
 
 
 def test_four_times_as_fast_as_pycocotools():
-    truth, detections = scene(images=250, people=(2, 6))
+    ground_truth, detections = scene(images=250, people=(2, 6))
     ours, theirs = [], []
     for _ in range(3):
         start = time.process_time()
-        keypoint_ap(truth, detections, BODY.sigmas)
+        keypoint_ap(ground_truth, detections, BODY.sigmas)
         ours.append(time.process_time() - start)
         start = time.process_time()
-        reference("keypoints", truth, detections)
+        reference("keypoints", ground_truth, detections)
         theirs.append(time.process_time() - start)
     assert min(theirs) > 4 * min(ours), (min(theirs), min(ours))
 
 
-def spoil(truth, detections, what):
-    row, person = detections[3], truth["annotations"][2]
+def spoil(ground_truth, detections, what):
+    row, person = detections[3], ground_truth["annotations"][2]
     if what == "nan score":
         row["score"] = float("nan")
     if what == "no score":
@@ -231,12 +233,12 @@ def spoil(truth, detections, what):
     if what == "no object":
         detections[3] = 4
     if what == "image id":
-        truth["images"][1]["id"] = "seven"
+        ground_truth["images"][1]["id"] = "seven"
     if what == "no images":
-        del truth["images"]
-    if what == "truth as detections":
-        return truth, truth
-    return truth, detections
+        del ground_truth["images"]
+    if what == "ground truth as detections":
+        return ground_truth, ground_truth
+    return ground_truth, detections
 
 
 @pytest.mark.parametrize(
@@ -256,23 +258,23 @@ def spoil(truth, detections, what):
         ("after others", r"detections\[3\]: `keypoints` must be finite"),
         ("true image", r"ground truth, annotations\[2\]: the ground truth has no image 5"),
         ("no object", r"detections\[3\] is no object with image_id but 4"),
-        ("image id", r"truth, images\[1\]: `id` must be a whole number"),
+        ("image id", r"ground truth, images\[1\]: `id` must be a whole number"),
         ("no images", "no list `images`"),
-        ("truth as detections", "detections is no list of COCO results"),
+        ("ground truth as detections", "detections is no list of COCO results"),
     ],
 )
 def test_one_sentence_names_what_is_wrong(what, says):
-    truth, detections = spoil(*scene(), what)
+    ground_truth, detections = spoil(*scene(), what)
     with pytest.raises(ValueError, match=says) as error:
-        keypoint_ap(truth, detections, BODY.sigmas)
+        keypoint_ap(ground_truth, detections, BODY.sigmas)
     assert "\n" not in str(error.value)
 
 
 def test_broken_files(tmp_path):
-    truth, detections = scene()
+    ground_truth, detections = scene()
     (tmp_path / "cut.json").write_text("[{")
     for name, says in (("none.json", "is missing"), ("cut.json", "cannot be read as JSON")):
         with pytest.raises(ValueError, match=rf"{name} {says}"):
             box_ap(tmp_path / name, detections)
         with pytest.raises(ValueError, match=rf"{name} {says}"):
-            box_ap(truth, tmp_path / name)
+            box_ap(ground_truth, tmp_path / name)

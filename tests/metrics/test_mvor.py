@@ -75,7 +75,7 @@ def test_boxes_as_published(file, published):
 # ---- by hand -------------------------------------------------------------------------------------
 
 
-def truth(*people, images=(1, 2)):
+def ground_truth(*people, images=(1, 2)):
     """MVOR annotations of people given as (image, {joint: (x, y)})."""
     rows = []
     for image, joints in people:
@@ -117,7 +117,7 @@ def hits(*args, **kwargs):
 
 def test_within_a_fifth_of_the_longer_side():
     person = upright()
-    t = truth((1, person))
+    t = ground_truth((1, person))
     assert hits(t, [found(person)]) == [1] * 10
     for moved, hit in (((159.0, 180), 1), ((159.1, 180), 0)):  # wrist at (139, 180): 20 px is a hit
         assert hits(t, [found(person, left_wrist=moved)])[8] == hit
@@ -128,7 +128,7 @@ def test_within_a_fifth_of_the_longer_side():
 
 def test_head_and_neck_from_what_was_found():
     person = upright()
-    t, (x, y) = truth((1, person)), person["head"]
+    t, (x, y) = ground_truth((1, person)), person["head"]
     gone = {"left_eye": (0, 0), "right_eye": (0, 0)}
     for parts, head in (
         ({"left_ear": (x - 30, y), "right_ear": (x + 30, y), "nose": (x + 60, y)}, 1),
@@ -146,7 +146,7 @@ def test_head_and_neck_from_what_was_found():
 
 def test_the_most_confident_that_covers_enough_and_for_several():
     person, near = upright(), upright(x=110)
-    t = truth((1, person), (1, near))
+    t = ground_truth((1, person), (1, near))
     assert hits(t, [found(near)]) == [2] * 10  # one detection serves both
     far = found(upright(x=400), score=0.99)
     assert hits(t, [found(near), far]) == [2] * 10
@@ -159,25 +159,25 @@ def test_the_most_confident_that_covers_enough_and_for_several():
 
 def test_missing_truth_and_boxes_alone():
     person = upright() | {"left_wrist": (0, 0), "right_wrist": (0, 0)}
-    t = truth((1, person), (2, upright()), (2, None))
+    t = ground_truth((1, person), (2, upright()), (2, None))
     table = mvor.pck(t, [found(upright())])
-    assert table.hits[:10].tolist() == [1] * 8 + [0, 0]  # without truth a miss, found or not
+    assert table.hits[:10].tolist() == [1] * 8 + [0, 0]  # without ground truth a miss, found or not
     assert (table.persons[:10] == 2).all()  # a box alone is no person to be posed
     assert table.pck.tolist() == [50.0] * 8 + [0, 0] + [50.0] * 4 + [0, 40.0]
 
 
 def test_frames_without_people_one_and_eight_people_and_none_found():
-    assert hits(truth(), [found(upright())]) == [0] * 10
-    assert mvor.pck(truth(), []).pck.isna().all()
-    assert hits(truth((1, upright())), []) == [0] * 10
+    assert hits(ground_truth(), [found(upright())]) == [0] * 10
+    assert mvor.pck(ground_truth(), []).pck.isna().all()
+    assert hits(ground_truth((1, upright())), []) == [0] * 10
     eight = [upright(x=10 + 70 * i, y=1 + 40 * (i % 2)) for i in range(8)]
-    t = truth(*((2, p) for p in eight))
+    t = ground_truth(*((2, p) for p in eight))
     assert hits(t, [found(p, image=2) for p in eight]) == [8] * 10
     # cut by the border: only the upper half was found, which covers half of the box
     cut = {name: (0, 0) for name, (_, y) in eight[0].items() if y > 60}
     assert hits(t, [found(eight[0], image=2, **cut)]) == [1] * 4 + [0, 0, 1, 1, 0, 0]
     nothing = {**found(upright()), "coco_keypoints": [0] * 51}
-    assert hits(truth((1, upright())), [nothing]) == [0] * 10
+    assert hits(ground_truth((1, upright())), [nothing]) == [0] * 10
 
 
 def test_plain_coco_results_will_do():
@@ -185,11 +185,11 @@ def test_plain_coco_results_will_do():
     plain = found(person)
     plain["keypoints"] = plain.pop("coco_keypoints")
     plain["category_id"] = 1  # MVOR writes "1"
-    assert hits(truth((1, person)), [plain]) == [1] * 10
+    assert hits(ground_truth((1, person)), [plain]) == [1] * 10
 
 
 def test_the_first_annotation_is_never_found_in_the_published_numbers():
-    t = truth((1, upright()), (2, upright()))
+    t = ground_truth((1, upright()), (2, upright()))
     results = [{"image_id": i, "category_id": "1", "bbox": [0, 0, 50, 50], "score": 0.5} for i in (1, 2)]
     value = {
         quirk: mvor.box_ap(t, results, as_published=quirk).set_index("metric").value.AR100 for quirk in (False, True)
@@ -208,7 +208,7 @@ def files(folder, true, results):
 
 def test_the_command_prints_csv(tmp_path, capsys):
     detection = found(upright()) | {"bbox": [0, 0, 50, 50]}
-    places = files(tmp_path, truth((1, upright())), [detection])
+    places = files(tmp_path, ground_truth((1, upright())), [detection])
     assert main(["evaluate", "mvor-pck", *places]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert table.columns.tolist() == ["level", "name", "hits", "persons", "pck"]
@@ -220,7 +220,7 @@ def test_the_command_prints_csv(tmp_path, capsys):
 
 
 def spoil(folder, what):
-    true, detection = truth((1, upright())), found(upright())
+    true, detection = ground_truth((1, upright())), found(upright())
     if what == "joints":
         true["annotations"][0]["keypoints"] += [1, 1, 2]
     if what == "26 keypoints":
@@ -261,5 +261,5 @@ def test_random_detections_are_never_better_than_all_hits():
     rng = np.random.default_rng(0)
     people = [(1 + i % 2, upright(*rng.uniform(0, 400, 2))) for i in range(8)]
     results = [found(upright(*rng.uniform(0, 400, 2)), image=1 + i % 2) for i in range(20)]
-    table = mvor.pck(truth(*people), results)
+    table = mvor.pck(ground_truth(*people), results)
     assert (table.hits <= table.persons).all() and table.pck.between(0, 100).all()

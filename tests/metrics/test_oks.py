@@ -5,16 +5,16 @@ from fewpose.metrics.oks import oks
 BOX = np.array([[100.0, 100, 50, 20]])
 
 
-def one(detected, truth, sigmas=(0.1, 0.1), area=10_000.0):
-    detected, truth = np.array([detected], float), np.array([truth], float)
-    return float(oks(detected, truth, BOX, np.array([area]), sigmas)[0])
+def one(detected, ground_truth, sigmas=(0.1, 0.1), area=10_000.0):
+    detected, ground_truth = np.array([detected], float), np.array([ground_truth], float)
+    return float(oks(detected, ground_truth, BOX, np.array([area]), sigmas)[0])
 
 
 def test_by_hand():
-    truth = [[100, 100, 2], [120, 100, 1]]
-    assert one([[100, 100], [120, 100]], truth) == 1
+    ground_truth = [[100, 100, 2], [120, 100, 1]]
+    assert one([[100, 100], [120, 100]], ground_truth) == 1
     # d = 20 px, area 100², sigma 0.1: exp(-400 / (2 · 10,000 · 0.04)) = exp(-1/2)
-    assert np.isclose(one([[100, 120], [120, 100]], truth), (1 + np.exp(-0.5)) / 2)
+    assert np.isclose(one([[100, 120], [120, 100]], ground_truth), (1 + np.exp(-0.5)) / 2)
     # unlabelled keypoints are not compared, confidences not read
     assert one([[100, 100, 0], [900, 900, 1]], [[100, 100, 2], [0, 0, 0]]) == 1
 
@@ -32,9 +32,9 @@ def test_no_pairs():
 
 def test_poses_do_not_depend_on_their_company():
     rng = np.random.default_rng(0)
-    truth = np.concatenate([rng.uniform(0, 99, (40, 26, 2)), rng.integers(0, 3, (40, 26, 1))], -1)
-    found, boxes = truth[..., :2] + rng.normal(0, 5, (40, 26, 2)), np.tile(BOX, (40, 1))
+    ground_truth = np.concatenate([rng.uniform(0, 99, (40, 26, 2)), rng.integers(0, 3, (40, 26, 1))], -1)
+    found, boxes = ground_truth[..., :2] + rng.normal(0, 5, (40, 26, 2)), np.tile(BOX, (40, 1))
     areas, sigmas = rng.uniform(500, 5000, 40), rng.uniform(0.02, 0.1, 26)
-    together = oks(found, truth, boxes, areas, sigmas)
-    alone = [oks(found[i : i + 1], truth[i : i + 1], boxes[:1], areas[i : i + 1], sigmas)[0] for i in range(40)]
+    together = oks(found, ground_truth, boxes, areas, sigmas)
+    alone = [oks(found[i : i + 1], ground_truth[i : i + 1], boxes[:1], areas[i : i + 1], sigmas)[0] for i in range(40)]
     assert together.tolist() == alone

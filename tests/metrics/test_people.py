@@ -53,8 +53,8 @@ def upright(boxes):
     return corners.reshape(-1, 4)
 
 
-def as_coco(found, truth):
-    """The same as COCO truth and results."""
+def as_coco(found, ground_truth):
+    """The same as COCO ground truth and results."""
 
     def box(values):
         x0, y0, x1, y1 = values.double().tolist()
@@ -65,13 +65,13 @@ def as_coco(found, truth):
             "id": 1,
             "image_id": i,
             "category_id": 1,
-            "bbox": box(truth.boxes[i][p]),
-            "area": float(truth.areas[i][p]),
+            "bbox": box(ground_truth.boxes[i][p]),
+            "area": float(ground_truth.areas[i][p]),
             "iscrowd": 0,
-            "keypoints": truth.keypoints[i][p].double().ravel().tolist(),
+            "keypoints": ground_truth.keypoints[i][p].double().ravel().tolist(),
         }
         for i in range(len(found))
-        for p in range(len(truth.boxes[i]))
+        for p in range(len(ground_truth.boxes[i]))
     ]
     results = [
         {
@@ -96,8 +96,8 @@ def nobody():
     )
 
 
-def assert_equal_to_coco(found, truth):
-    evidence, (true, results) = evaluate(found, truth), as_coco(found, truth)
+def assert_equal_to_coco(found, ground_truth):
+    evidence, (true, results) = evaluate(found, ground_truth), as_coco(found, ground_truth)
     for metric, expected in (
         ("box_ap", box_ap(true, results)["AP"]),
         ("keypoint_ap", keypoint_ap(true, results, COCO.sigmas)["AP"]),
@@ -132,72 +132,72 @@ def test_ap_equals_the_evaluator_in_hard_cases(options):
 
 
 def test_nothing_found_and_empty_frames():
-    found, truth = people()
-    nothing = assert_equal_to_coco([nobody()] * 12, truth)
+    found, ground_truth = people()
+    nothing = assert_equal_to_coco([nobody()] * 12, ground_truth)
     assert nothing.value("box_ap") == nothing.value("keypoint_ap") == 0
     assert np.isnan(nothing.value("mpjpe")) and np.isnan(nothing.samples("mpjpe")).all()
     assert (nothing.samples("box_ap", resamples=20) == 0).all()
     assert nothing.joints["one_to_one"].missed > 0
-    assert_equal_to_coco([*found[:6], *[nobody()] * 6], truth)
+    assert_equal_to_coco([*found[:6], *[nobody()] * 6], ground_truth)
     for part in ("boxes", "keypoints", "keypoints3d", "areas"):
-        setattr(truth, part, [value[:0] for value in getattr(truth, part)])
-    blank = assert_equal_to_coco(found, truth)
+        setattr(ground_truth, part, [value[:0] for value in getattr(ground_truth, part)])
+    blank = assert_equal_to_coco(found, ground_truth)
     assert np.isnan(blank.value("box_ap")) and np.isnan(blank.samples("box_ap")).all()
 
 
 def test_a_resample_is_the_evaluation_of_repeated_days():
-    found, truth = people(frames=9, seed=3, decimals=7)  # three days, no ties
-    evidence = evaluate(found, truth)
+    found, ground_truth = people(frames=9, seed=3, decimals=7)  # three days, no ties
+    evidence = evaluate(found, ground_truth)
     for metric in METRICS:
         samples = evidence.samples(metric, resamples=20, seed=5)
         drawn = np.random.default_rng(5).integers(0, 3, (20, 3))
         for r in range(0, 20, 4):
             frames = [3 * day + i for day in drawn[r] for i in range(3)]
-            again = SimpleNamespace(name="again", day=truth.day[frames], skeleton=COCO)
+            again = SimpleNamespace(name="again", day=ground_truth.day[frames], skeleton=COCO)
             for part in ("boxes", "keypoints", "keypoints3d", "areas"):
-                setattr(again, part, [getattr(truth, part)[i] for i in frames])
+                setattr(again, part, [getattr(ground_truth, part)[i] for i in frames])
             repeated = evaluate([found[i] for i in frames], again).value(metric)
             assert samples[r] == pytest.approx(repeated, abs=1e-9)
 
 
 def test_resamples_are_seeded_and_paired():
-    found, truth = people(frames=30, seed=2)
-    evidence = evaluate(found, truth)
+    found, ground_truth = people(frames=30, seed=2)
+    evidence = evaluate(found, ground_truth)
     samples = evidence.samples("keypoint_ap", resamples=200)
     assert np.array_equal(samples, evidence.samples("keypoint_ap", resamples=200))
     low, high = np.percentile(samples, [2.5, 97.5])
     assert low < evidence.value("keypoint_ap") < high
-    half = evaluate([*found[:15], *[nobody()] * 15], truth)  # never better, in any resample
+    half = evaluate([*found[:15], *[nobody()] * 15], ground_truth)  # never better, in any resample
     assert (half.samples("keypoint_ap", resamples=200) <= samples + 1e-9).all()
 
 
 def test_perfect_people_and_3d_by_hand():
-    _, truth = people(seed=4)
-    for poses in truth.keypoints:
+    _, ground_truth = people(seed=4)
+    for poses in ground_truth.keypoints:
         poses[..., 2] = 2
     exact = [
         SimpleNamespace(boxes=b, scores=torch.ones(len(b)), keypoints=k, keypoints3d=d - 1000)
-        for b, k, d in zip(truth.boxes, truth.keypoints, truth.keypoints3d, strict=True)
+        for b, k, d in zip(ground_truth.boxes, ground_truth.keypoints, ground_truth.keypoints3d, strict=True)
     ]
-    evidence = evaluate(exact, truth)
+    evidence = evaluate(exact, ground_truth)
     assert evidence.value("box_ap") == evidence.value("keypoint_ap") == pytest.approx(100)
     assert evidence.value("mpjpe") < 1e-3 and evidence.joints["one_to_one"].missed == 0
     for one in exact:  # a wrist 80 mm off is 10 mm of the mean over eight joints
         one.keypoints3d = one.keypoints3d.clone()
         one.keypoints3d[:, COCO.index("left_wrist"), 1] += 80
-    evidence = evaluate(exact, truth)
+    evidence = evaluate(exact, ground_truth)
     assert evidence.value("mpjpe") == pytest.approx(10, abs=1e-3)
     assert evidence.value("mpjpe", "paper") == pytest.approx(10, abs=1e-3)
     np.testing.assert_allclose(evidence.samples("mpjpe", resamples=20), 10, atol=1e-3)
-    everybody = sum(map(len, truth.boxes))
+    everybody = sum(map(len, ground_truth.boxes))
     assert evidence.count("mpjpe") == everybody
     wrist = COCO.index("left_wrist")
-    truth.keypoints[0][:, wrist, 2] = 0  # nobody could tell where it is: not asked for
+    ground_truth.keypoints[0][:, wrist, 2] = 0  # nobody could tell where it is: not asked for
     exact[0].keypoints3d[:, wrist, 1] += 900
-    assert evaluate(exact, truth).value("mpjpe") == pytest.approx(10, abs=1e-3)
-    truth.keypoints[0][..., 2] = 0  # nothing to be seen of them
-    fewer = evaluate(exact, truth)
-    assert fewer.count("mpjpe") == fewer.count("keypoint_ap") == everybody - len(truth.boxes[0])
+    assert evaluate(exact, ground_truth).value("mpjpe") == pytest.approx(10, abs=1e-3)
+    ground_truth.keypoints[0][..., 2] = 0  # nothing to be seen of them
+    fewer = evaluate(exact, ground_truth)
+    assert fewer.count("mpjpe") == fewer.count("keypoint_ap") == everybody - len(ground_truth.boxes[0])
     assert fewer.count("box_ap") == everybody
 
 
@@ -210,11 +210,11 @@ def test_a_thousand_resamples_of_a_hundred_frames_are_quick():
 
 
 def test_mistakes_are_named():
-    found, truth = people(frames=3, most=4, seed=2)
+    found, ground_truth = people(frames=3, most=4, seed=2)
     with pytest.raises(ValueError, match="toy: 2 predictions for 3 frames"):
-        evaluate(found[:2], truth)
+        evaluate(found[:2], ground_truth)
     found[1].keypoints = torch.zeros(len(found[1].boxes), 4, 3)
     with pytest.raises(ValueError, match="poses of frame 1 have 4 keypoints, the true ones 17"):
-        evaluate(found, truth)
+        evaluate(found, ground_truth)
     with pytest.raises(ValueError, match="metric is one of box_ap"):
         evaluate(*people(frames=3)).value("ap")

@@ -76,7 +76,7 @@ def test_flat_maps_and_nobody():
 
 
 def expected_oks(maps, box, sigmas, points):
-    """OKS [K] to be expected at points [K, 2] when the cells' softmax says where the truth is."""
+    """OKS [K] to be expected at points [K, 2] when the cells' softmax says where the ground truth is."""
     k, size = maps.shape[:2]
     chance = maps.flatten(1).softmax(-1).numpy()
     x0, y0, x1, y1 = box.tolist()
@@ -86,9 +86,9 @@ def expected_oks(maps, box, sigmas, points):
     corner = np.array([[x0, y0, x1 - x0, y1 - y0]]).repeat(len(cells), 0)
     values = []
     for i in range(k):
-        truth = np.concatenate([cells, np.ones((len(cells), 1))], 1)[:, None]
+        ground_truth = np.concatenate([cells, np.ones((len(cells), 1))], 1)[:, None]
         guess = points[i].double().numpy()[None, None].repeat(len(cells), 0)
-        values.append((chance[i] * oks(guess, truth, corner, area, [sigmas[i]])).sum())
+        values.append((chance[i] * oks(guess, ground_truth, corner, area, [sigmas[i]])).sum())
     return np.array(values)
 
 

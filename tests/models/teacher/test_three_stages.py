@@ -12,13 +12,13 @@ def test_zero_one_and_eight_people():
     teacher = toy_teacher()
     found = find_people(teacher, frames)
     assert [len(people) for people in found] == [0, 1, 8]
-    for people, truth in zip(found, poses, strict=True):
-        assert people.keypoints.shape == people.keypoints3d.shape == (len(truth), 4, 3)
-        for pose in truth:
+    for people, ground_truth in zip(found, poses, strict=True):
+        assert people.keypoints.shape == people.keypoints3d.shape == (len(ground_truth), 4, 3)
+        for pose in ground_truth:
             nearest = (people.keypoints[..., :2] - pose).norm(dim=-1).amax(-1).min()
             assert nearest < 1
         hips = people.keypoints3d[:, 2:4].mean(1)
-        torch.testing.assert_close(hips, torch.zeros(len(truth), 3), atol=1e-4, rtol=0)
+        torch.testing.assert_close(hips, torch.zeros(len(ground_truth), 3), atol=1e-4, rtol=0)
 
 
 def test_people_cut_by_the_border_and_an_empty_frame():

@@ -73,16 +73,16 @@ def test_each_stage_has_its_threshold_and_weights():
     stages = model.heads.stages
     assert [s.proposal_matcher.high_threshold for s in stages] == [0.5, 0.6, 0.7]
     assert [s.box_coder.weights[0] for s in stages] == [10, 20, 30]
-    # a box that overlaps the truth by 0.65 is a person for the first two stages alone
-    truth, box = torch.tensor([[0.0, 0, 100, 100]]), torch.tensor([[0.0, 0, 100, 65]])
-    assert box_iou(truth, box).item() == pytest.approx(0.65)
-    targets = [{"boxes": truth, "labels": torch.ones(1, dtype=torch.int64)}]
+    # a box that overlaps the ground truth by 0.65 is a person for the first two stages alone
+    ground_truth, box = torch.tensor([[0.0, 0, 100, 100]]), torch.tensor([[0.0, 0, 100, 65]])
+    assert box_iou(ground_truth, box).item() == pytest.approx(0.65)
+    targets = [{"boxes": ground_truth, "labels": torch.ones(1, dtype=torch.int64)}]
     assert [assign(s, [box], targets)[0][0].item() for s in stages] == [1, 1, 0]
-    # dh = log(100 / 65) times the weight; regressing by it gives the truth back
+    # dh = log(100 / 65) times the weight; regressing by it gives the ground truth back
     labels, goals = assign(stages[1], [box], targets)
     assert goals[0][0, 3].item() == pytest.approx(10 * torch.tensor(100 / 65).log().item(), 1e-5)
     deltas = torch.cat([torch.zeros(1, 4), goals[0]], 1)
-    torch.testing.assert_close(regress(stages[1], deltas, [box], [(120, 120)])[0], truth)
+    torch.testing.assert_close(regress(stages[1], deltas, [box], [(120, 120)])[0], ground_truth)
 
 
 def test_all_stages_have_losses_and_gradients_also_without_people():
@@ -129,8 +129,8 @@ def test_it_learns_where_the_bright_rectangles_are(one_thread):
         optimizer.step()
         rate.step()
     model.eval()
-    for (found, scores), truth in zip(model.boxes(images), boxes, strict=True):
-        assert scores[0] > 0.3 and box_iou(found[:1], truth).item() > 0.7
+    for (found, scores), ground_truth in zip(model.boxes(images), boxes, strict=True):
+        assert scores[0] > 0.3 and box_iou(found[:1], ground_truth).item() > 0.7
 
 
 def test_profiles(tmp_path):
