@@ -37,9 +37,9 @@ def write_examples(frames: Tensor, path: Path, quality: int = 95) -> None:
 
 def read_examples(path: Path, examples: int) -> Tensor | None:
     """The frames [examples, 3, H, W] of `write_examples`; None where there is no such file."""
-    strip = cv2.imread(str(path))
-    if strip is None:
+    if not path.exists():
         return None
+    strip = cv2.imread(str(path))
     frames = torch.from_numpy(strip[..., ::-1].copy()).permute(2, 0, 1)
     return torch.stack(frames.chunk(examples, dim=2))
 

@@ -78,7 +78,9 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
     axes[0, 0].set_ylabel("median error in %\nof the reference length")
     axes[1, 0].set(ylabel="kept in %", ylim=(0, 100))
     if (error > 0).any(axis=None):
-        axes[0, 0].set_yscale("log")
+        axes[0, 0].set(yscale="log", yticks=(2, 5, 10, 20, 50))
+        axes[0, 0].yaxis.set_major_formatter("{x:g}")
+        axes[0, 0].yaxis.set_minor_formatter("")
         fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return fig
 

@@ -18,6 +18,11 @@ from fewpose_report.figures import label_ends
 from fewpose_report.sports.pck_results import mean_pck, name_of
 
 
+def method_colours(names: Sequence[str]) -> dict[str, str | tuple]:
+    """A colour a method, the same in all figures of a report: grey for the first, the baseline."""
+    return dict(zip(names, ["0.35", *sns.color_palette("colorblind")], strict=False))
+
+
 def convergence(found: list[dict]) -> Figure | None:
     """Validation PCK@0.1 of supervised training over steps, a colour a number of labels.
 
@@ -52,7 +57,9 @@ def budget_curve(table: pd.DataFrame) -> Figure:
     fig, (ours, paper) = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True)
     groups = table[table["labels"] < most].groupby("method", sort=False)
     lines = [(method, few) for method, few in groups if len(few) > 1]
-    for (method, few), colour in zip(lines, sns.color_palette("colorblind"), strict=False):
+    colours = method_colours([method for method, _ in lines])
+    for method, few in lines:
+        colour = colours[method]
         errors = [few["PCK"] - few["low"], few["high"] - few["PCK"]]
         ours.errorbar(few["labels"], few["PCK"], errors, fmt=".-", color=colour, elinewidth=1, label=name_of(method))
         ours.fill_between(few["labels"], few["low"], few["high"], color=colour, alpha=0.12, lw=0)
@@ -97,9 +104,7 @@ def pck_curves(table: pd.DataFrame, methods: Sequence[str] | None = None) -> Fig
     """
     table = table[(table["at"] >= 0.02) & (table["at"] <= 0.2)]
     first, names = table["method"].iloc[0], list(methods or dict.fromkeys(table["method"]))
-    colours = dict(zip([n for n in names if n != first], sns.color_palette("colorblind"), strict=False)) | {
-        first: "0.3"
-    }
+    colours = method_colours(names)
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(1, 1.15))
     for ax, columns in zip(axes, (("pck", "low", "high"), ("points", "points_low", "points_high")), strict=True):
         for name in names:
@@ -129,7 +134,7 @@ def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float 
             rows.append({"keypoint": name, "method": method, "PCK": value})
     fig, ax = plt.subplots(figsize=(10, 3.2))
     table = pd.DataFrame(rows)
-    sns.barplot(table, x="keypoint", y="PCK", hue="method", palette="colorblind", ax=ax)
+    sns.barplot(table, x="keypoint", y="PCK", hue="method", palette=method_colours(list(named)), ax=ax)
     ax.set(xlabel="", ylabel=f"PCK@{at} in %")
     ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return fig

@@ -23,6 +23,7 @@ EXAMPLES = 8
 # Methods in the order of tables and figures, the baseline first; those of MAIN are shown where there is room for few.
 ORDER = ("supervised", "pseudo_labels", "pseudo_labels_video", "mean_teacher", "mean_teacher_video")
 ORDER += ("published_head", "ensemble", "ensemble_views", "ensemble_voting")
+ORDER += ("oracle_as_selected", "oracle_selection", "oracle_corrected", "oracle_ground_truth")
 MAIN = ("supervised", "pseudo_labels", "mean_teacher", "ensemble", "ensemble_voting")
 
 
