@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fewpose_runs.profiles import notebook_parameters, profiles, read_profile, repo_root
@@ -171,11 +172,19 @@ def test_profiles_are_valid(profile):
     assert read_profile(profile)
 
 
-def test_no_training_of_the_scaled_paper_is_long():
-    for planned in read_profile("paper_x0.001"):
-        for name, value in planned.parameters.items():
+def test_paper_tiny_is_the_paper_with_small_values():
+    tiny, paper = read_profile("paper_tiny"), read_profile("paper")
+    assert [(p.run, p.notebook, p.needs) for p in tiny] == [(p.run, p.notebook, p.needs) for p in paper]
+    for small, large in zip(tiny, paper, strict=True):
+        assert small.parameters.keys() == large.parameters.keys(), small.run
+        for name, value in small.parameters.items():
+            whole, where = large.parameters[name], f"{small.run}: {name} is {value}"
+            if isinstance(value, str):
+                assert value.replace("outputs/paper_tiny/", "outputs/paper/") == whole, where
+            else:
+                assert np.all(np.less_equal(value, whole)), where
             if name.endswith("steps"):
-                assert value <= 100, f"{planned.run}: {name} is still {value}"
+                assert value <= 100, where
 
 
 def test_the_smoke_profile_is_every_notebook_as_it_stands():

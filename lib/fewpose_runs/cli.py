@@ -110,12 +110,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
 
     command = commands.add_parser("reproduce", help="run a profile; only what is not up to date")
-    command.add_argument(
-        "--profile",
-        default="laptop",
-        help=f"one of {', '.join(profiles())} (default: laptop); "
-        "with _x0.01 behind it all steps, frames, sizes and batches are a hundredth",
-    )
+    command.add_argument("--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop)")
     command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
     command.set_defaults(call=reproduce)
 

@@ -11,9 +11,8 @@ import difflib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -24,27 +23,6 @@ DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that nam
 # Parameters that name one file of a user's, and those that name a run to begin with.
 WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")
 EARLIER = ("supervised_run", "teacher_run", "first_run")
-
-SCALED = re.compile(r"(?P<file>[\w-]+?)_x(?P<scale>0?\.\d+)")  # "paper_x0.01"
-# What a scaled profile makes smaller, and how small at most: every row can still be computed, with 250 labels of 300
-# training frames.
-SIDES = {"size": 64, "height": 96, "side": 96, "detector_side": 96, "student_side": 96, "crop": 64}
-LEAST = {
-    "fine_tuning_steps": 2,
-    "lifter_steps": 20,
-    "ramp": 2,
-    "evaluate_every": 10,
-    "frames": 480,
-    "videos": 19,
-    "augmentations": 2,
-    "raw_rate": 20,
-    "bodies": 512,
-    "batch_size": 2,
-    "days": 9,
-    **SIDES,
-}
-LEAST_STEPS = 10  # of any other parameter whose name ends in "steps"
-LEAST_OF_DAYS = 27  # frames, where they come from days: one moment of three cameras a day
 
 
 def repo_root() -> Path:
@@ -206,17 +184,14 @@ def profiles() -> list[str]:
 def read_profile(profile: str) -> list[PlannedRun]:
     """The runs of `params/<profile>.yaml` in order, every key and value checked.
 
-    `<profile>_x0.01` is the same file with all its steps, frames, sizes and batches a hundredth (see `scaled`): a
-    proof on a small machine that a profile for a large one runs. Raises ValueError naming file, run and key for
-    anything unknown, ill-typed, doubled or out of order; close names are suggested.
+    Raises ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of order; close names
+    are suggested.
     """
     import yaml
 
-    found = SCALED.fullmatch(profile)
-    file, scale = (found["file"], float(found["scale"])) if found else (profile, 1.0)
-    path = repo_root() / "params" / f"{file}.yaml"
+    path = repo_root() / "params" / f"{profile}.yaml"
     if not path.is_file():
-        raise ValueError(f"no profile {file!r}{_suggest(file, profiles())}")
+        raise ValueError(f"no profile {profile!r}{_suggest(profile, profiles())}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -226,41 +201,8 @@ def read_profile(profile: str) -> list[PlannedRun]:
         raise ValueError(f"{shown(path)} must be a list of runs, each `- run: name` and its keys")
     plan: list[PlannedRun] = []
     for number, entry in enumerate(entries, start=1):
-        planned = _planned(profile, path, number, entry, [p.run for p in plan])
-        if found:
-            smaller = scaled(planned.parameters, scale, (f"outputs/{file}/", f"outputs/{profile}/"))
-            planned = replace(planned, parameters=smaller)
-        plan.append(planned)
+        plan.append(_planned(profile, path, number, entry, [p.run for p in plan]))
     return plan
-
-
-def scaled(parameters: dict, scale: float, moved: tuple[str, str]) -> dict:
-    """Parameters of a run with all steps and what LEAST names times `scale`, but at least that.
-
-    None grows. Sizes (SIDES) are multiples of 32, the `size` beside a `width` stays: a network that reads cut-out
-    people has one. Paths that begin with moved[0], the outputs of the profile itself, begin with moved[1] instead.
-    """
-
-    def smaller(name: str, value: int) -> int:
-        if name in SIDES:
-            return min(value, max(LEAST[name], 32 * round(value * scale / 32)))
-        of_days = name == "frames" and "days" in parameters
-        least = LEAST_OF_DAYS if of_days else LEAST.get(name, LEAST_STEPS)
-        return min(value, max(least, round(value * scale)))
-
-    made = {}
-    for name, value in parameters.items():
-        if name == "size" and parameters.get("width"):
-            pass
-        elif name in LEAST or name.endswith("steps"):
-            several = isinstance(value, list)  # crop: height and width
-            value = [smaller(name, v) for v in value] if several else smaller(name, value)
-        elif name == "stages":  # [side, steps] of each
-            value = [[smaller("size", side), smaller("steps", steps)] for side, steps in value]
-        elif isinstance(value, str) and value.startswith(moved[0]):
-            value = moved[1] + value.removeprefix(moved[0])
-        made[name] = value
-    return made
 
 
 def _planned(profile: str, path: Path, number: int, entry: object, before: list) -> PlannedRun:

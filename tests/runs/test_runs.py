@@ -20,7 +20,7 @@ import pytest
 
 from fewpose_runs import runs
 from fewpose_runs.engine import RunFailed, reproduce
-from fewpose_runs.profiles import fingerprints, notebook_parameters, read_profile, scaled
+from fewpose_runs.profiles import fingerprints, notebook_parameters, read_profile
 from fewpose_runs.runs import COLUMNS, find_run, finished_runs, start_run
 
 PARAMETERS = """\
@@ -241,73 +241,11 @@ def test_a_run_to_begin_with_must_be_needed(house):
     assert read_profile("mine")[1].needs == ("one",)
 
 
-def test_any_profile_can_be_scaled_and_one_of_another_encoding_is_named(house):
+def test_a_profile_of_another_encoding_is_named(house):
     text = (house / "params" / "laptop.yaml").read_text()
-    write_profile(house, "my-sport", text)
-    assert [p.run for p in read_profile("my-sport_x0.5")] == ["one", "two"]
     (house / "params" / "my-sport.yaml").write_bytes(b"# Gel\xe4nde\n" + text.encode())
     with pytest.raises(ValueError, match=r"my-sport\.yaml is not valid YAML"):
         read_profile("my-sport")
-
-
-def test_a_scaled_profile_is_the_same_file_made_smaller(house):
-    write_notebook(
-        house / "notebooks" / "sports" / "big.ipynb",
-        """\
-steps = 3
-evaluate_every = 1
-size = 32
-frames = 9
-stages = [[8, 1]]
-crop = [8, 8]
-batch_size = 2
-labels = 5
-learning_rate = 0.1
-weights = ""
-""",
-        OPEN.replace("tiny", "big"),
-        END,
-    )
-    write_profile(
-        house,
-        "paper",
-        """\
-        - run: one
-          notebook: sports/big
-          parameters: {steps: 10000, evaluate_every: 250, size: 512, frames: 4650, labels: 250,
-            crop: [384, 288], batch_size: 32, stages: [[256, 40000], [512, 20]],
-            weights: outputs/paper/sports/x/net.safetensors}
-        - {run: two, notebook: sports/big, needs: [one]}
-        """,
-    )
-    one, two = read_profile("paper_x0.1")
-    assert one.parameters == {
-        "steps": 1000,
-        "evaluate_every": 25,
-        "size": 64,
-        "frames": 480,
-        "labels": 250,
-        "stages": [[64, 4000], [64, 10]],
-        "crop": [64, 64],
-        "batch_size": 3,
-        "weights": "outputs/paper_x0.1/sports/x/net.safetensors",
-    }
-    assert two.parameters == {} and two.needs == ("one",)
-    assert one.folder == house / "outputs" / "paper_x0.1" / "sports" / "one"
-    half = read_profile("paper_x0.5")[0].parameters
-    assert (half["crop"], half["batch_size"]) == ([192, 128], 16)
-    assert (half["size"], half["stages"]) == (256, [[128, 20000], [256, 10]])
-    cut = scaled({"size": 256, "width": 192, "steps": 600}, 0.1, ("", ""))
-    assert cut == {"size": 256, "width": 192, "steps": 60}
-    room = scaled({"frames": 12000, "days": 60}, 0.001, ("", ""))
-    assert room == {"frames": 27, "days": 9}
-    whole = read_profile("paper")[0]
-    assert whole.parameters["steps"] == 10000
-    marks = [fingerprints(read_profile(name))["one"] for name in ("paper", "paper_x0.1")]
-    assert marks[0] != marks[1]
-    for name in ("paper_x2", "paper_x", "papr_x0.1"):
-        with pytest.raises(ValueError, match="no profile"):
-            read_profile(name)
 
 
 # ---- the notebook's side -------------------------------------------------------------------------
