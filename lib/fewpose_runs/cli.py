@@ -69,8 +69,8 @@ def keep(args: argparse.Namespace) -> int:
 
 
 def benchmark(args: argparse.Namespace) -> int:
-    sys.path.insert(0, str(repo_root() / "tests"))  # the harness stands beside the tests
-    from benchmarks.lines import benchmark
+    sys.path.insert(0, str(repo_root() / "tests"))  # the harness is beside the tests
+    from benchmarks.cases import benchmark
 
     print(benchmark(args.device, args.only, repo_root() / "outputs" / "benchmarks"))
     return 0
@@ -179,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("benchmark", help="our speed beside that of named references")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    command.add_argument("--only", nargs="+", metavar="NAME", help="lines that begin so")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="cases whose names begin so")
     command.set_defaults(call=benchmark)
 
     for name, call, text in (

@@ -1,1 +1,1 @@
-"""How fast the hot paths are, each beside a named reference that does the same work."""
+"""Speed of the hot paths, each against a named reference that does the same work."""

@@ -1,4 +1,4 @@
-"""HigherHRNet's training step and the rate of matrices, in the absolute figures of a GPU."""
+"""HigherHRNet's training step and matrix products on a GPU, in absolute rates."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fewpose.losses import heatmap_mse
 from fewpose.models.higher_hrnet import HigherHRNet
 from fewpose.skeleton import COCO
 
-from .harness import Line, seconds, threads
+from .harness import Case, seconds, threads
 from .steps import Build, random_data, stepper
 
 
-def matrices(n: int = 8192, device: str = "cuda") -> Line:
-    """Products of square matrices in bf16, what the hardware reaches at best, against fp32."""
+def matrices(n: int = 8192, device: str = "cuda") -> Case:
+    """Products of square matrices in bf16, the practical peak of the hardware, against fp32."""
     torch.manual_seed(0)
     a, b = torch.randn(2, n, n, device=device)
     c, d = a.bfloat16(), b.bfloat16()
-    return Line(lambda: c @ d, lambda: a @ b, 2 * n**3 / 1e12, "TFLOP/s", f"fp32, {n} x {n}, {threads()}")
+    return Case(lambda: c @ d, lambda: a @ b, 2 * n**3 / 1e12, "TFLOP/s", f"fp32, {n} x {n}, {threads()}")
 
 
 def matrix_rate(n: int = 8192, device: str = "cuda") -> float:
-    """TFLOP/s of bf16 products, the best of five blocks."""
-    line = matrices(n, device)
-    line.ours()
-    return max(line.amount / seconds(line.ours, 10) for _ in range(5))
+    """TFLOP/s of bf16 products, best of five measurements."""
+    case = matrices(n, device)
+    case.ours()
+    return max(case.amount / seconds(case.ours, 10) for _ in range(5))
 
 
 def training(
@@ -41,12 +41,11 @@ def training(
     device: str = "cuda",
     build: Build = HigherHRNet,
     matrix: int = 8192,
-) -> Line:
-    """Our training step, views and targets included, against the plain one in fp32 and NCHW.
+) -> Case:
+    """Our training step, with augmentation and targets, against a plain one in fp32 and NCHW.
 
-    Frames lie on the device. The notes tell what of the measured rate of bf16 matrices is reached:
-    operations counted by torch of forward and backward pass, a multiplication with its addition
-    as two.
+    Frames are on the device. The notes give the share of the measured bf16 rate: torch counts the operations of
+    forward and backward pass, a multiply-add as two.
     """
     data = random_data(2 * batch, size, device)
     torch.manual_seed(0)
@@ -56,26 +55,26 @@ def training(
     peak = peak_memory(step, device)
     best = matrix_rate(matrix, device)
 
-    def about(rate: float) -> str:
+    def details(rate: float) -> str:
         reached = rate * operations / 1e12
         return (
             f"{reached:.3g} TFLOP/s of counted {operations / 1e9:.0f} GFLOP an image, "
             f"{reached / best:.1%} of {best:.3g} measured for bf16 matrices, "
-            f"{peak:.1f} GiB at most"
+            f"{peak:.1f} GiB peak memory"
         )
 
-    return Line(
+    return Case(
         step,
         plain_step(reference, data, batch),
         batch,
         "images/s",
         f"the plain step in fp32 and NCHW, {build.__name__} {size}x{size}, batch {batch}" + ", compiled" * compiled,
-        about=about,
+        details=details,
     )
 
 
 def plain_step(model: nn.Module, data: PoseData, batch: int) -> Callable[[], float]:
-    """The step as one writes it at first: fp32, NCHW, Adam as it comes; the same views."""
+    """A straightforward training step: fp32, NCHW, default Adam; the same augmentation."""
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     generator = torch.Generator().manual_seed(0)
     device = next(model.parameters()).device
@@ -105,7 +104,7 @@ def counted(model: nn.Module, size: int, device: str) -> int:
 
 
 def peak_memory(step: Callable[[], object], device: str) -> float:
-    """GiB that three steps take at most on a GPU, whatever else lies there included; else 0."""
+    """Peak GiB on a GPU during three steps, all other allocations included; 0 on the CPU."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Two implementations of the same work, timed in turn in one process, and their ratio."""
+"""Times two implementations of the same work alternately in one process and reports their ratio."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import torch
 from tqdm.auto import tqdm
 
 COLUMNS = ("name", "ours", "reference", "unit", "ratio", "ratio_low", "ratio_high", "notes")
-REPEATS = 7  # at the least; quick lines are repeated more often
-BLOCK = 0.05  # seconds that one measurement takes at the least
-BUDGET = 2.0  # seconds for a line, unless seven repeats take longer
+REPEATS = 7  # minimum; fast cases are repeated more often
+BLOCK = 0.05  # minimal seconds per measurement
+BUDGET = 2.0  # seconds per case, unless seven repeats take longer
 
 
 class Missing(RuntimeError):
-    """What a line compares with is not there; the message says which and how to get it."""
+    """The library of a case is not installed; the message says how to get it."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """One comparison: `ours` and `reference` do the same work, `amount` units of it a call.
+class Case:
+    """One comparison: `ours` and `reference` do the same work, `amount` units per call.
 
-    `reference_amount` is for references so slow that they get less to do. `about`, given our rate,
-    adds to the notes what only the measurement tells; `close` frees what the line holds.
+    A slow reference gets less, `reference_amount`. `details` adds to the notes what follows from our rate; `close`
+    frees resources.
     """
 
     ours: Callable[[], object]
@@ -39,12 +39,12 @@ class Line:
     unit: str
     notes: str
     reference_amount: float | None = None
-    about: Callable[[float], str] = lambda rate: ""
+    details: Callable[[float], str] = lambda rate: ""
     close: Callable[[], None] = lambda: None
 
 
-def needed(name: str) -> ModuleType:
-    """A module that a line compares with, or is about; `Missing` says how to get it."""
+def require(name: str) -> ModuleType:
+    """Import a module that a case needs; `Missing` says how to get it."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -55,19 +55,19 @@ def needed(name: str) -> ModuleType:
 
 
 def threads() -> str:
-    """How many threads there are, as notes say it."""
+    """The number of torch threads, for the notes."""
     count = torch.get_num_threads()
     return f"{count} thread{'s' * (count > 1)}"
 
 
 def seconds(work: Callable[[], object], calls: int) -> float:
-    """Seconds that one of `calls` calls takes, what a GPU still does counted in."""
+    """Mean seconds per call, pending GPU work included."""
     synchronise()
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(calls):
         work()
     synchronise()
-    return (time.perf_counter() - began) / calls
+    return (time.perf_counter() - start) / calls
 
 
 def synchronise() -> None:
@@ -75,76 +75,75 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def interleaved(line: Line, repeats: int | None = None) -> tuple[list[float], list[float]]:
-    """Seconds a unit of ours and of the reference, measured in turn: ours, reference, ours, …
+def interleaved(case: Case, repeats: int | None = None) -> tuple[list[float], list[float]]:
+    """Seconds per unit of ours and of the reference, measured alternately.
 
-    Each is called once before, and each measurement calls it until `BLOCK` seconds have passed.
+    Each is called once for warm-up; each measurement repeats the call for about `BLOCK` seconds.
     """
-    sides = [(line.ours, line.amount), (line.reference, line.reference_amount or line.amount)]
+    sides = [(case.ours, case.amount), (case.reference, case.reference_amount or case.amount)]
     for work, _ in sides:
-        work()  # the first call fills caches, and compiles
+        work()  # warm-up: caches, compilation
     once = [seconds(work, 1) for work, _ in sides]
     calls = [max(1, math.ceil(BLOCK / s)) for s in once]
     pair = sum(s * c for s, c in zip(once, calls, strict=True))
-    spent: tuple[list[float], list[float]] = ([], [])
+    timings: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats or min(max(REPEATS, int(BUDGET / pair)), 3 * REPEATS)):
-        for list_, (work, amount), n in zip(spent, sides, calls, strict=True):
-            list_.append(seconds(work, n) / amount)
-    return spent
+        for times, (work, amount), n in zip(timings, sides, calls, strict=True):
+            times.append(seconds(work, n) / amount)
+    return timings
 
 
-def row(name: str, line: Line, spent: tuple[list[float], list[float]]) -> dict:
-    """The row of a measured line: median rates, units a second, and the ratio ours / reference.
+def row(name: str, case: Case, timings: tuple[list[float], list[float]]) -> dict:
+    """The row of a measured case: median rates in units per second, and the ratio ours / reference.
 
-    The ratio is the median over the pairs of neighbouring measurements, from low to high its
-    middle half.
+    The ratio is the median over pairs of neighbouring measurements; low and high are its quartiles.
     """
-    frame = pd.DataFrame({"ours": spent[0], "reference": spent[1]})
+    frame = pd.DataFrame({"ours": timings[0], "reference": timings[1]})
     ratio = frame.reference / frame.ours
     low, middle, high = ratio.quantile([0.25, 0.5, 0.75])
     ours, reference = 1 / frame.median()
-    notes = ", ".join(filter(None, (line.notes, line.about(ours))))
-    return dict(zip(COLUMNS, (name, ours, reference, line.unit, middle, low, high, notes), strict=True))
+    notes = ", ".join(filter(None, (case.notes, case.details(ours))))
+    return dict(zip(COLUMNS, (name, ours, reference, case.unit, middle, low, high, notes), strict=True))
 
 
-def left_out(name: str, reason: str) -> dict:
-    """The row of a line that could not be measured: no numbers, and why."""
+def skipped(name: str, reason: str) -> dict:
+    """The row of a case that could not be measured: the reason, and no numbers."""
     empty = {column: math.nan for column in COLUMNS}
-    return {**empty, "name": name, "unit": "", "notes": f"left out: {reason}"}
+    return {**empty, "name": name, "unit": "", "notes": f"skipped: {reason}"}
 
 
-def run(lines: dict[str, Callable[[], Line]], repeats: int | None = None) -> Iterator[dict]:
-    """The row of each line once it is measured; a reference that is missing is told on stderr."""
-    # glibc keeps freed memory below its largest freed block: as in a training, where larger
-    # tensors came before, the lines' own then cost no page faults.
+def run(cases: dict[str, Callable[[], Case]], repeats: int | None = None) -> Iterator[dict]:
+    """Measure the cases one by one and yield their rows; a missing library is reported on stderr."""
+    # glibc returns only blocks larger than the largest one freed so far: with a large one freed, as in a real
+    # training, the tensors of the cases cause no page faults.
     torch.empty(31 * 2**20, dtype=torch.uint8)
-    bar = tqdm(lines.items(), leave=False, unit="line")
+    bar = tqdm(cases.items(), leave=False, unit="case")
     for name, build in bar:
         bar.set_description(name)
         try:
-            line = build()
+            case = build()
         except Missing as error:
-            print(f"fewpose: {name} is left out: {error}", file=sys.stderr)
-            yield left_out(name, str(error))
+            print(f"fewpose: {name} skipped: {error}", file=sys.stderr)
+            yield skipped(name, str(error))
             continue
         try:
-            yield row(name, line, interleaved(line, repeats))
+            yield row(name, case, interleaved(case, repeats))
         finally:
-            line.close()
+            case.close()
 
 
-def chosen(lines: dict[str, Callable[[], Line]], only: Iterable[str] | None) -> dict:
-    """The lines named by `only`, whole or by how they begin; ValueError for one that is not."""
+def select(cases: dict[str, Callable[[], Case]], only: Iterable[str] | None) -> dict:
+    """The cases whose names begin with one of `only` (all if empty); ValueError if there is none."""
     if not only:
-        return lines
-    for start in only:
-        if not any(name.startswith(start) for name in lines):
-            raise ValueError(f"no line of the benchmark begins with {start!r}: {', '.join(lines)}")
-    return {name: line for name, line in lines.items() if name.startswith(tuple(only))}
+        return cases
+    for prefix in only:
+        if not any(name.startswith(prefix) for name in cases):
+            raise ValueError(f"no benchmark case begins with {prefix!r}: {', '.join(cases)}")
+    return {name: case for name, case in cases.items() if name.startswith(tuple(only))}
 
 
 def write(rows: list[dict], path: Path) -> None:
-    """Write rows as CSV; lines of an earlier call that are not among them stay."""
+    """Write rows as CSV; cases of an earlier call that are not measured again stay."""
     table = pd.DataFrame(rows, columns=COLUMNS)
     if path.exists():
         before = pd.read_csv(path)
@@ -155,22 +154,22 @@ def write(rows: list[dict], path: Path) -> None:
 
 
 def merged(before: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Rows of both by name, the new ones in place of their old selves."""
+    """Rows of both by name, new ones replacing old ones."""
     order = list(dict.fromkeys([*before.index, *new.index]))
     return pd.concat([before[~before.index.isin(new.index)], new]).loc[order]
 
 
 def markdown(rows: pd.DataFrame | list[dict]) -> str:
-    """Rows as a table for reading: rates and ratios to three digits."""
-    lines = []
+    """Rows as a Markdown table: rates and ratios to three digits."""
+    shown = []
     for r in pd.DataFrame(rows, columns=COLUMNS).itertuples():
         measured = not math.isnan(r.ratio)
         spread = f"{digits(r.ratio_low)} to {digits(r.ratio_high)}" if measured else ""
-        lines.append(
+        shown.append(
             (r.name, digits(r.ours), digits(r.reference), r.unit if measured else "", digits(r.ratio), spread, r.notes)
         )
-    head = ("line", "ours", "reference", "unit", "ratio", "middle half", "notes")
-    return pd.DataFrame(lines, columns=head).to_markdown(index=False, disable_numparse=True)
+    head = ("case", "ours", "reference", "unit", "ratio", "quartiles", "notes")
+    return pd.DataFrame(shown, columns=head).to_markdown(index=False, disable_numparse=True)
 
 
 def digits(value: float) -> str:

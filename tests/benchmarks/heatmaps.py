@@ -1,4 +1,4 @@
-"""Heat-map targets and their decoding against the loops of the HRNet family, joint by joint."""
+"""Heat-map targets and decoding against the joint-by-joint loops of the HRNet family."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fewpose import geometry
 from fewpose.heatmaps import SIGMA, decode, gaussian_targets, smooth
 from fewpose.skeleton import COCO
 
-from .harness import Line, threads
+from .harness import Case, threads
 
 STRIDE = 4
 
 
-def targets(size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "cpu") -> Line:
+def targets(size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "cpu") -> Case:
     """Targets at 1/4 of frames of `size` (H, W) against HigherHRNet's generator."""
     poses = random_poses(batch, size)
-    here, array, patch = poses.to(device), poses.numpy(), target_patch()
-    return Line(
-        lambda: gaussian_targets(here, size, STRIDE),
+    poses_on, array, patch = poses.to(device), poses.numpy(), target_patch()
+    return Case(
+        lambda: gaussian_targets(poses_on, size, STRIDE),
         lambda: torch.from_numpy(np.stack([targets_loop(pose[None], size, patch) for pose in array])),
         batch,
         "poses/s",
@@ -32,32 +32,32 @@ def targets(size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "
     )
 
 
-def decoding(size: tuple[int, int] = (256, 192), batch: int = 64, device: str = "cpu", parser: bool = True) -> Line:
-    """Highest cell, offset and the way back to the frame against HigherHRNet's parser.
+def decoding(size: tuple[int, int] = (256, 192), batch: int = 64, device: str = "cpu", parser: bool = True) -> Case:
+    """Decoding and the inverse transform to the frame against HigherHRNet's parser.
 
-    Without `parser` against HRNet's get_final_preds, which finds the cells of a batch at once.
+    Without `parser` against HRNet's get_final_preds, which finds the peaks of a batch at once.
     """
-    maps, crops, places = random_maps(batch, size)
-    here, crops = maps.to(device), crops.to(device)
-    loop, name = parser_loop, "HigherHRNet's parser of one person a frame"
+    maps, crops, frames = random_maps(batch, size)
+    maps_on, crops = maps.to(device), crops.to(device)
+    loop, name = parser_loop, "HigherHRNet's parser, one person per frame"
     if not parser:
         loop, name = final_predictions_loop, "HRNet's get_final_preds"
-    return Line(
-        lambda: geometry.transform_points(geometry.invert(crops), decode(here, STRIDE)),
-        lambda: loop(maps.numpy(), *places),
+    return Case(
+        lambda: geometry.transform_points(geometry.invert(crops), decode(maps_on, STRIDE)),
+        lambda: loop(maps.numpy(), *frames),
         batch,
         "poses/s",
         f"{name}, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, {threads()}",
     )
 
 
-def smooth_decoding(size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu") -> Line:
+def smooth_decoding(size: tuple[int, int] = (256, 192), batch: int = 128, device: str = "cpu") -> Case:
     """The same with smoothed maps, as `PoseModel.read` does it, against DARK's loop."""
-    maps, crops, places = random_maps(batch, size)
-    here, crops = maps.to(device), crops.to(device)
-    return Line(
-        lambda: geometry.transform_points(geometry.invert(crops), decode(smooth(here), STRIDE)),
-        lambda: dark_loop(maps.numpy(), *places),
+    maps, crops, frames = random_maps(batch, size)
+    maps_on, crops = maps.to(device), crops.to(device)
+    return Case(
+        lambda: geometry.transform_points(geometry.invert(crops), decode(smooth(maps_on), STRIDE)),
+        lambda: dark_loop(maps.numpy(), *frames),
         batch,
         "poses/s",
         f"DARK's get_final_preds, {size[0]}x{size[1]}, batch {batch}, {len(COCO)} keypoints, {threads()}",
@@ -65,15 +65,17 @@ def smooth_decoding(size: tuple[int, int] = (256, 192), batch: int = 128, device
 
 
 def random_poses(batch: int, size: tuple[int, int]) -> Tensor:
-    """Poses [N, K, 3] all over frames of `size` (H, W), every keypoint visible."""
+    """Uniformly random poses [N, K, 3] in frames of `size` (H, W), every keypoint visible."""
     torch.manual_seed(0)
     extent = torch.tensor([size[1] - 1.0, size[0] - 1.0, 0.0])
     return torch.rand(batch, len(COCO), 3) * extent + torch.tensor([0.0, 0.0, 2.0])
 
 
 def random_maps(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[np.ndarray, np.ndarray]]:
-    """Noisy heat maps [N, K, h, w] of crops, the maps [N, 2, 3] from frames to the crops, and what
-    HRNet keeps of them: centres [N, 2] in the frame and frame pixels a pixel of the crop [N]."""
+    """Noisy heat maps [N, K, h, w] of crops, the transforms [N, 2, 3] from frame to crop, and HRNet's form of these.
+
+    That is the centres [N, 2] in the frame and the frame pixels per crop pixel [N].
+    """
     maps = gaussian_targets(random_poses(batch, size), size, STRIDE)
     maps += 0.02 * torch.randn_like(maps)
     centre, scale = 300 * torch.rand(batch, 2), 1 + torch.rand(batch)
@@ -86,9 +88,8 @@ def random_maps(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, tupl
 def targets_loop(people: np.ndarray, size: tuple[int, int], patch: np.ndarray) -> np.ndarray:
     """HigherHRNet's targets [K, h, w] of the people [P, K, 3] of one frame.
 
-    The `patch` of 6σ + 3 cells is laid about each keypoint, its coordinates cut to whole cells;
-    where people overlap the higher value stays. Its corners are rounded by NumPy and its numbers
-    are double, as in the published generator.
+    The `patch` of 6σ + 3 cells is centred on the cell of each keypoint; where people overlap the higher value
+    stays. NumPy rounds its corners and its numbers are double, as in the published generator.
     """
     h, w = size[0] // STRIDE, size[1] // STRIDE
     reach = len(patch) // 2
@@ -110,15 +111,15 @@ def targets_loop(people: np.ndarray, size: tuple[int, int], patch: np.ndarray) -
 
 
 def target_patch(sigma: int = int(SIGMA)) -> np.ndarray:
-    """The Gaussian of 6σ + 3 cells a side that `targets_loop` lays about keypoints."""
-    line = np.arange(6 * sigma + 3) - (3 * sigma + 1.0)
-    return np.exp(-(line**2 + line[:, None] ** 2) / (2 * sigma**2))
+    """The Gaussian, 6σ + 3 cells a side, that `targets_loop` places at keypoints."""
+    offset = np.arange(6 * sigma + 3) - (3 * sigma + 1.0)
+    return np.exp(-(offset**2 + offset[:, None] ** 2) / (2 * sigma**2))
 
 
 def final_predictions_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """HRNet's poses [N, K, 3]: the highest cell, a quarter towards its higher neighbour, mapped.
+    """HRNet's poses [N, K, 3]: the highest cell, moved a quarter towards its higher neighbour, in the frame.
 
-    The crops lie about centre [N, 2] in the frame, a pixel as wide as scale [N] there.
+    A crop has its centre [N, 2] in the frame, and its pixels are scale [N] frame pixels wide.
     """
     found = highest_cells(maps)
     n, k, h, w = maps.shape
@@ -134,10 +135,10 @@ def final_predictions_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarr
 
 
 def parser_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """HigherHRNet's poses [N, K, 3] of one person a frame, frame by frame as it is tested.
+    """HigherHRNet's poses [N, K, 3] of one person per frame, frame by frame as in its test code.
 
-    Cells that are highest within 5x5 are candidates, the highest is taken and moved a quarter
-    towards its higher neighbour, joint by joint. There are no tags to tell people apart.
+    Of the local maxima of 5x5 cells the highest is taken and moved a quarter towards its higher neighbour, joint by
+    joint. There are no tags that assign joints to people.
     """
     n, _, h, w = maps.shape
     found = []
@@ -160,8 +161,8 @@ def parser_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.n
 def dark_loop(maps: np.ndarray, centre: np.ndarray, scale: np.ndarray, kernel: int = 11) -> np.ndarray:
     """DARK's poses [N, K, 3]: smoothed maps, then one Newton step on their logarithm.
 
-    Zhang et al., *Distribution-Aware Coordinate Representation* (CVPR 2020), equations 4 to 9; it
-    is smoothed in double, as in the published code.
+    Zhang et al., *Distribution-Aware Coordinate Representation* (CVPR 2020), equations 4 to 9;
+    smoothing is in double, as in the published code.
     """
     found = highest_cells(maps)
     n, k, h, w = maps.shape

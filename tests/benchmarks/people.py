@@ -1,4 +1,4 @@
-"""Keypoint R-CNN: its heat maps read, and its training step, against torchvision's."""
+"""Keypoint R-CNN: decoding and training step against torchvision's, and the student against its teacher."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fewpose.models.teacher.three_stages import Teacher, onnx_teacher
 from fewpose.speed.precision import half_in_training
 
 from .augmentation import smooth_frames
-from .harness import Line, needed, threads
+from .harness import Case, require, threads
 
 KEYPOINTS = 17
 
 
-def reading(people: int = 32, device: str = "cpu") -> Line:
-    """Keypoints of many people from their heat maps, against resizing one after another."""
-    decoding = needed("fewpose.models.student.decoding")
+def reading(people: int = 32, device: str = "cpu") -> Case:
+    """Decoding the heat maps of many people at once, against resizing them one by one."""
+    decoding = require("fewpose.models.student.decoding")
     from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 
     torch.manual_seed(0)
@@ -32,7 +32,7 @@ def reading(people: int = 32, device: str = "cpu") -> Line:
     maps = 4 * nn.functional.interpolate(coarse, (56, 56), mode="bicubic").to(device)
     corner = 300 * torch.rand(people, 2)
     boxes = torch.cat([corner, corner + 40 + 260 * torch.rand(people, 2)], 1).to(device)
-    return Line(
+    return Case(
         lambda: decoding.decode(maps, boxes),
         lambda: heatmaps_to_keypoints(maps, boxes),
         people,
@@ -41,15 +41,15 @@ def reading(people: int = 32, device: str = "cpu") -> Line:
     )
 
 
-def finding(network: str = "light", people: int = 5) -> Line:
-    """A frame with five people through the student, against its teacher's three stages.
+def finding(network: str = "light", people: int = 5) -> Case:
+    """Inference of the student on a frame with five people, against its three-stage teacher.
 
-    "light" are the laptop profile's networks, "paper" the paper's with random weights; the teacher
-    without test-time augmentation.
+    "light" are the laptop profile's networks, "paper" the paper's with random weights. The teacher runs without
+    test-time augmentation.
     """
     size = (480, 640)
     teacher, student = pair(network)
-    return Line(
+    return Case(
         cost.student_call(student, size, people),
         cost.teacher_call(teacher, size, people),
         1,
@@ -60,7 +60,7 @@ def finding(network: str = "light", people: int = 5) -> Line:
 
 
 def pair(network: str) -> tuple[Teacher, Student]:
-    """Teacher and student of the laptop profile ("light") or of the paper, ready to be asked."""
+    """Teacher and student of the laptop profile ("light") or of the paper, ready for inference."""
     if network == "light":
         return onnx_teacher().plain().eval(), light_student(reading="oks").eval()
     torch.manual_seed(0)
@@ -69,8 +69,8 @@ def pair(network: str) -> tuple[Teacher, Student]:
     return teacher.plain().eval(), resnet50_student().eval()
 
 
-def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cpu") -> Line:
-    """A step of the paper's student with one branch against torchvision's network, plain fp32.
+def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cpu") -> Case:
+    """A training step of the paper's single-branch student against torchvision's network in plain fp32.
 
     Ours also trains the 3D lifter.
     """
@@ -83,7 +83,7 @@ def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cp
     ours = resnet50_student(branches="single_hard").to(device)
     for model in (ours, reference):
         model.transform.min_size, model.transform.max_size = (side,), 2 * side
-    return Line(
+    return Case(
         step(ours, images, targets, True),
         step(reference, images, targets, False),
         batch,
@@ -94,19 +94,19 @@ def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cp
 
 
 def random_people(count: int, side: int, device: str) -> dict[str, torch.Tensor]:
-    """A target with boxes, hard and soft keypoints and 3D of people who mean nothing."""
+    """A target of random boxes, hard and soft keypoints and 3D poses."""
     corner = side / 3 * torch.rand(count, 2)
     extent = side / 2 * torch.ones(count, 2)
     points = corner[:, None] + extent[:, None] * torch.rand(count, KEYPOINTS, 2)
     poses = torch.cat([points, torch.ones(count, KEYPOINTS, 1)], 2)
-    space = 500 * torch.randn(count, KEYPOINTS, 3)
+    points3d = 500 * torch.randn(count, KEYPOINTS, 3)
     target = {
         "boxes": torch.cat([corner, corner + extent], 1),
         "labels": torch.ones(count, dtype=torch.long),
         "keypoints": poses,
         "keypoints_soft": poses,
-        "keypoints3d": space,
-        "keypoints3d_soft": space,
+        "keypoints3d": points3d,
+        "keypoints3d_soft": points3d,
         "rays": geometry.rays(poses, (side, side)),
         "rays_soft": geometry.rays(poses, (side, side)),
     }
@@ -114,7 +114,7 @@ def random_people(count: int, side: int, device: str) -> dict[str, torch.Tensor]
 
 
 def step(model: nn.Module, images: list, targets: list, fast: bool) -> Callable[[], None]:
-    """One AdamW step on the sum of a detector's losses; `fast` as our trainings make it."""
+    """One AdamW step on the sum of a detector's losses; `fast` as in our trainings."""
     device = images[0].device
     model.train()
     learning = [p for p in model.parameters() if p.requires_grad]

@@ -1,4 +1,4 @@
-"""The table of speeds in this folder's README, made of committed measurements."""
+"""Fills the table in this folder's README from the committed measurements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BETWEEN = re.compile(r"(<!-- benchmark:[^>]*-->\n).*?(<!-- end of benchmark -->)
 
 
 def table(path: Path) -> str:
-    """The measured lines of a CSV file: name, ratio and its middle half, our rate, notes."""
+    """The measured cases of a CSV file: name, ratio with its quartiles, our rate, notes."""
     rows = [
         (
             r.name,
@@ -25,12 +25,12 @@ def table(path: Path) -> str:
         )
         for r in pd.read_csv(path).dropna(subset="ratio").itertuples(index=False)
     ]
-    head = ("line", "ours / reference", "ours", "reference and conditions")
+    head = ("case", "ours / reference", "ours", "reference and conditions")
     return pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
 
 
 def filled(text: str, folder: Path) -> str:
-    """The README with a table for each device of which `folder` holds measurements."""
+    """The README's text with a table for each device that has measurements in `folder`."""
     files = sorted(folder.glob("*.csv"))
     tables = "\n\n".join(f"On {path.stem.upper()}:\n\n{table(path)}" for path in files)
     return BETWEEN.sub(lambda m: f"{m[1]}\n{tables}\n\n{m[2]}" if files else m[1] + m[2], text)

@@ -1,4 +1,4 @@
-"""PCK, OKS and keypoint AP against loops over poses and against COCO's own evaluators."""
+"""PCK, OKS and keypoint AP against loops over poses and against COCO evaluators."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fewpose.metrics.oks import oks
 from fewpose.metrics.pck import REFERENCE, normalised_distances, pck
 from fewpose.skeleton import COCO, JUMP, Skeleton
 
-from .harness import Line, needed, threads
+from .harness import Case, require, threads
 
-LOOPED = 2000  # poses that the loops get, which take equally long for each
+LOOPED = 2000  # poses for the loops, whose time per pose is constant
 
 
-def pck_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
+def pck_case(poses: int = 100_000, looped: int = LOOPED) -> Case:
     """PCK@0.1 of many poses against a loop over poses and keypoints."""
     torch.manual_seed(0)
     ground_truth = 200 * torch.rand(poses, len(JUMP), 3)
     ground_truth[..., 2] = (torch.rand(poses, len(JUMP)) > 0.1) * 2.0
-    found = ground_truth + 10 * torch.randn_like(ground_truth)
-    few = found[:looped].numpy(), ground_truth[:looped].numpy()
-    return Line(
-        lambda: pck(normalised_distances(found, ground_truth, JUMP)),
+    predicted = ground_truth + 10 * torch.randn_like(ground_truth)
+    few = predicted[:looped].numpy(), ground_truth[:looped].numpy()
+    return Case(
+        lambda: pck(normalised_distances(predicted, ground_truth, JUMP)),
         lambda: pck_loop(*few, JUMP),
         poses,
         "poses/s",
@@ -38,35 +38,35 @@ def pck_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     )
 
 
-def pck_loop(found: np.ndarray, ground_truth: np.ndarray, skeleton: Skeleton, at: float = 0.1) -> float:
-    """PCK in percent of poses [N, K, 3], pose by pose and keypoint by keypoint."""
-    right = counted = 0
-    for guess, pose in zip(found, ground_truth, strict=True):
+def pck_loop(predicted: np.ndarray, ground_truth: np.ndarray, skeleton: Skeleton, at: float = 0.1) -> float:
+    """PCK in percent of poses [N, K, 3], keypoint by keypoint."""
+    correct = counted = 0
+    for guess, pose in zip(predicted, ground_truth, strict=True):
         for a, b in REFERENCE:
-            one, two = pose[skeleton.index(a)], pose[skeleton.index(b)]
-            length = np.linalg.norm(one[:2] - two[:2])
-            if one[2] > 0 and two[2] > 0 and length > 0:
+            first, second = pose[skeleton.index(a)], pose[skeleton.index(b)]
+            length = np.linalg.norm(first[:2] - second[:2])
+            if first[2] > 0 and second[2] > 0 and length > 0:
                 break
         else:
             continue
         for point, (x, y, visible) in zip(guess, pose, strict=True):
             if visible > 0:
                 counted += 1
-                right += np.sqrt((point[0] - x) ** 2 + (point[1] - y) ** 2) / length <= at
-    return 100 * right / counted
+                correct += np.sqrt((point[0] - x) ** 2 + (point[1] - y) ** 2) / length <= at
+    return 100 * correct / counted
 
 
-def oks_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
-    """Similarity of many pairs of poses against COCO's computation, pair by pair."""
+def oks_case(poses: int = 100_000, looped: int = LOOPED) -> Case:
+    """OKS of many pairs of poses against COCO's computation, pair by pair."""
     rng = np.random.default_rng(0)
     ground_truth = rng.uniform(0, 200, (poses, len(COCO), 3))
     ground_truth[..., 2] = (rng.random((poses, len(COCO))) > 0.1) * 2
-    found = ground_truth + rng.normal(0, 10, ground_truth.shape)
+    predicted = ground_truth + rng.normal(0, 10, ground_truth.shape)
     boxes = np.tile([0.0, 0, 200, 200], (poses, 1))
     areas = rng.uniform(1e4, 4e4, poses)
-    every = found, ground_truth, boxes, areas
+    every = predicted, ground_truth, boxes, areas
     few = [part[:looped] for part in every]
-    return Line(
+    return Case(
         lambda: oks(*every, COCO.sigmas),
         lambda: oks_loop(*few, COCO.sigmas),
         poses,
@@ -76,14 +76,14 @@ def oks_line(poses: int = 100_000, looped: int = LOOPED) -> Line:
     )
 
 
-def oks_loop(found, ground_truth, boxes, areas, sigmas) -> np.ndarray:
-    """Similarity [N] as pycocotools computes it; arguments as of `evaluation.oks.oks`."""
+def oks_loop(predicted, ground_truth, boxes, areas, sigmas) -> np.ndarray:
+    """OKS [N] as pycocotools computes it; arguments as of `metrics.oks.oks`."""
     similarity = np.zeros(len(ground_truth))
     variances = (np.array(sigmas) * 2) ** 2
     for i in range(len(ground_truth)):
         g = ground_truth[i].ravel()
         xg, yg, vg = g[0::3], g[1::3], g[2::3]
-        d = found[i].ravel()
+        d = predicted[i].ravel()
         xd, yd = d[0::3], d[1::3]
         if np.count_nonzero(vg > 0) > 0:
             dx, dy = xd - xg, yd - yg
@@ -99,16 +99,16 @@ def oks_loop(found, ground_truth, boxes, areas, sigmas) -> np.ndarray:
     return similarity
 
 
-def keypoint_ap_line(library: str, images: int = 1000) -> Line:
-    """COCO's ten numbers for keypoints against an evaluator; RuntimeError if they differ."""
-    ground_truth, detections = people_to_find(images)
+def keypoint_ap_case(library: str, images: int = 1000) -> Case:
+    """COCO's ten keypoint statistics against an evaluator; RuntimeError if they differ."""
+    ground_truth, detections = random_people(images)
     reference = {"pycocotools": pycocotools, "faster_coco_eval": faster_coco_eval}[library]
     theirs = reference(ground_truth, detections)
     mine, other = keypoint_ap(ground_truth, detections, COCO.sigmas), theirs()
-    apart = max(abs(mine[name] - value) for name, value in zip(KEYPOINTS, other, strict=True))
-    if apart > 1e-9:
-        raise RuntimeError(f"keypoint AP differs from that of {library} by {apart:.2g}")
-    return Line(
+    difference = max(abs(mine[name] - value) for name, value in zip(KEYPOINTS, other, strict=True))
+    if difference > 1e-9:
+        raise RuntimeError(f"keypoint AP differs from that of {library} by {difference:.2g}")
+    return Case(
         lambda: keypoint_ap(ground_truth, detections, COCO.sigmas),
         theirs,
         images,
@@ -118,8 +118,8 @@ def keypoint_ap_line(library: str, images: int = 1000) -> Line:
     )
 
 
-def people_to_find(images: int) -> tuple[dict, list[dict]]:
-    """COCO ground truth with 0 to 4 people an image, and better and worse detections of each."""
+def random_people(images: int) -> tuple[dict, list[dict]]:
+    """COCO ground truth with 0 to 4 people per image, and good and bad detections of each."""
     rng = np.random.default_rng(0)
     annotations, detections = [], []
     for image in range(images):
@@ -159,8 +159,8 @@ def people_to_find(images: int) -> tuple[dict, list[dict]]:
 
 
 def pycocotools(ground_truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
-    """The stats by pycocotools, from parsed JSON on."""
-    needed("pycocotools")
+    """COCO's statistics by pycocotools, from parsed JSON."""
+    require("pycocotools")
     from pycocotools.coco import COCO as File
     from pycocotools.cocoeval import COCOeval
 
@@ -168,7 +168,7 @@ def pycocotools(ground_truth: dict, detections: list[dict]) -> Callable[[], list
 
 
 def faster_coco_eval(ground_truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
-    """The stats by faster-coco-eval, from parsed JSON on."""
+    """COCO's statistics by faster-coco-eval, from parsed JSON."""
     from faster_coco_eval import COCO as File
     from faster_coco_eval import COCOeval_faster
 
@@ -176,17 +176,17 @@ def faster_coco_eval(ground_truth: dict, detections: list[dict]) -> Callable[[],
 
 
 def _evaluator(file, evaluator, ground_truth: dict, detections: list[dict]) -> Callable[[], list[float]]:
-    kept = copy.deepcopy((ground_truth, detections))  # they write into what they are given
+    own = copy.deepcopy((ground_truth, detections))  # the evaluators write into their inputs
 
     def work() -> list[float]:
         with contextlib.redirect_stdout(io.StringIO()):
-            true = file()
-            true.dataset = kept[0]
-            true.createIndex()
-            judge = evaluator(true, true.loadRes(kept[1]), "keypoints")
-            judge.evaluate()
-            judge.accumulate()
-            judge.summarize()
-        return list(judge.stats[: len(KEYPOINTS)])
+            dataset = file()
+            dataset.dataset = own[0]
+            dataset.createIndex()
+            evaluation = evaluator(dataset, dataset.loadRes(own[1]), "keypoints")
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return list(evaluation.stats[: len(KEYPOINTS)])
 
     return work

@@ -1,4 +1,4 @@
-"""Training steps and scoring: a mean teacher's step, its average, hidden joints, twelve views."""
+"""Mean teacher's step and moving average, joint masking, and pseudo labels from twelve views."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fewpose.skeleton import COCO
 from fewpose.training import Schedule, batch_index, descend, hash_of, parameter_groups, supervised_loss
 
 from .augmentation import smooth_frames
-from .harness import Line, threads
+from .harness import Case, threads
 from .heatmaps import random_poses
 
 Build = Callable[[int], nn.Module]
 
 
 def random_data(n: int, size: int, device: str = "cpu") -> PoseData:
-    """Frames and poses that mean nothing, on the device: one frame a video."""
+    """Random frames and poses on the device, one frame per video."""
     frames, poses = smooth_frames(n, (size, size)), random_poses(n, (size, size))
     names = np.array([f"video{i}" for i in range(n)])
     return PoseData(frames.to(device), poses, COCO, names, np.full(n, "train"))
@@ -36,7 +36,7 @@ def random_data(n: int, size: int, device: str = "cpu") -> PoseData:
 def stepper(
     model: nn.Module, data: PoseData, batch: int, consistency: Consistency | None = None
 ) -> Callable[[], float]:
-    """Our training step, one step further with each call."""
+    """Our training step: each call is the next step."""
     model.to(memory_format=torch.channels_last).train()
     schedule = Schedule(10_000, batch_size=batch)
     optimizer = torch.optim.Adam(parameter_groups(model, schedule), fused=True)
@@ -59,14 +59,14 @@ def stepper(
     return step
 
 
-def mean_teacher(size: int = 128, batch: int = 16, device: str = "cpu") -> Line:
-    """A step with as many unlabelled frames as labelled ones against a supervised step."""
+def mean_teacher(size: int = 128, batch: int = 16, device: str = "cpu") -> Case:
+    """A mean teacher's step, with as many unlabelled as labelled frames, against a supervised step."""
     data = random_data(2 * batch, size, device)
     torch.manual_seed(0)
     plain = narrow_higher_hrnet(len(COCO), dropout=0.2).to(device)
     pair = MeanTeacher(narrow_higher_hrnet(len(COCO), dropout=0.2)).to(device)
-    loss = Consistency(data, batch, threshold=-torch.inf)  # untrained, it would seem collapsed
-    return Line(
+    loss = Consistency(data, batch, threshold=-torch.inf)  # an untrained teacher would count as collapsed
+    return Case(
         stepper(pair, data, batch, loss),
         stepper(plain, data, batch),
         1,
@@ -75,10 +75,10 @@ def mean_teacher(size: int = 128, batch: int = 16, device: str = "cpu") -> Line:
     )
 
 
-def moving_average(device: str = "cpu", build: Build = narrow_higher_hrnet) -> Line:
+def moving_average(device: str = "cpu", build: Build = narrow_higher_hrnet) -> Case:
     """The teacher's moving average against a loop over parameters and buffers."""
     pair = MeanTeacher(build(len(COCO))).to(device)
-    return Line(
+    return Case(
         pair.update,
         lambda: average_loop(pair.student, pair.teacher, pair.decay),
         1,
@@ -89,32 +89,32 @@ def moving_average(device: str = "cpu", build: Build = narrow_higher_hrnet) -> L
 
 @torch.no_grad()
 def average_loop(student: nn.Module, teacher: nn.Module, decay: float) -> None:
-    """θ' ← α θ' + (1 − α) θ, tensor after tensor, batch-norm statistics included."""
-    for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
-        mine.mul_(decay).add_(theirs, alpha=1 - decay)
-    for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
-        if mine.is_floating_point():
-            mine.mul_(decay).add_(theirs, alpha=1 - decay)
+    """θ' ← α θ' + (1 − α) θ, tensor by tensor, batch-norm statistics included."""
+    for old, new in zip(teacher.parameters(), student.parameters(), strict=True):
+        old.mul_(decay).add_(new, alpha=1 - decay)
+    for old, new in zip(teacher.buffers(), student.buffers(), strict=True):
+        if old.is_floating_point():
+            old.mul_(decay).add_(new, alpha=1 - decay)
         else:
-            mine.copy_(theirs)
+            old.copy_(new)
 
 
-def hidden_joints(kind: str, size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "cpu") -> Line:
-    """Joint cutout or cut-mix of a batch against the loop over images and joints."""
+def masked_joints(kind: str, size: tuple[int, int] = (256, 192), batch: int = 32, device: str = "cpu") -> Case:
+    """Joint cutout or cut-mix of a batch against a loop over images and joints."""
     images = smooth_frames(batch, size).float().to(device)
     poses, generator = random_poses(batch, size).to(device), torch.Generator().manual_seed(0)
     ours, holes = {"cutout": (joint_cutout, 5), "cutmix": (joint_cutmix, 3)}[kind]
-    return Line(
+    return Case(
         lambda: ours(images, poses, generator, holes),
-        lambda: hide_loop(images, poses, generator, holes, kind == "cutmix"),
+        lambda: masking_loop(images, poses, generator, holes, kind == "cutmix"),
         batch,
         "images/s",
         f"a loop over images and joints, {size[0]}x{size[1]}, batch {batch}, {threads()}",
     )
 
 
-def hide_loop(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int, mix: bool) -> Tensor:
-    """Patches over random joints, each drawn and laid by itself: grey, or another image's joint."""
+def masking_loop(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int, mix: bool) -> Tensor:
+    """Patches over random joints, one at a time: grey, or another image's joint."""
     out = images.clone()
     n, _, height, width = images.shape
     grey = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
@@ -124,8 +124,8 @@ def hide_loop(images: Tensor, poses: Tensor, generator: torch.Generator, holes: 
             joint = poses[i, torch.randint(k, (1,), generator=generator).item()]
             if not joint[2] > 0:
                 continue
-            move = height * JITTER * torch.randn(2, generator=generator)
-            x, y = joint[0].item() + move[0].item(), joint[1].item() + move[1].item()
+            offset = height * JITTER * torch.randn(2, generator=generator)
+            x, y = joint[0].item() + offset[0].item(), joint[1].item() + offset[1].item()
             low, high = HALF
             half = height * (low + (high - low) * torch.rand(1, generator=generator).item())
             left, right = (min(max(round(v), 0), width) for v in (x - half, x + half + 1))
@@ -141,32 +141,32 @@ def hide_loop(images: Tensor, poses: Tensor, generator: torch.Generator, holes: 
     return out
 
 
-def twelve_views(size: int = 128, frames: int = 16, device: str = "cpu", build: Build = narrow_higher_hrnet) -> Line:
-    """Base, mirrored and ten random views of frames, scored, against one image after the other."""
+def twelve_views(size: int = 128, frames: int = 16, device: str = "cpu", build: Build = narrow_higher_hrnet) -> Case:
+    """Pseudo labels of frames from a base, a mirrored and ten random views, against single images."""
     model = build(len(COCO)).to(device).to(memory_format=torch.channels_last).eval()
     data = random_data(frames, size, device).unlabelled()
-    alone = max(1, frames // 8)
+    looped = max(1, frames // 8)
     name = "HigherHRNet-W32" if build is HigherHRNet else "narrow HigherHRNet"
-    return Line(
+    return Case(
         lambda: generate(model, data),
-        lambda: views_loop(model, data, alone),
+        lambda: views_loop(model, data, looped),
         frames,
         "frames/s",
         f"a loop of single views, {name} {size}x{size}, batch {min(frames, 16)}, {threads()}",
-        alone,
+        looped,
     )
 
 
 @torch.no_grad()
 def views_loop(model: nn.Module, data: PoseData, frames: int, augmentations: int = 10) -> list:
-    """Predictions of each view of each frame by itself, brought home."""
+    """Predictions for each view of each frame alone, mapped back to the frame."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
     views = labelling_views(len(data), data.size, data.skeleton, augmentations, VIEWS, generator, device)
-    found = []
+    poses = []
     for i in range(frames):
         for view in views:
-            one = type(view)(view.matrix[i : i + 1], view.flipped[i : i + 1], view.skeleton)
-            image = one.images(data.frames[i : i + 1].to(device))
-            found.append(one.undo_poses(predict(model, image)).cpu())
-    return found
+            single = type(view)(view.matrix[i : i + 1], view.flipped[i : i + 1], view.skeleton)
+            image = single.images(data.frames[i : i + 1].to(device))
+            poses.append(single.undo_poses(predict(model, image)).cpu())
+    return poses

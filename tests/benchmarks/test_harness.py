@@ -4,13 +4,13 @@ import types
 import pandas as pd
 import pytest
 
-from benchmarks import harness, lines
-from benchmarks.harness import COLUMNS, Line
+from benchmarks import cases, harness
+from benchmarks.harness import COLUMNS, Case
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still unless work moves it on."""
+    """A clock that only `working` advances."""
     now = types.SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(harness.time, "perf_counter", lambda: now.seconds)
     return now
@@ -26,57 +26,57 @@ def working(clock, seconds, log=None, name=""):
 
 
 def test_a_row_by_hand():
-    line = Line(None, None, 1, "frames/s", "batch 2", about=lambda rate: f"{rate:.0f} a second")
-    made = harness.row("x", line, ([0.125, 0.25, 0.5], [0.5, 0.75, 0.5]))  # 4, 3, 1
+    case = Case(None, None, 1, "frames/s", "batch 2", details=lambda rate: f"{rate:.0f} a second")
+    made = harness.row("x", case, ([0.125, 0.25, 0.5], [0.5, 0.75, 0.5]))  # 4, 3, 1
     assert tuple(made) == COLUMNS
     assert (made["ours"], made["reference"], made["ratio"]) == (4, 2, 3)
     assert (made["ratio_low"], made["ratio_high"]) == (2, 3.5)
     assert made["notes"] == "batch 2, 4 a second"
 
 
-def test_both_are_measured_in_turn(clock):
+def test_both_are_measured_alternately(clock):
     log = []
-    line = Line(working(clock, 0.1, log, "a"), working(clock, 0.2, log, "b"), 1, "", "")
-    ours, theirs = harness.interleaved(line, 3)
+    case = Case(working(clock, 0.1, log, "a"), working(clock, 0.2, log, "b"), 1, "", "")
+    ours, theirs = harness.interleaved(case, 3)
     assert "".join(log) == "ab" + "ab" + "ababab"  # called, estimated, measured
     assert ours == pytest.approx([0.1] * 3) and theirs == pytest.approx([0.2] * 3)
 
 
-def test_quick_work_is_called_often_and_slow_references_may_do_less(clock):
+def test_fast_work_is_repeated_and_slow_references_may_do_less(clock):
     log = []
-    line = Line(working(clock, 0.001, log, "a"), working(clock, 0.5), 10, "", "", reference_amount=2)
-    ours, theirs = harness.interleaved(line, 1)
+    case = Case(working(clock, 0.001, log, "a"), working(clock, 0.5), 10, "", "", reference_amount=2)
+    ours, theirs = harness.interleaved(case, 1)
     assert len(log) == 2 + 50
     assert ours == pytest.approx([0.0001]) and theirs == pytest.approx([0.25])
 
 
 @pytest.mark.parametrize(("seconds", "repeats"), [(10.0, 7), (0.2, 7), (0.1, 10)])
 def test_never_fewer_than_seven_repeats(clock, seconds, repeats):
-    line = Line(working(clock, seconds), working(clock, seconds), 1, "", "")
-    assert len(harness.interleaved(line)[0]) == repeats
+    case = Case(working(clock, seconds), working(clock, seconds), 1, "", "")
+    assert len(harness.interleaved(case)[0]) == repeats
 
 
-def test_what_is_missing_is_one_sentence_and_an_empty_row(clock, capsys):
+def test_a_missing_library_is_one_message_and_an_empty_row(clock, capsys):
     def absent():
-        harness.needed("no_such_library.part")
+        harness.require("no_such_library.part")
 
-    def own():
-        harness.needed("fewpose.no_such_room")
+    def ours():
+        harness.require("fewpose.no_such_module")
 
-    fine = Line(working(clock, 1), working(clock, 1), 1, "steps/s", "")
-    rows = list(harness.run({"a": absent, "b": own, "c": lambda: fine}, 1))
-    said = "no_such_library is not installed: pip install -e .[benchmark]"
-    assert rows[0]["notes"] == f"left out: {said}" and math.isnan(rows[0]["ratio"])
-    assert rows[1]["notes"] == "left out: this version has no fewpose.no_such_room"
+    fine = Case(working(clock, 1), working(clock, 1), 1, "steps/s", "")
+    rows = list(harness.run({"a": absent, "b": ours, "c": lambda: fine}, 1))
+    message = "no_such_library is not installed: pip install -e .[benchmark]"
+    assert rows[0]["notes"] == f"skipped: {message}" and math.isnan(rows[0]["ratio"])
+    assert rows[1]["notes"] == "skipped: this version has no fewpose.no_such_module"
     assert rows[2]["ratio"] == 1
-    assert f"a is left out: {said}" in capsys.readouterr().err
+    assert f"a skipped: {message}" in capsys.readouterr().err
 
 
-def test_a_line_is_closed_even_if_it_fails(clock):
+def test_a_case_is_closed_even_if_it_fails(clock):
     closed = []
-    line = Line(lambda: 1 / 0, working(clock, 1), 1, "", "", close=lambda: closed.append(True))
+    case = Case(lambda: 1 / 0, working(clock, 1), 1, "", "", close=lambda: closed.append(True))
     with pytest.raises(ZeroDivisionError):
-        list(harness.run({"x": lambda: line}, 1))
+        list(harness.run({"x": lambda: case}, 1))
     assert closed
 
 
@@ -87,7 +87,7 @@ def rows(**ratios):
     ]
 
 
-def test_the_file_keeps_lines_that_were_not_measured_again(tmp_path):
+def test_the_file_keeps_cases_that_were_not_measured_again(tmp_path):
     path = tmp_path / "benchmarks" / "cpu.csv"
     harness.write(rows(a=1.0, b=2.0, c=3.0), path)
     harness.write(rows(b=5.0, d=4.0), path)
@@ -106,37 +106,37 @@ def test_three_digits(value, text):
     assert harness.digits(value) == text
 
 
-def test_the_table_shows_what_was_left_out():
-    table = harness.markdown([*rows(a=4.0), harness.left_out("b", "no kornia")])
-    assert "4.00 to 4.00" in table and "left out: no kornia" in table and "nan" not in table
+def test_the_table_shows_what_was_skipped():
+    table = harness.markdown([*rows(a=4.0), harness.skipped("b", "no kornia")])
+    assert "4.00 to 4.00" in table and "skipped: no kornia" in table and "nan" not in table
 
 
-def test_lines_are_chosen_by_how_they_begin():
+def test_cases_are_selected_by_prefix():
     every = {"pck": 1, "augment_a": 2, "augment_b": 3}
-    assert list(harness.chosen(every, ["augment"])) == ["augment_a", "augment_b"]
-    assert harness.chosen(every, None) is every
-    with pytest.raises(ValueError, match=r"no line .* 'okay'.* pck, augment_a"):
-        harness.chosen(every, ["okay"])
+    assert list(harness.select(every, ["augment"])) == ["augment_a", "augment_b"]
+    assert harness.select(every, None) is every
+    with pytest.raises(ValueError, match=r"no benchmark case .* 'okay'.* pck, augment_a"):
+        harness.select(every, ["okay"])
 
 
-def test_every_aim_is_that_of_a_line():
-    assert set(lines.AIMS["cpu"]) <= set(lines.CPU) and set(lines.AIMS["cuda"]) <= set(lines.CUDA)
+def test_every_aim_belongs_to_a_case():
+    assert set(cases.AIMS["cpu"]) <= set(cases.CPU) and set(cases.AIMS["cuda"]) <= set(cases.CUDA)
 
 
-def test_the_command_writes_the_file_and_says_what_is_wrong(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_file_and_reports_errors(tmp_path, monkeypatch, capsys):
     from fewpose_runs.cli import main
 
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
-    fine = Line(lambda: None, lambda: None, 1, "calls/s", "nothing at all")
-    monkeypatch.setitem(lines.CPU, "nothing", lambda: fine)
+    fine = Case(lambda: None, lambda: None, 1, "calls/s", "nothing at all")
+    monkeypatch.setitem(cases.CPU, "nothing", lambda: fine)
     monkeypatch.setattr(harness, "REPEATS", 1)
     monkeypatch.setattr(harness, "BLOCK", 1e-4)
     assert main(["benchmark", "--only", "nothing"]) == 0
     assert "nothing at all" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "outputs/benchmarks/cpu.csv").name.tolist() == ["nothing"]
     assert main(["benchmark", "--only", "everything"]) == 1
-    assert "no line of the benchmark begins with 'everything'" in capsys.readouterr().err
+    assert "no benchmark case begins with 'everything'" in capsys.readouterr().err
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["benchmark", "--device", "cuda"]) == 1
-    assert "no CUDA device is here" in capsys.readouterr().err
+    assert "no CUDA device" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The plain twins, by which the fast paths are measured, do the same work: on small input."""
+"""On small inputs the references do the same work as our fast paths."""
 
 import copy
 
@@ -19,7 +19,7 @@ from fewpose.skeleton import COCO, JUMP
 SIZE = (64, 48)
 
 
-def test_what_the_network_reads_is_the_view_normalised():
+def test_the_network_input_is_the_view_normalised():
     frames = augmentation.smooth_frames(7, (160, 128))
     views = [random_view(7, (160, 128), COCO, Augmentation(), torch.Generator().manual_seed(1)) for _ in range(2)]
     made, plain = (torch.Generator().manual_seed(2) for _ in range(2))
@@ -42,8 +42,8 @@ def test_targets_are_those_of_the_loop_at_the_centres_of_cells():
     poses[0, 4, 2] = 0
     patch = heatmaps.target_patch()
     expected = np.stack([heatmaps.targets_loop(pose[None], SIZE, patch) for pose in poses.numpy()])
-    apart = (gaussian_targets(poses, SIZE, 4) - torch.from_numpy(expected)).abs()
-    assert apart.max() < np.exp(-(7**2) / 8)  # the loop's patch ends 7 cells away
+    difference = (gaussian_targets(poses, SIZE, 4) - torch.from_numpy(expected)).abs()
+    assert difference.max() < np.exp(-(7**2) / 8)  # the loop's patch ends 7 cells away
 
 
 def test_overlapping_people_keep_the_higher_value():
@@ -59,8 +59,8 @@ def test_published_decoding_differs_by_the_quarter_alone(loop):
     maps, crops, places = heatmaps.random_maps(4, SIZE)
     looped = torch.from_numpy(loop(maps.numpy(), *places))
     ours = geometry.transform_points(geometry.invert(crops), decode(maps, 4))
-    apart = (ours - looped)[..., :2].norm(dim=-1) / torch.from_numpy(places[1])[:, None]
-    assert apart.max() < 4 * 0.75 * 2**0.5  # half a cell against a quarter, along both axes
+    difference = (ours - looped)[..., :2].norm(dim=-1) / torch.from_numpy(places[1])[:, None]
+    assert difference.max() < 4 * 0.75 * 2**0.5  # half a cell against a quarter, along both axes
     assert torch.allclose(ours[..., 2], looped[..., 2])
 
 
@@ -92,22 +92,22 @@ def test_peaks_are_the_first_highest_cells_in_any_number_format():
         index, values = peaks(found)
         assert index.flatten().tolist() == [1, 0] and values[:, 0].tolist() == expected
     maps, _, _ = heatmaps.random_maps(9, SIZE)
-    for quick, plain in zip(peaks(maps), peaks(maps.double()), strict=True):
-        assert torch.equal(quick, plain.to(quick.dtype))
+    for fast, plain in zip(peaks(maps), peaks(maps.double()), strict=True):
+        assert torch.equal(fast, plain.to(fast.dtype))
     assert [tuple(x.shape) for x in peaks(maps[:0])] == [(0, 17, 1), (0, 17, 5)]
 
 
 def test_pck_and_oks_of_the_loops():
-    line = scores.pck_line(200, 200)
-    assert line.ours() == pytest.approx(line.reference(), abs=1e-4)  # float32
+    case = scores.pck_case(200, 200)
+    assert case.ours() == pytest.approx(case.reference(), abs=1e-4)  # float32
     ground_truth = torch.rand(5, len(JUMP), 3)
     ground_truth[0, :, 2] = 0
     ground_truth[1, JUMP.index("left_shoulder"), 2] = 0  # the fallback
     found = ground_truth + 0.05
     expected = scores.pck_loop(found.numpy(), ground_truth.numpy(), JUMP)
     assert pck(normalised_distances(found, ground_truth, JUMP)) == pytest.approx(expected)
-    line = scores.oks_line(300, 300)
-    assert np.array_equal(line.ours(), line.reference())
+    case = scores.oks_case(300, 300)
+    assert np.array_equal(case.ours(), case.reference())
     blank = np.zeros((2, 17, 3))
     rest = np.array([[0.0, 0, 4, 6], [3, 3, 9, 9]]), np.array([30.0, 80])
     guess = np.random.default_rng(0).uniform(-20, 60, (2, 17, 3))
@@ -116,9 +116,9 @@ def test_pck_and_oks_of_the_loops():
 
 @pytest.mark.parametrize("library", ["pycocotools", "faster_coco_eval"])
 def test_average_precision_is_that_of_the_libraries(library):
-    line = scores.keypoint_ap_line(library, images=12)  # it compares the numbers itself
-    for _ in range(2):  # and the reference may be asked again
-        assert list(line.ours().values()) == pytest.approx(line.reference(), abs=1e-9)
+    case = scores.keypoint_ap_case(library, images=12)  # raises if the numbers differ
+    for _ in range(2):  # and the reference can be called again
+        assert list(case.ours().values()) == pytest.approx(case.reference(), abs=1e-9)
 
 
 def test_the_moving_average_of_the_loop():
@@ -134,7 +134,7 @@ def test_the_moving_average_of_the_loop():
 
 
 @pytest.mark.parametrize("mix", [False, True])
-def test_the_loop_hides_as_much_as_the_views(mix):
+def test_the_loop_masks_as_much(mix):
     images = augmentation.smooth_frames(12, (128, 96)).float()
     poses = heatmaps.random_poses(12, (128, 96))
     ours = steps.joint_cutmix if mix else steps.joint_cutout
@@ -142,7 +142,7 @@ def test_the_loop_hides_as_much_as_the_views(mix):
         (made != images).any(1).float().mean()
         for made in (
             ours(images, poses, torch.Generator().manual_seed(0), 4),
-            steps.hide_loop(images, poses, torch.Generator().manual_seed(1), 4, mix),
+            steps.masking_loop(images, poses, torch.Generator().manual_seed(1), 4, mix),
         )
     ]
     assert changed[0] > 0.05 and abs(changed[0] - changed[1]) < 0.4 * changed[0]
@@ -160,9 +160,9 @@ def test_the_plain_step_learns_as_ours_does():
 
 
 def test_single_views_find_what_batches_find():
-    line = steps.twelve_views(64, 2)
-    found = line.ours()
+    case = steps.twelve_views(64, 2)
+    found = case.ours()
     assert found.base.shape == (2, 17, 3) and found.views.shape[0] == 11
-    home = line.reference()  # of one frame: base view first
-    assert len(home) == 12
-    torch.testing.assert_close(home[0][0], found.base[0], atol=1e-3, rtol=1e-3)
+    single = case.reference()  # of one frame: base view first
+    assert len(single) == 12
+    torch.testing.assert_close(single[0][0], found.base[0], atol=1e-3, rtol=1e-3)

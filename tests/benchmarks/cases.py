@@ -1,4 +1,4 @@
-"""All lines of the benchmark by name, for the CPU and for a GPU."""
+"""All benchmark cases by name, for the CPU and for a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from fewpose.models.higher_hrnet import HigherHRNet
 
 from . import augmentation, frames, gpu, harness, heatmaps, people, scores, steps
-from .harness import Line
+from .harness import Case
 
 LIBRARIES = ("albumentations", "kornia", "torchvision")
 SIZES = ((256, 192), (512, 512))
@@ -21,30 +21,30 @@ AUGMENT = {
     for h, w in SIZES
     for library in LIBRARIES
 }
-CPU: dict[str, Callable[[], Line]] = {
+CPU: dict[str, Callable[[], Case]] = {
     **AUGMENT,
     "heatmap_targets": heatmaps.targets,
     "heatmap_decoding": heatmaps.decoding,
     "heatmap_decoding_hrnet": partial(heatmaps.decoding, batch=128, parser=False),
     "heatmap_smooth_decoding": heatmaps.smooth_decoding,
     "twelve_views": steps.twelve_views,
-    "pck": scores.pck_line,
-    "oks": scores.oks_line,
-    "keypoint_ap_pycocotools": partial(scores.keypoint_ap_line, "pycocotools"),
-    "keypoint_ap_faster_coco_eval": partial(scores.keypoint_ap_line, "faster_coco_eval"),
+    "pck": scores.pck_case,
+    "oks": scores.oks_case,
+    "keypoint_ap_pycocotools": partial(scores.keypoint_ap_case, "pycocotools"),
+    "keypoint_ap_faster_coco_eval": partial(scores.keypoint_ap_case, "faster_coco_eval"),
     "frame_reading": frames.reading,
     "world_128": partial(frames.world, 128),
     "world_512": partial(frames.world, 512),
     "mean_teacher_step": steps.mean_teacher,
     "moving_average": steps.moving_average,
-    "joint_cutout": partial(steps.hidden_joints, "cutout"),
-    "joint_cutmix": partial(steps.hidden_joints, "cutmix"),
+    "joint_cutout": partial(steps.masked_joints, "cutout"),
+    "joint_cutmix": partial(steps.masked_joints, "cutmix"),
     "people_keypoints": people.reading,
     "keypoint_rcnn_step": people.training,
     "student_light": people.finding,
     "student_paper": partial(people.finding, "paper"),
 }
-CUDA: dict[str, Callable[[], Line]] = {
+CUDA: dict[str, Callable[[], Case]] = {
     "bf16_matrices": gpu.matrices,
     "higher_hrnet_step": gpu.training,
     "higher_hrnet_step_compiled": partial(gpu.training, compiled=True),
@@ -52,16 +52,16 @@ CUDA: dict[str, Callable[[], Line]] = {
     "keypoint_rcnn_step": partial(people.training, 480, 8, 4, "cuda"),
     "mean_teacher_step": partial(steps.mean_teacher, 256, 32, "cuda"),
     "moving_average": partial(steps.moving_average, "cuda", HigherHRNet),
-    **{name: partial(line, device="cuda") for name, line in AUGMENT.items()},
+    **{name: partial(case, device="cuda") for name, case in AUGMENT.items()},
     "heatmap_targets": partial(heatmaps.targets, device="cuda"),
     "heatmap_decoding": partial(heatmaps.decoding, device="cuda"),
     "heatmap_smooth_decoding": partial(heatmaps.smooth_decoding, device="cuda"),
-    "joint_cutout": partial(steps.hidden_joints, "cutout", device="cuda"),
-    "joint_cutmix": partial(steps.hidden_joints, "cutmix", device="cuda"),
+    "joint_cutout": partial(steps.masked_joints, "cutout", device="cuda"),
+    "joint_cutmix": partial(steps.masked_joints, "cutmix", device="cuda"),
     "people_keypoints": partial(people.reading, device="cuda"),
 }
 
-# What each line should reach at least, as a ratio or in its own unit.
+# The least that each case should reach, as a ratio or in its own unit.
 AIMS = {
     "cpu": {
         "augment_256x192_albumentations": "1",
@@ -94,16 +94,16 @@ AIMS = {
 
 
 def benchmark(device: str, only: list[str] | None, folder: Path) -> str:
-    """Measure the lines of a device, or those in `only`, into `folder`; the table as Markdown.
+    """Measure the cases of a device, or those in `only`, write them to `folder` and return a Markdown table.
 
-    ValueError for a line that is not there, RuntimeError without the device.
+    ValueError for an unknown case, RuntimeError without the device.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("no CUDA device is here: leave out --device cuda to measure the CPU")
+        raise RuntimeError("no CUDA device: omit --device cuda to measure the CPU")
     rows, aims = [], AIMS[device]
-    for row in harness.run(harness.chosen({"cpu": CPU, "cuda": CUDA}[device], only)):
+    for row in harness.run(harness.select({"cpu": CPU, "cuda": CUDA}[device], only)):
         if row["name"] in aims:
             row["notes"] += f"; aim {aims[row['name']]}"
         rows.append(row)
-        harness.write([row], folder / f"{device}.csv")  # a stopped call keeps what it measured
+        harness.write([row], folder / f"{device}.csv")  # an interrupted call keeps its measurements
     return harness.markdown(rows)
