@@ -172,6 +172,10 @@ def test_profiles_are_valid(profile):
     assert read_profile(profile)
 
 
+def test_profiles_repeat_little():
+    assert sum(len((ROOT / "params" / f"{name}.yaml").read_text().splitlines()) for name in profiles()) <= 400
+
+
 def test_paper_tiny_is_the_paper_with_small_values():
     tiny, paper = read_profile("paper_tiny"), read_profile("paper")
     assert [(p.run, p.notebook, p.needs) for p in tiny] == [(p.run, p.notebook, p.needs) for p in paper]

@@ -116,14 +116,14 @@ def execute(planned: PlannedRun, mark: str) -> None:
 
 
 def _chosen(plan: list[PlannedRun], only: list[str] | None) -> list[PlannedRun]:
-    """The runs named by `only` and what they need, in order."""
+    """The runs named by `only`, with or without their seed, and what they need, in order."""
     if not only:
         return plan
-    names = {planned.run: planned for planned in plan}
     for name in only:
-        if name not in names:
-            raise ValueError(f"profile {plan[0].profile} has no run {name!r}: {', '.join(names)}")
-    wanted = set(only)
+        if not any(name in (planned.run, planned.entry) for planned in plan):
+            known = ", ".join(planned.run for planned in plan)
+            raise ValueError(f"profile {plan[0].profile} has no run {name!r}: {known}")
+    wanted = {planned.run for planned in plan if {planned.run, planned.entry} & set(only)}
     for planned in reversed(plan):
         if planned.run in wanted:
             wanted.update(planned.needs)

@@ -17,12 +17,11 @@ from functools import cached_property
 from pathlib import Path
 
 PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
-RUN_KEYS = ("run", "notebook", "parameters", "needs")
+RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
 DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's files
 
-# Parameters that name one file of a user's, and those that name a run to begin with.
-WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")
-EARLIER = ("supervised_run", "teacher_run", "first_run")
+WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")  # parameters that name one file of a user's
+EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
 
 
 def repo_root() -> Path:
@@ -47,9 +46,10 @@ def shown(path: Path) -> str:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One entry of a profile: the notebook, what differs from its defaults, what comes first."""
+    """One run of a profile: the notebook, what differs from its defaults, what comes first."""
 
     profile: str
+    entry: str  # name of its entry in the file: of a run over several seeds, `run` without the seed
     run: str
     notebook: str  # "sports/supervised", relative to notebooks/, no suffix
     parameters: dict  # differences only, types checked
@@ -201,11 +201,12 @@ def read_profile(profile: str) -> list[PlannedRun]:
         raise ValueError(f"{shown(path)} must be a list of runs, each `- run: name` and its keys")
     plan: list[PlannedRun] = []
     for number, entry in enumerate(entries, start=1):
-        plan.append(_planned(profile, path, number, entry, [p.run for p in plan]))
+        plan += _planned(profile, path, number, entry, plan)
     return plan
 
 
-def _planned(profile: str, path: Path, number: int, entry: object, before: list) -> PlannedRun:
+def _planned(profile: str, path: Path, number: int, entry: object, before: list[PlannedRun]) -> list[PlannedRun]:
+    """The runs of one entry: one, or one for each of its seeds."""
     where = f"{shown(path)}, entry {number}"
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: must be a mapping with the keys {', '.join(RUN_KEYS)}")
@@ -215,29 +216,53 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list)
     for key in ("run", "notebook"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ValueError(f"{where}: `{key}` must be given, as text")
-    run, notebook = entry["run"], entry["notebook"].removesuffix(".ipynb")
-    where = f"{shown(path)}, run {run}"
-    if not run.replace("_", "").replace("-", "").isalnum():
+    name, notebook = entry["run"], entry["notebook"].removesuffix(".ipynb")
+    where = f"{shown(path)}, run {name}"
+    if not name.replace("_", "").replace("-", "").isalnum():
         raise ValueError(f"{where}: a run's name is a folder's: letters, digits, _ and -")
-    if run in before:
-        raise ValueError(f"{where}: the name is taken by an earlier run")
     if not notebook_path(notebook).is_file():
         folder = repo_root() / "notebooks"
-        known = [str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.ipynb")]
+        known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.ipynb")]
         raise ValueError(f"{where}: no notebook {notebook!r}{_suggest(notebook, known)}")
-    parameters, needs = entry.get("parameters") or {}, entry.get("needs") or []
+    parameters, needs, seeds = (
+        entry.get(key) or empty for key, empty in (("parameters", {}), ("needs", []), ("seeds", []))
+    )
     if not isinstance(parameters, dict):
         raise ValueError(f"{where}: `parameters` must be a mapping of names to values")
-    check_parameters(parameters, notebook_parameters(notebook_path(notebook)), where)
     if not isinstance(needs, list):
         raise ValueError(f"{where}: `needs` must be a list of run names")
-    for name in needs:
-        if name not in before:
-            raise ValueError(f"{where}: needs {name!r}, no earlier run{_suggest(name, before)}")
-    for key in EARLIER:
-        if parameters.get(key) and parameters[key] not in needs:
-            raise ValueError(f"{where}: {key} is {parameters[key]!r}, name it in `needs`, too")
-    return PlannedRun(profile, run, notebook, parameters, tuple(needs))
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise ValueError(f"{where}: `seeds` must be a list of different whole numbers")
+    if seeds and "seed" in parameters:
+        raise ValueError(f"{where}: give `seeds` or the parameter `seed`, not both")
+    planned = []
+    for seed in seeds or [None]:
+        run, values = (name, parameters) if seed is None else (f"{name}_seed{seed}", {**parameters, "seed": seed})
+        if {run, name} & {word for p in before for word in (p.run, p.entry)}:
+            raise ValueError(f"{where}: the name is taken by an earlier run")
+        check_parameters(values, notebook_parameters(notebook_path(notebook)), where)
+        needed = [first for need in needs for first in _earlier(need, seed, before, f"{where}: needs {need!r}")]
+        for key in EARLIER:
+            if values.get(key):
+                (first, *more) = _earlier(values[key], seed, before, f"{where}: {key} is {values[key]!r}")
+                if more:
+                    raise ValueError(f"{where}: {key} must name one run: {', '.join((first, *more))}")
+                values, needed = {**values, key: first}, [*needed, first]
+        planned.append(PlannedRun(profile, name, run, notebook, values, tuple(dict.fromkeys(needed))))
+    return planned
+
+
+def _earlier(name: object, seed: int | None, before: list[PlannedRun], where: str) -> list[str]:
+    """The earlier runs that `name` means to a run of this seed: itself, or of an entry with seeds that of the same
+    seed; all of them to a run without seeds."""
+    runs = [p.run for p in before if name in (p.run, p.entry)]
+    if not runs:
+        raise ValueError(f"{where}, no earlier run{_suggest(name, {p.entry for p in before})}")
+    if seed is None or name in runs:
+        return runs
+    if f"{name}_seed{seed}" not in runs:
+        raise ValueError(f"{where}, which has no seed {seed}: {', '.join(runs)}")
+    return [f"{name}_seed{seed}"]
 
 
 # ---- fingerprints: what a result was made from ---------------------------------------------------

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from fewpose_runs import runs
-from fewpose_runs.engine import RunFailed, reproduce
+from fewpose_runs.engine import RunFailed, _chosen, reproduce
 from fewpose_runs.profiles import fingerprints, notebook_parameters, read_profile
 from fewpose_runs.runs import COLUMNS, find_run, finished_runs, start_run
 
@@ -230,15 +230,57 @@ def test_fingerprints_follow_the_users_weights_but_not_those_another_run_makes(h
         assert len(set(marks)) == kinds
 
 
-def test_a_run_to_begin_with_must_be_needed(house):
-    write_notebook(house / "notebooks" / "sports" / "next.ipynb", 'supervised_run = ""', "pass")
-    begins = "{run: two, notebook: sports/next, parameters: {supervised_run: one}"
-    text = f"- {{run: one, notebook: sports/tiny}}\n- {begins}}}\n"
-    write_profile(house, "mine", text)
-    with pytest.raises(ValueError, match="run two: supervised_run is 'one', name it in `needs`"):
+SEEDS = """\
+- {run: first, notebook: sports/tiny, seeds: [0, 2], parameters: {title: x}}
+- {run: alone, notebook: sports/tiny}
+- {run: second, notebook: sports/next, seeds: [2], needs: [alone], parameters: {supervised_run: first}}
+- {run: third, notebook: sports/next, parameters: {supervised_run: first_seed0}}
+- {run: tables, notebook: sports/tiny, needs: [first, second]}
+"""
+
+
+@pytest.fixture
+def seeded(house):
+    write_notebook(house / "notebooks" / "sports" / "next.ipynb", 'supervised_run = ""\nseed = 0', "pass")
+    write_profile(house, "mine", SEEDS)
+    return house
+
+
+def test_seeds_make_a_run_each_that_refers_to_runs_of_its_own_seed(seeded):
+    plan = {p.run: p for p in read_profile("mine")}
+    assert list(plan) == ["first_seed0", "first_seed2", "alone", "second_seed2", "third", "tables"]
+    assert plan["first_seed2"].parameters == {"title": "x", "seed": 2}
+    assert plan["second_seed2"].parameters == {"supervised_run": "first_seed2", "seed": 2}
+    assert plan["second_seed2"].needs == ("alone", "first_seed2")
+    assert plan["third"].needs == ("first_seed0",)  # named as a parameter: needed, too
+    assert plan["tables"].needs == ("first_seed0", "first_seed2", "second_seed2")
+    assert plan["first_seed0"].folder == seeded / "outputs" / "mine" / "sports" / "first_seed0"
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("parameters: {supervised_run: first}", "supervised_run must name one run: first_seed0, first_seed2"),
+        ("parameters: {supervised_run: fist}", "supervised_run is 'fist', no earlier run .did you mean first"),
+        ("seeds: [0, 1], parameters: {supervised_run: first}", "'first', which has no seed 1: first_seed0"),
+        ("seeds: [1], needs: [first]", "needs 'first', which has no seed 1"),
+        ("seeds: 3", "`seeds` must be a list"),
+        ("seeds: [1, 1]", "`seeds` must be a list of different"),
+        ("seeds: [1], parameters: {seed: 1}", "not both"),
+    ],
+)
+def test_wrong_seeds_are_named(seeded, entry, says):
+    write_profile(seeded, "mine", f"{SEEDS}- {{run: last, notebook: sports/next, {entry}}}")
+    with pytest.raises(ValueError, match=says) as error:
         read_profile("mine")
-    write_profile(house, "mine", text.replace("one}}", "one}, needs: [one]}"))
-    assert read_profile("mine")[1].needs == ("one",)
+    assert "params/mine.yaml, run last" in str(error.value)
+
+
+def test_names_with_seeds_are_not_taken_twice(seeded):
+    for name in ("first", "first_seed0"):
+        write_profile(seeded, "mine", f"{SEEDS}- {{run: {name}, notebook: sports/tiny}}")
+        with pytest.raises(ValueError, match="taken by an earlier run"):
+            read_profile("mine")
 
 
 def test_a_profile_of_another_encoding_is_named(house):
@@ -484,3 +526,13 @@ def test_only_takes_along_what_is_needed(house):
         reproduce("laptop", only=["three"])
     reproduce("laptop", only=["one"])
     assert [f.name for f in finished_runs("laptop")] == ["one"]
+
+
+def test_only_takes_an_entry_with_or_without_its_seeds(seeded):
+    plan = read_profile("mine")
+    for only, chosen in (
+        ("first", ["first_seed0", "first_seed2"]),
+        ("first_seed2", ["first_seed2"]),
+        ("third", ["first_seed0", "third"]),
+    ):
+        assert [p.run for p in _chosen(plan, [only])] == chosen
