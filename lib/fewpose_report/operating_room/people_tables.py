@@ -1,7 +1,6 @@
 """Tables 1, 2 and 3 of Srivastav et al. beside ours.
 
-Published numbers are on MVOR+: real frames that cannot be had here, so cells of ours stand beside them in shape, not
-in size. A cell is empty where the published number is not known to us.
+Published numbers are on MVOR+: real frames that are not public, so ours can be compared in shape, not in size.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import pandas as pd
 
 from fewpose.metrics.bootstrap import interval
 from fewpose_report.operating_room.people_results import Measured, Summary
+from fewpose_report.results import published
 
 SCALES = (1, 8, 10, 12)
 METRIC_NAMES = {
@@ -21,15 +21,15 @@ METRIC_NAMES = {
     "mpjpe": "MPJPE in mm, one to one",
     "mpjpe_paper": "MPJPE in mm, as in the paper",
 }
-# (method, scale) → what is published of it. MPJPE is by the paper's own protocol.
+_PUBLISHED = published("operating_room")
+# (method, scale) → what is published of it, by metric. MPJPE is by the paper's own protocol.
 PUBLISHED: dict[tuple[str, int], dict[str, float]] = {
-    ("teacher", 1): {"keypoint_ap": 57.8, "mpjpe_paper": 135},
-    ("student_all", 1): {"box_ap": 50.6, "keypoint_ap": 55.8, "mpjpe_paper": 134},
-    ("student_all", 8): {"box_ap": 49.6, "keypoint_ap": 53.3, "mpjpe_paper": 136},
-    ("student_all", 10): {"box_ap": 49.3, "keypoint_ap": 52.1, "mpjpe_paper": 137},
-    ("student_all", 12): {"box_ap": 47.5, "keypoint_ap": 49.5, "mpjpe_paper": 138},
+    key: dict(zip(rows["metric"], rows["value"], strict=True)) for key, rows in _PUBLISHED.groupby(["method", "scale"])
 }
-PUBLISHED_COSTS = {"teacher": (250.1, 1048.8), "student": (67.9, 215.0)}  # millions, GFLOPs
+PUBLISHED_COSTS = {  # millions of parameters, GFLOPs
+    method.removesuffix("_untrained"): tuple(rows["value"])
+    for method, rows in _PUBLISHED[_PUBLISHED["scale"].isna()].groupby("method")
+}
 
 
 class Cost(Protocol):

@@ -5,44 +5,39 @@ from __future__ import annotations
 import pandas as pd
 
 from fewpose.metrics.bootstrap import interval
+from fewpose.metrics.pck import gap_closed
+from fewpose_report.results import published
 from fewpose_report.sports.pck_results import draws, label_counts, last_iterations, mean_pck, name_of
 
-# Ludwig et al., PCK@0.1: (method, labels, iteration) → published, None where it is not; labels "all" = 3,154. Methods
-# whose name ends in "video" have the videos' frames in their pool, too. Ensemble and published head are not theirs.
-SPORTS_TABLE1 = {
-    ("supervised", 50, 0): 83.8,
-    ("pseudo_labels", 50, 1): 87.7,
-    ("pseudo_labels", 50, 2): None,
-    ("pseudo_labels", 50, 3): 88.4,
-    ("pseudo_labels_video", 50, 4): 88.6,
-    ("mean_teacher", 50, 0): 87.1,
-    ("mean_teacher_video", 50, 0): None,
-    ("ensemble", 50, 1): None,
-    ("ensemble", 50, 2): None,
-    ("ensemble_views", 50, 0): None,
-    ("ensemble_voting", 50, 0): None,
-    ("published_head", 50, 0): None,
-    ("supervised", "all", 0): 91.9,
-}
-SPORTS_TABLE2 = {
-    ("supervised", 50, 0): 83.8,
-    ("pseudo_labels", 50, 3): 88.4,
-    ("supervised", 100, 0): 86.0,
-    ("pseudo_labels", 100, 3): 89.0,
-    ("supervised", 250, 0): 88.4,
-    ("pseudo_labels", 250, 3): 90.0,
-    ("supervised", "all", 0): 91.9,
-}
+ALL = 3154  # labels in the paper
 
 
-def sports_table(found: list[dict], published: dict[tuple, float | None], at: float = 0.1) -> pd.DataFrame:
-    """Paper / ours / difference for each row of a published table that was run.
+def _published(table: int) -> dict[tuple, float | None]:
+    """(method, labels, iteration) → PCK@0.1 of Ludwig et al., by the number of labels; labels "all" come last."""
+    rows = published("sports").fillna({"iteration": 0})
+    rows = rows[(rows["table"] == table) & (rows["metric"] == "pck@0.1")].sort_values("labels", kind="stable")
+    names = zip(rows["method"], rows["labels"], rows["iteration"], strict=True)
+    keys = [(method, "all" if labels == ALL else int(labels), int(i)) for method, labels, i in names]
+    return dict(zip(keys, rows["value"], strict=True))
+
+
+# Methods whose name ends in "video" have the videos' frames in their pool, too. Those in between are not the paper's.
+_TABLE1 = _published(1)
+_OURS = [("ensemble", 50, 1), ("ensemble", 50, 2)]
+_OURS += [(method, 50, 0) for method in ("ensemble_views", "ensemble_voting", "published_head")]
+_ALL = ("supervised", "all", 0)
+SPORTS_TABLE1 = {k: v for k, v in _TABLE1.items() if k != _ALL} | dict.fromkeys(_OURS) | {_ALL: _TABLE1[_ALL]}
+SPORTS_TABLE2 = _published(2)
+
+
+def sports_table(found: list[dict], paper_rows: dict[tuple, float | None], at: float = 0.1) -> pd.DataFrame:
+    """Paper / ours / difference for each row of SPORTS_TABLE1 or 2 that was run.
 
     found: see `pck_results.load_tests`. Ours is the mean over label draws with its interval over draws and test
     videos; the difference is in points of PCK.
     """
     full, rows = max(e["labels"] for e in found), []
-    for (method, labels, iteration), paper in published.items():
+    for (method, labels, iteration), paper in paper_rows.items():
         sets = draws(found, method, full if labels == "all" else labels, iteration)
         if sets:
             value, samples = mean_pck(sets, found[0]["video"], at)
@@ -55,14 +50,18 @@ def sports_table(found: list[dict], published: dict[tuple, float | None], at: fl
 
 
 def gap_table(rows: list[dict]) -> pd.DataFrame:
-    """The rows of `pck_results.gap_rows` beside what the paper's Table 1 makes of the same."""
-    few, full = (SPORTS_TABLE1[("supervised", labels, 0)] for labels in (50, "all"))
+    """The rows of `pck_results.gap_rows` beside what the paper's tables make of the same."""
     columns = ["method", "labels", "iteration", "value", "ci_low", "ci_high"]
     table = pd.DataFrame(rows, columns=columns)
-    published = [SPORTS_TABLE1.get((r["method"], r["labels"], r["iteration"])) for r in rows]
-    table["paper"] = [None if p is None else 100 * (p - few) / (full - few) for p in published]
+    paper = SPORTS_TABLE2 | SPORTS_TABLE1
+    table["paper"] = [_published_gap(paper, *key) for key in zip(*(table[c] for c in columns[:3]), strict=True)]
     table = table.rename(columns={"value": "ours", "ci_low": "low", "ci_high": "high"})
     return table[["method", "labels", "iteration", "paper", "ours", "low", "high"]]
+
+
+def _published_gap(paper: dict, method: str, labels: int, iteration: int) -> float | None:
+    value, few = paper.get((method, labels, iteration)), paper.get(("supervised", labels, 0))
+    return None if value is None else float(gap_closed(value, few, paper[_ALL]))
 
 
 def budget_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
