@@ -64,7 +64,7 @@ def evaluate(args: argparse.Namespace) -> int:
 def keep(args: argparse.Namespace) -> int:
     from fewpose_runs.reference import keep_reference
 
-    print(keep_reference(args.profile, args.name or args.profile))
+    print(keep_reference(args.profile, args.name or args.profile, args.notebooks))
     return 0
 
 
@@ -175,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("keep", help="put a finished profile into outputs/reference")
     command.add_argument("profile")
     command.add_argument("--name", help="its name there (default: that of the profile)")
+    command.add_argument("--notebooks", action="store_true", help="the executed notebooks instead of the figures")
     command.set_defaults(call=keep)
 
     command = commands.add_parser("benchmark", help="our speed beside that of named references")
