@@ -96,21 +96,6 @@ def test_pixels_go_where_points_go(stride):
     assert (found - expected).abs().max() < 0.05 * stride
 
 
-def test_people_are_placed_where_they_are_seen():
-    torch.manual_seed(0)
-    camera = torch.tensor([[538.0, 0, 319.5], [0, 540, 239.5], [0, 0, 1]])
-    points, stand = 400 * torch.randn(3, 17, 3), torch.tensor([[0.0, 100, 3000]])
-    pixels = (points + stand) @ camera.T
-    poses = torch.cat([pixels[..., :2] / pixels[..., 2:], torch.ones(3, 17, 1)], -1)
-    poses[1, :9] = 0  # not seen
-    shift = g.place_in_camera(points, poses, camera)
-    assert torch.allclose(shift, stand.expand(3, 3), atol=0.5)
-    poses[2, 1:, 2] = 0  # one keypoint tells no distance
-    shift = g.place_in_camera(points, poses, camera)
-    assert shift[2].isnan().all() and torch.allclose(shift[:2], stand.expand(2, 3), atol=0.5)
-    assert g.place_in_camera(points[:0], poses[:0], camera).shape == (0, 3)
-
-
 def test_rays_of_a_picture():
     poses = torch.tensor([[[319.5, 239.5, 0.7], [639.5, 239.5, 1.0], [319.5, -0.5, 0.0]]])
     rays = g.rays(poses, (480, 640))

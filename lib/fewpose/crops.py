@@ -33,7 +33,7 @@ def crop_maps(boxes: Tensor, size: tuple[int, int], margin: float = MARGIN) -> T
     scale = (sides.new_tensor([size[1], size[0]]) / sides).amin(1) / margin
     # A box spans pixel edges, its centre in centre-based pixels is half a pixel less.
     centre = (boxes[:, 2:] + boxes[:, :2]) / 2 - 0.5
-    matrix = torch.zeros(len(boxes), 2, 3, device=boxes.device)
+    matrix = boxes.new_zeros(len(boxes), 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale
     middle = sides.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
     matrix[:, :, 2] = middle - scale[:, None] * centre

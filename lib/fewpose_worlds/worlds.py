@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from fewpose.data.coco import boxes_by_image
 from fewpose.data.labels import LabelledPeople, ground_truth_labels
 from fewpose.data.multi_person import BoxData, PeopleData
 from fewpose.data.pose_data import PoseData
@@ -50,9 +49,12 @@ def everyday_folder(frames: int, size: int, seed: int, cache: Path, above: float
 def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
     """The everyday world with the boxes of all people in each frame; arguments as `everyday`."""
     data = everyday(frames, size, seed, cache)
+    corners: list[list] = [[] for _ in range(frames)]
     path = everyday_folder(frames, size, seed, cache) / "annotations.json"
-    people = boxes_by_image(json.loads(path.read_text()), path)
-    boxes = [torch.tensor(people.get(i, [])).reshape(-1, 4).float() for i in range(frames)]
+    for annotation in json.loads(path.read_text())["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        corners[annotation["image_id"]].append([x, y, x + width, y + height])
+    boxes = [torch.tensor(group).reshape(-1, 4).float() for group in corners]
     return BoxData(data.frames, boxes, data.split, name=data.name)
 
 

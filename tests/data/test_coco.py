@@ -1,12 +1,11 @@
 import json
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fewpose.data.coco import crop_map, read_boxes, read_coco, read_skeleton
+from fewpose.data.coco import read_coco, read_skeleton
 from fewpose.skeleton import JUMP
 
 
@@ -37,13 +36,6 @@ def test_crop_shows_the_keypoint_where_the_pose_says(tmp_path):
     y, x = torch.meshgrid(torch.arange(128.0), torch.arange(96.0), indexing="ij")
     found = torch.stack([(x * frame).sum(), (y * frame).sum()]) / frame.sum()
     torch.testing.assert_close(found.float(), data.poses[0, 0, :2], atol=0.15, rtol=0)
-
-
-def test_crop_map_centres_the_box():
-    matrix = crop_map(np.array([20, 10, 40, 60]), (128, 96))
-    centre = matrix @ [39.5, 39.5, 1]
-    np.testing.assert_allclose(centre, [47.5, 63.5])
-    np.testing.assert_allclose(matrix[0, 0], 128 / 60 / 1.25)
 
 
 def test_people_crowds_main_and_missing_boxes(tmp_path):
@@ -242,50 +234,3 @@ def test_two_images_of_one_id_are_refused(tmp_path):
     message = r"labels\.json: two images have the id 7, the second is b\.png; renumber `images`"
     with pytest.raises(ValueError, match=message):
         read_coco(write(tmp_path, content), tmp_path)
-
-
-def images_with_boxes(tmp_path, annotations, broken=()):
-    rows = []
-    for i in range(3):
-        image = np.zeros((40, 80, 3), np.uint8)
-        image[10:30, 20:40] = 255
-        cv2.imwrite(str(tmp_path / f"{i}.png"), image)
-        if i in broken:
-            (tmp_path / f"{i}.png").write_bytes(b"no image")
-        rows.append({"id": i, "file_name": f"{i}.png", **({"split": "val"} if i == 2 else {})})
-    content = {"images": rows, "annotations": annotations, "categories": [{"id": 1, "keypoints": ["nose"]}]}
-    (tmp_path / "a.json").write_text(json.dumps(content))
-    return tmp_path / "a.json"
-
-
-def box_of(image, box=(20, 10, 20, 20), **more):
-    return {"id": 7, "image_id": image, "bbox": list(box), **more}
-
-
-def test_boxes_lie_on_people_and_images_without_people_stay(tmp_path):
-    path = images_with_boxes(tmp_path, [box_of(0), box_of(0, (0, 0, 80, 40))])
-    data = read_boxes(path, tmp_path, (32, 32))
-    assert [len(b) for b in data.boxes] == [2, 0, 0]
-    assert data.split.tolist() == ["train", "train", "val"]
-    torch.testing.assert_close(data.boxes[0], torch.tensor([[8.0, 12, 16, 20], [0, 8, 32, 24]]))
-    assert data.frames[0, :, 13:19, 9:15].min() > 200
-    assert len(data.subset("val")) == 1
-
-
-def test_boxes_leave_out_crowds_and_broken_images(tmp_path):
-    path = images_with_boxes(tmp_path, [box_of(0), box_of(1), box_of(1, iscrowd=1)], broken=[2])
-    with pytest.warns(UserWarning, match=r"1 images missing or broken, skipped: 2\.png"):
-        assert len(read_boxes(path, tmp_path, (32, 32))) == 1
-
-
-@pytest.mark.parametrize(
-    ("row", "says"),
-    [
-        (box_of(9), "there is no image 9"),
-        (box_of(0, (0, 0, 0, 5)), "empty or not finite"),
-        (box_of(0, (0, 0, 5)), "must be x, y, width, height"),
-    ],
-)
-def test_malformed_boxes_are_named(tmp_path, row, says):
-    with pytest.raises(ValueError, match=f"a.json, annotation 7.*{says}"):
-        read_boxes(images_with_boxes(tmp_path, [row]), tmp_path, (32, 32))

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from fewpose import skeleton as skeletons
-from fewpose.crops import MARGIN, cut_crops
-from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_image, to_frames, warn, warn_skipped
-from fewpose.data.multi_person import BoxData
+from fewpose.crops import MARGIN, crop_maps, cut_crops
+from fewpose.data.images import drop_outside, read_image, warn, warn_skipped
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import VIDEOS
 from fewpose.skeleton import Skeleton
@@ -56,11 +55,11 @@ def read_coco(
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
         for keypoints, box in group:
             if whole:
-                box = np.array([0, 0, image.shape[1], image.shape[0]])
-            matrix = crop_map(box, size, 1 if whole else MARGIN)
-            crop = cut_crops(pixels, only, torch.from_numpy(matrix).float()[None], size)
+                box = np.array([0, 0, image.shape[1], image.shape[0]], dtype=np.float64)
+            matrix = crop_maps(torch.from_numpy(box)[None], size, 1 if whole else MARGIN)
+            crop = cut_crops(pixels, only, matrix.float(), size)
             crops.append(crop.round().byte())
-            poses.append((keypoints, matrix, image.shape[:2]))
+            poses.append((keypoints, matrix[0].numpy(), image.shape[:2]))
             video.append(video_of(entry, content))
             splits.append(entry.get("split", split))
     if not crops:
@@ -75,58 +74,6 @@ def read_coco(
     return PoseData(
         torch.cat(crops), torch.from_numpy(stacked).float(), skeleton, np.array(video), np.array(splits), path.stem
     )
-
-
-def read_boxes(annotations: str | Path, images: str | Path, size: tuple[int, int], split: str = "train") -> BoxData:
-    """All images of a COCO file in frames of `size` (H, W), black around them, with their boxes.
-
-    Images with crowds are skipped: a detector would learn that nobody is there. Images without people stay. An
-    image's `split` overrides the argument. Broken images are named in a warning and skipped; ValueError names file and
-    annotation of a malformed box.
-    """
-    path = Path(annotations)
-    content = load_coco(path)
-    people = boxes_by_image(content, path)
-    frames, boxes, splits, skipped = [], [], [], []
-    for entry in content["images"]:
-        if people.get(entry["id"], []) is None:
-            continue
-        image = read_image(Path(images) / entry["file_name"])
-        if image is None:
-            skipped.append(entry["file_name"])
-            continue
-        frames.append(letterbox(image, size))
-        matrix = letterbox_map(image.shape[:2], size)
-        corners = torch.tensor(people.get(entry["id"], []), dtype=torch.float32).reshape(-1, 4)
-        scale, offset = matrix[[0, 1], [0, 1]].repeat(2), matrix[:, 2].repeat(2)
-        boxes.append((corners - 0.5) * scale + offset + 0.5)
-        splits.append(entry.get("split", split))
-    if not frames:
-        raise ValueError(f"{path}: no readable image without crowds in {images}")
-    warn_skipped(path.name, "images missing or broken,", skipped)
-    return BoxData(to_frames(frames), boxes, np.array(splits), name=path.stem)
-
-
-def boxes_by_image(content: dict, path: Path) -> dict[int, list | None]:
-    """Corners of the boxes of each image's people by its id; None where there is a crowd."""
-    known = {image["id"] for image in content["images"]}
-    people: dict[int, list | None] = {}
-    for annotation in content["annotations"]:
-        where = f"{path}, annotation {annotation.get('id', '?')}"
-        image = annotation.get("image_id")
-        if image not in known:
-            raise ValueError(f"{where}: there is no image {image!r}")
-        try:
-            x, y, width, height = map(float, annotation.get("bbox") or ())
-        except (TypeError, ValueError):
-            raise ValueError(f"{where}: bbox must be x, y, width, height") from None
-        if not np.isfinite([x, y, width, height]).all() or width <= 0 or height <= 0:
-            raise ValueError(f"{where}: bbox {annotation['bbox']} is empty or not finite")
-        if annotation.get("iscrowd"):
-            people[image] = None
-        elif people.setdefault(image, []) is not None:
-            people[image].append([x, y, x + width, y + height])
-    return people
 
 
 def read_skeleton(content: dict, path: Path) -> Skeleton:
@@ -205,19 +152,6 @@ def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, P
     return found
 
 
-def crop_map(box: np.ndarray, size: tuple[int, int], margin: float = MARGIN) -> np.ndarray:
-    """Map [2, 3] from pixels of the image to those of the crop of `size` (H, W) around a box.
-
-    The box (x, y, width, height) is centred, its longer side relative to the crop fills 1 / margin.
-    """
-    x, y, width, height = box
-    scale = min(size[1] / width, size[0] / height) / margin
-    # A box spans pixel edges, its centre in centre-based pixels is half a pixel less.
-    centre = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5])
-    offset = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2]) - scale * centre
-    return np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
-
-
 def load_coco(path: Path) -> dict:
     """The content of a COCO keypoint file, keys whose value is null removed.
 
@@ -291,7 +225,7 @@ def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, lis
 
 
 def _box(annotation: dict, points: np.ndarray, where: str) -> np.ndarray:
-    """The annotation's bbox; if it is missing or empty, as tools write it for one point, that of the keypoints."""
+    """Corners of the annotation's bbox; where tools left it out or empty, of its keypoints."""
     try:
         box = np.array(annotation.get("bbox") or [0, 0, 0, 0], dtype=np.float64)
     except (TypeError, ValueError):
@@ -299,6 +233,5 @@ def _box(annotation: dict, points: np.ndarray, where: str) -> np.ndarray:
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
         raise ValueError(f"{where}: bbox must be x, y, width, height, in numbers")
     if box[2:].all():
-        return box
-    low, high = points.min(0) - 0.5, points.max(0) + 0.5
-    return np.concatenate([low, high - low])
+        return np.concatenate([box[:2], box[:2] + box[2:]])
+    return np.concatenate([points.min(0) - 0.5, points.max(0) + 0.5])

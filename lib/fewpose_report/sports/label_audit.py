@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewpose.data.pose_data import PoseData
-from fewpose.metrics.pck import normalised_distances, pck, risk_coverage_curve
+from fewpose.metrics.pck import normalised_distances, pck
 from fewpose.pseudo_labels import Candidates, select
 from fewpose_report.figures import pose_grid
 from fewpose_report.results import finished_folders
@@ -100,6 +100,20 @@ def risk_rows(candidates: Candidates, held_back: PoseData, iteration: int) -> li
             entry = max(0, round(len(risk) * percent / 100) - 1)
             rows.append({"iteration": iteration, "rule": rule, "coverage": percent, "risk": float(risk[entry])})
     return rows
+
+
+def risk_coverage_curve(distances: Tensor, uncertainty: Tensor, threshold: float = 0.1) -> Tensor:
+    """Risk [N] over coverage: the share of wrong labels in percent if only the least uncertain are selected.
+
+    distances, uncertainty [N, K]: normalised distances (NaN does not count) and any measure of uncertainty. As in the
+    paper's rule each keypoint is ranked on its own; entry i is the share of labels beyond `threshold` among the i + 1
+    least uncertain of each keypoint.
+    """
+    order = torch.where(distances.isnan(), torch.inf, uncertainty).argsort(dim=0, stable=True)
+    sorted_distances = distances.gather(0, order)
+    counts = (~sorted_distances.isnan()).cumsum(0).sum(1)
+    wrong = (sorted_distances > threshold).cumsum(0).sum(1)
+    return 100 * wrong / counts.clamp_min(1)
 
 
 def risk_coverage(rows: list[dict] | pd.DataFrame, keep_percent: list[float]) -> Figure:

@@ -10,6 +10,7 @@ from fewpose_report.operating_room.people_figures import (
     _limits,
     found_scene,
     people_figure,
+    place_in_camera,
     privacy_curves,
     privacy_table,
     side_by_side,
@@ -145,3 +146,18 @@ def test_the_room_shows_the_true_people_and_who_was_found_near_them():
     limits = _limits(torch.cat([true, beside, astray]), true)
     assert 900 < limits[0, 1] < 2000  # the one beside it, not the one astray
     assert (limits[2] == _limits(true)[2]).all()  # one floor
+
+
+def test_people_are_placed_where_they_are_seen():
+    torch.manual_seed(0)
+    camera = torch.tensor([[538.0, 0, 319.5], [0, 540, 239.5], [0, 0, 1]])
+    points, stand = 400 * torch.randn(3, 17, 3), torch.tensor([[0.0, 100, 3000]])
+    pixels = (points + stand) @ camera.T
+    poses = torch.cat([pixels[..., :2] / pixels[..., 2:], torch.ones(3, 17, 1)], -1)
+    poses[1, :9] = 0  # not seen
+    shift = place_in_camera(points, poses, camera)
+    assert torch.allclose(shift, stand.expand(3, 3), atol=0.5)
+    poses[2, 1:, 2] = 0  # one keypoint tells no distance
+    shift = place_in_camera(points, poses, camera)
+    assert shift[2].isnan().all() and torch.allclose(shift[:2], stand.expand(2, 3), atol=0.5)
+    assert place_in_camera(points[:0], poses[:0], camera).shape == (0, 3)

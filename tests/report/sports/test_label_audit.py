@@ -19,6 +19,7 @@ from fewpose_report.sports.label_audit import (
     aurc_table,
     read_audits,
     risk_coverage,
+    risk_coverage_curve,
     risk_rows,
     save_audit,
 )
@@ -139,3 +140,14 @@ def test_no_ground_truth_at_all_is_saved_and_read_as_nothing(tmp_path):
     (tmp_path / "test" / "pseudo_labels_5_1_0.npz").touch()
     save_audit(tmp_path, [], [])
     assert read_audits(tmp_path, "risk_coverage", "pseudo_labels", 5).empty
+
+
+def test_risk_over_coverage_by_hand():
+    distances = torch.tensor([[0.05, 0.5], [0.5, 0.05], [0.05, torch.nan]])
+    uncertainty = torch.tensor([[1.0, 9.0], [3.0, 1.0], [2.0, 0.0]])
+    # by uncertainty: keypoint 0 right, right, wrong; keypoint 1 right, wrong, unlabelled
+    risk = risk_coverage_curve(distances, uncertainty)
+    assert torch.allclose(risk, torch.tensor([0.0, 100 * 1 / 4, 100 * 2 / 5]))
+    # uncertainty that knows the error is never worse than uncertainty that knows the opposite
+    best, worst = (risk_coverage_curve(distances, sign * distances) for sign in (1, -1))
+    assert (best <= worst + 1e-4).all() and best[-1] == worst[-1]
