@@ -72,8 +72,18 @@ def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table as Markdown, its missing values empty."""
-    return table.astype(object).where(table.notna(), "").to_markdown(index=False) + "\n"
+    """The table as Markdown, its missing values empty, a column's numbers with as many decimals as its finest has."""
+    text = pd.DataFrame({name: _cells(table[name]) for name in table.columns}, dtype=object)
+    right = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
+    align = ["right" if numbers else "left" for numbers in right]
+    return text.to_markdown(index=False, disable_numparse=True, colalign=align if len(text) else None) + "\n"
+
+
+def _cells(column: pd.Series) -> list[str]:
+    given = column[column.notna()]
+    numbers = pd.api.types.is_float_dtype(column)
+    decimals = max((len(f"{v:.4f}".rstrip("0").split(".")[1]) for v in given), default=0) if numbers else 0
+    return ["" if pd.isna(v) else f"{v + 0.0:.{decimals}f}" if numbers else str(v) for v in column]
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
