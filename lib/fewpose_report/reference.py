@@ -13,7 +13,7 @@ from fewpose_report.results import markdown
 from fewpose_report.sports.pck_results import ORDER, name_of
 from fewpose_report.sports.pck_tables import gap_table
 
-_UNLABELLED, _HEAD, _TRUTH = "unlabelled images", "unlabelled images, published head", "ground truth"
+_UNLABELLED, _HEAD = "unlabelled images", "unlabelled images, published head"
 _ONE = "1 network, 1 view"
 # Method → what it learns from besides its labels, what predicts on a test frame.
 USES = {
@@ -37,7 +37,7 @@ def write_readme(folder: Path) -> Path:
 
 
 def reference_readme(folder: Path) -> str:
-    """The page for `folder`, which holds a folder a profile; sections of profiles that are not there are left out.
+    """The page for `folder`, which has a folder for each profile; a profile without one has no section.
 
     Lines `{name path ...}` of the text are replaced by what a function of _PARTS makes of the file, or by nothing
     where there is no such file. Profiles that the text does not know are named at the end.

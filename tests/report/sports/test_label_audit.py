@@ -86,9 +86,9 @@ def test_one_limit_ranks_all_keypoints_together():
     base[:, 0, 2], base[:, 0, 0] = 0.9, base[:, 0, 0] + 30  # confident of the shoulder, and wrong
     rows = risk_rows(Candidates(base, torch.rand(10, 4), base[None]), data, 1)
     risk = {(r["rule"], r["coverage"]): r["risk"] for r in rows}
-    _, apart, limit = RULES
+    _, by_keypoint, limit = RULES
     assert risk[limit, 25] == 100 and risk[limit, 100] == 25
-    assert risk[apart, 20] == 25  # of each keypoint the best: the shoulder has a quarter only
+    assert risk[by_keypoint, 20] == 25  # of each keypoint the best: the shoulder has a quarter only
 
 
 def test_frames_without_ground_truth_do_not_count():
