@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from fewpose.augment import Augmentation, base_view, random_view
-from fewpose.beyond.joint_masking import joint_cutout
 from fewpose.heatmaps import gaussian_targets
 from fewpose.mean_teacher import PATIENCE, Consistency, MeanTeacher, Sample, fit_mean_teacher, step_losses
 from fewpose.models.pose_model import PoseModel
@@ -108,18 +107,6 @@ def test_squared_error_by_hand_and_only_where_the_teacher_is_sure():
     assert loss.item() == pytest.approx(0.25 / 64)
 
 
-def test_hidden_joints_are_asked_for_in_new_views():
-    """Cutout covers the teacher's points in the student's view, and the loss still asks there."""
-    data = dots(6, size=48)
-    loss = Consistency(data, 6, hide=joint_cutout, augmentation=Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1)))
-    index, labels = torch.arange(6), data.poses
-    view, images = loss.hidden_view(index, labels, torch.Generator().manual_seed(0))
-    at = view.poses(labels)[..., :2].round().long()
-    grey = [(images[i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
-    assert sum(grey) >= 12  # five patches about four joints miss one now and then
-    assert loss.settings() != Consistency(data, 6).settings()
-
-
 def test_gradient_reaches_the_student_alone():
     model, data = MeanTeacher(TinyNet()).train(), dots(8)
     sampled(Consistency(data, threshold=-1e9, augmentation=STILL, ramp=1), model, 0).backward()
@@ -134,10 +121,10 @@ def test_labelled_and_unlabelled_frames_in_one_pass_cost_what_they_cost_alone():
     consistency = Consistency(dots(8, seed=3), 6, threshold=-1e9, augmentation=STILL, ramp=1)
     index, generator = batch_index(8, 4, 0, 0), torch.Generator().manual_seed(hash_of(0, 0))
     view, images = train.random_view(index, STILL, generator, "cpu")
-    alone = model.loss(model(images), view.poses(train.poses[index]), train.size, 2.0)
+    alone = model.loss(model(images), view.poses(train.poses[index]), train.size)
     sample = consistency.sample(model, generator)
     expected = {"labelled": alone, "unlabelled": consistency.loss(model, sample, model(sample.inputs))}
-    losses = step_losses(model, train, schedule, consistency, STILL, 2.0, 0)
+    losses = step_losses(model, train, schedule, consistency, STILL, 0)
     found = losses(0, torch.Generator().manual_seed(hash_of(0, 0)))
     assert found.keys() == expected.keys()
     for name, value in found.items():

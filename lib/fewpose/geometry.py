@@ -66,6 +66,12 @@ def transform_points(matrix: Tensor, points: Tensor) -> Tensor:
     return torch.cat([xy, points[..., 2:]], dim=-1)
 
 
+def inside(poses: Tensor, size: tuple[int, int]) -> Tensor:
+    """Which keypoints [N, K] of poses [N, K, 2 or more] lie in an image of `size` (H, W)."""
+    x, y = poses[..., 0], poses[..., 1]
+    return (x >= 0) & (y >= 0) & (x <= size[1] - 1) & (y <= size[0] - 1)
+
+
 def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
     """Images [N, C, H, W] drawn bilinearly into targets of `size` (H', W'); outside is 0.
 

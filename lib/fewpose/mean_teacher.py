@@ -1,7 +1,8 @@
-"""The mean teacher: Ludwig et al., section 3.2, after Tarvainen and Valpola (2017).
+"""Mean teacher training: Ludwig et al., section 3.2 and figure 4, after Tarvainen and Valpola (2017).
 
-A student learns from labels and, on unlabelled frames, from a teacher that is the moving average of the student. The
-teacher predicts the frame as it is, the student an augmented view of it.
+A student learns from labels and, on unlabelled images, from a teacher whose weights are the exponential moving average
+of its own. The teacher predicts the image I as it is, the student T I, transformed at random. The warm-up on labels
+alone comes before, by `training.fit`; at inference the student is used.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fewpose.augment import Augmentation, View, normalise, random_view, seen
+from fewpose import geometry
+from fewpose.augment import Augmentation, View
 from fewpose.data.pose_data import PoseData
-from fewpose.heatmaps import soft_argmax
+from fewpose.heatmaps import SIGMA, soft_argmax
 from fewpose.losses import heatmap_mse
 from fewpose.models.pose_model import PoseModel
-from fewpose.pseudo_labels import inside
 from fewpose.training import History, Schedule, batch_index, fit, outputs_of
 
 ERRORS = ("poses", "heatmaps", "coordinates")
@@ -29,7 +30,7 @@ PATIENCE = 20  # steps in a row below it
 
 
 class MeanTeacher(PoseModel):
-    """A student and its teacher, the exponential moving average of it; trained and used as the student.
+    """A student and its teacher; trained and used as the student.
 
     The teacher starts as a copy. It predicts without dropout and, in batch norm, with running statistics that are
     averaged as the weights are: the student's own would belong to other weights.
@@ -48,7 +49,7 @@ class MeanTeacher(PoseModel):
         """The student's outputs."""
         return self.student(inputs)
 
-    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
         """The student's own loss."""
         return self.student.loss(outputs, poses, size, sigma)
 
@@ -70,22 +71,21 @@ class MeanTeacher(PoseModel):
     def update(self) -> None:
         """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict()
-        pairs = [(value, student[name]) for name, value in teacher.items()]
-        floats = [(a, b) for a, b in pairs if a.is_floating_point()]
+        averaged = [name for name, value in teacher.items() if value.is_floating_point()]
         # All tensors at once: on a GPU in a few launches, not one for each.
-        get_ema_multi_avg_fn(self.decay)(*map(list, zip(*floats, strict=True)), None)
-        for a, b in pairs:
-            if not a.is_floating_point():
-                a.copy_(b)
+        average = get_ema_multi_avg_fn(self.decay)  # θ' ← α θ' + (1 − α) θ
+        average([teacher[name] for name in averaged], [student[name] for name in averaged], None)
+        for name in set(teacher) - set(averaged):
+            teacher[name].copy_(student[name])
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Unlabelled frames of one step.
+    """Unlabelled images of one step.
 
-    view, inputs  the student's view of them, and what it reads of it
-    teacher       the teacher's outputs on the frames as they are
-    labels        [n, K, 3] its poses in frame pixels
+    view, inputs  the student's view T of them, and what it reads of T I
+    teacher       the teacher's outputs for I
+    labels        [n, K, 3] the teacher's poses in pixels of I
     confident     [n, K] where the loss counts
     """
 
@@ -98,13 +98,12 @@ class Sample:
 
 @dataclass
 class Consistency:
-    """The loss on unlabelled frames: the student on an augmented view against the teacher on the frame.
+    """The consistency loss on unlabelled images: the student's prediction of T I against the teacher's of I.
 
-    Keypoints count where the teacher's score is `threshold` or more. error says what is compared: "poses", the
-    student's outputs with the teacher's points as labels of its view; or, mapped back by the inverse T⁻¹ of that view,
-    its "heatmaps" with the teacher's, or its "coordinates" by a soft argmax, in frame sides. weight is reached after
-    `ramp` steps, linearly. hide(images, poses, generator), not in the paper, covers joints in the student's images
-    (`beyond.joint_masking`). RuntimeError if the teacher has collapsed: it is confident of nothing any more.
+    It is masked where the teacher's score is below t_score = `threshold`. The paper's "MSE of the predicted poses" is
+    by `error` that of "heatmaps" or of "coordinates" (by a soft argmax, in image sides), the student's mapped back by
+    T⁻¹; or "poses", the student's loss with the teacher's points, mapped by T, as labels. `weight` is reached after
+    `ramp` steps, linearly. RuntimeError if the teacher has collapsed: it is confident of nothing any more.
     """
 
     unlabelled: PoseData
@@ -114,8 +113,6 @@ class Consistency:
     threshold: float = 0.1
     error: str = "poses"
     augmentation: Augmentation = Augmentation()
-    sigma: float = 2.0
-    hide: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None
     confident: list[float] = field(default_factory=list)  # share of confident keypoints, step by step
 
     def __post_init__(self) -> None:
@@ -125,38 +122,31 @@ class Consistency:
     def settings(self) -> str:
         """All that a training depends on, as text."""
         frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
-        numbers = (self.batch_size, self.weight, self.ramp, self.threshold, self.error, self.sigma)
-        return repr((frames, *numbers, self.augmentation, self.hide and self.hide.__name__))
+        numbers = (self.batch_size, self.weight, self.ramp, self.threshold, self.error)
+        return repr((frames, *numbers, self.augmentation))
 
     def sample(self, model: MeanTeacher, generator: torch.Generator) -> Sample:
-        """Random frames with the teacher's predictions and the student's view."""
+        """Random images with the teacher's predictions (1 in figure 4) and the student's view of them (2)."""
         n, device = len(self.unlabelled), next(model.teacher.parameters()).device
         index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
         with torch.no_grad():
-            teacher = outputs_of(model.teacher, self.unlabelled.base_input(index, device))
+            teacher = outputs_of(model.teacher, self.unlabelled.base_input(index, device))  # (1) f_teacher(I)
         labels = model.read(teacher)
-        if self.hide:
-            view, inputs = self.hidden_view(index, labels, generator)
-        else:
-            view, inputs = self.unlabelled.random_view(index, self.augmentation, generator, device, moved=True)
-        confident = labels[..., 2] >= self.threshold
+        view, inputs = self.student_view(index, labels, generator)  # (2) T I
+        confident = labels[..., 2] >= self.threshold  # t_score
         self.watch(float(confident.float().mean()))
         return Sample(view, inputs, teacher, labels, confident)
 
-    def hidden_view(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[View, Tensor]:
-        """A random view of some frames in which joints are covered, and what the student reads of it."""
-        data, device = self.unlabelled, labels.device
-        view = random_view(len(index), data.size, data.skeleton, self.augmentation, generator, device)
-        images = seen(view, data.frames[index].to(device), self.augmentation.colour, generator)
-        images = normalise(self.hide(images, view.poses(labels), generator))
-        return view, data.network_input(images.contiguous(memory_format=torch.channels_last))
+    def student_view(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[View, Tensor]:
+        """A random view T of the images `index`, whose poses the teacher predicts as `labels`; what is read of T I."""
+        return self.unlabelled.random_view(index, self.augmentation, generator, labels.device, moved=True)
 
     def loss(self, model: MeanTeacher, sample: Sample, student: list[Tensor]) -> Tensor:
-        """The student's error against the teacher, where that is confident."""
+        """MSE of T⁻¹ f_student(T I) and f_teacher(I), or the student's loss as in `error`, where that is confident."""
         T, labels, confident = sample.view, sample.labels, sample.confident
         if self.error == "poses":
             poses = T.poses(torch.cat([labels[..., :2], 2.0 * confident[..., None]], -1))
-            return model.loss(student, poses, self.unlabelled.size, self.sigma)
+            return model.loss(student, poses, self.unlabelled.size)
         student, teacher = model.heat_maps(student), model.heat_maps(sample.teacher)
         if self.error == "coordinates":
             finest = min(range(len(model.strides)), key=lambda i: model.strides[i])
@@ -164,7 +154,7 @@ class Consistency:
             home = T.undo_poses(soft_argmax(student[finest].float(), stride))  # T⁻¹ f_student(T I)
             distance = (home - soft_argmax(teacher[finest].float(), stride)) / side
             # a soft argmax never lies outside of the view: what the view does not show does not count
-            confident = confident & T.rename(inside(T.poses(labels), *self.unlabelled.size))
+            confident = confident & T.rename(geometry.inside(T.poses(labels), self.unlabelled.size))
             return ((distance**2).sum(-1) * confident).sum() / confident.sum().clamp_min(1)
         home, target = [], []
         for s, t, stride in zip(student, teacher, model.strides, strict=True):
@@ -196,23 +186,21 @@ def fit_mean_teacher(
     consistency: Consistency,
     *,
     augmentation: Augmentation = Augmentation(),
-    sigma: float = 2.0,
     seed: int = 0,
     checkpoint: Path | None = None,
     title: str = "mean teacher",
 ) -> History:
     """Train the student on labels and on the teacher's predictions: L = L_labelled + w L_unlabelled.
 
-    The teacher follows after each step. Scored, resumed and refused as `training.fit`.
+    The teacher is updated after each step. Scored, resumed and refused as `training.fit`.
     """
-    losses = step_losses(model, labelled, schedule, consistency, augmentation, sigma, seed)
+    losses = step_losses(model, labelled, schedule, consistency, augmentation, seed)
     return fit(
         model,
         labelled,
         validation,
         schedule,
         augmentation=augmentation,
-        sigma=sigma,
         seed=seed,
         checkpoint=checkpoint,
         title=title,
@@ -228,7 +216,6 @@ def step_losses(
     schedule: Schedule,
     consistency: Consistency,
     augmentation: Augmentation,
-    sigma: float,
     seed: int,
 ) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
     """The losses of a step, with labelled and unlabelled frames in one pass, as in Tarvainen and Valpola's code."""
@@ -242,7 +229,7 @@ def step_losses(
         outputs = outputs_of(model, torch.cat([inputs, sample.inputs]))
         poses = view.poses(labelled.poses[index].to(device))
         return {
-            "labelled": model.loss([o[:n] for o in outputs], poses, labelled.size, sigma),
+            "labelled": model.loss([o[:n] for o in outputs], poses, labelled.size),
             "unlabelled": consistency.ramped(step) * consistency.loss(model, sample, [o[n:] for o in outputs]),
         }
 

@@ -1,7 +1,8 @@
-"""Pseudo labels selected by agreement under augmentation: Ludwig et al., section 3.1 and figure 2.
+"""Pseudo labels selected by agreement under augmentation: Ludwig et al., section 3.1 and figure 3.
 
-`generate` predicts unlabelled images under augmentations, `select` keeps the pseudo labels on which the predictions
-agree, `as_labels` makes a training set of them. The loop over iterations stands in `sports/pseudo_labels.ipynb`.
+`generate` predicts unlabelled images under augmentations, `select` chooses the pseudo labels on which the predictions
+agree, `as_labels` makes the training set D_PL of them. The training procedure of section 3.1.1, the loop over
+iterations, stands in `sports/pseudo_labels.ipynb`.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from fewpose import geometry
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
 
-VIEWS = Augmentation(flip=0.5, rotation=30, scale=(0.75, 1.5), colour=0)
+VIEWS = Augmentation(flip=0.5, rotation=30, scale=(0.75, 1.5), colour=0)  # what T is drawn from, section 4.2
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The predictions of a network on unlabelled frames, from which pseudo labels are selected.
+    """The predictions of a network on unlabelled images, from which pseudo labels are selected.
 
-    base    [N, K, 3] the prediction p⁽⁰⁾ on the frame as it is: x, y in frame pixels and score
-    spread  [N, K] d: mean squared distance in px² of the predictions on the other views from the base prediction
-    views   [V, N, K, 3] the predictions p⁽ⁱ⁾ on the other views, mapped back to frame pixels
+    base    [N, K, 3] the base prediction y⁽⁰⁾, on the raw image: x, y in its pixels and confidence score
+    spread  [N, K] d: the MSE in px² between the base prediction and the predictions under augmentation
+    views   [V, N, K, 3] the predictions y⁽ⁱ⁾ under augmentation, mapped back to the raw image
     """
 
     base: Tensor
@@ -36,59 +38,54 @@ class Candidates:
 def generate(
     model: nn.Module, unlabelled: PoseData, augmentations: int = 10, seed: int = 0, batch_size: int = 16
 ) -> Candidates:
-    """Predict the base view, the flipped view and random augmentations A of every unlabelled image I.
+    """Predict every unlabelled image I raw, flipped, and under random transformations T.
 
-    p⁽ⁱ⁾ = A⁻¹ f(A I) and d = mean over i of ‖p⁽ⁱ⁾ − p⁽⁰⁾‖², for each keypoint. A view counts only where it shows the
+    y⁽ⁱ⁾ = T⁻¹ f(T I) and d = mean over i of ‖y⁽ⁱ⁾ − y⁽⁰⁾‖², for each keypoint. A view counts only where it shows the
     keypoint: a point outside of the view cannot be found there, which says nothing about the uncertainty. ValueError
     without unlabelled frames.
     """
     if not len(unlabelled):
         raise ValueError(f"{unlabelled.name}: all frames have labels; set raw_every to read videos")
     model.eval()
-    height, width = unlabelled.size
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     bases, others, visible = [], [], []
     # few frames at a time: larger batches fall out of a CPU's cache
     for index in tqdm(torch.arange(len(unlabelled)).split(batch_size), desc="pseudo labels", leave=False):
         predictions, shown = [], []
-        for A, inputs in unlabelled.labelling_views(index, augmentations, VIEWS, generator, device):
-            predictions.append(A.undo_poses(model.read(model(inputs))))  # p⁽ⁱ⁾ = A⁻¹ f(A I)
+        for T, inputs in unlabelled.labelling_views(index, augmentations, VIEWS, generator, device):
+            predictions.append(T.undo_poses(model.read(model(inputs))))  # y⁽ⁱ⁾ = T⁻¹ f(T I)
             # a flipped view lists the keypoints under their flipped names: name them back
-            shown.append(A.rename(inside(A.poses(predictions[0]), height, width)))
+            shown.append(T.rename(geometry.inside(T.poses(predictions[0]), unlabelled.size)))
         bases.append(predictions[0].cpu())
         others.append(torch.stack(predictions[1:]).cpu())
         visible.append(torch.stack(shown[1:]).cpu())
     base, views, visible = torch.cat(bases), torch.cat(others, 1), torch.cat(visible, 1)
-    squared = ((views[..., :2] - base[..., :2]) ** 2).sum(-1)  # ‖p⁽ⁱ⁾ − p⁽⁰⁾‖²
+    squared = ((views[..., :2] - base[..., :2]) ** 2).sum(-1)  # ‖y⁽ⁱ⁾ − y⁽⁰⁾‖²
     d = (squared * visible).sum(0) / visible.sum(0).clamp_min(1)
     return Candidates(base, torch.where(visible.any(0), d, torch.inf), views)
-
-
-def inside(poses: Tensor, height: int, width: int) -> Tensor:
-    """Which keypoints [N, K] of poses [N, K, 2 or more] lie in an image of that size."""
-    x, y = poses[..., 0], poses[..., 1]
-    return (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
 
 
 def select(candidates: Candidates, keep_percent: float, threshold: float = 0.1) -> Tensor:
     """Which pseudo labels to keep, [N, K] bool.
 
-    Of the predictions with a score of at least `threshold`, for each keypoint separately the `keep_percent` % with
-    the smallest spread d: a common limit would keep heads and drop wrists.
+    Base predictions with a score below t_score = `threshold` are discarded. Of the others the p = `keep_percent` %
+    with the smallest MSE d are selected for each keypoint: one limit for all would keep heads and drop wrists.
     """
     if not 0 <= keep_percent <= 100:
         raise ValueError(f"keep_percent is between 0 and 100, not {keep_percent}")
-    scored = (candidates.base[..., 2] >= threshold) & candidates.spread.isfinite()
-    spread = torch.where(scored, candidates.spread, torch.inf)
-    rank = spread.argsort(stable=True, dim=0).argsort(stable=True, dim=0)
-    keep = torch.round(scored.sum(0) * keep_percent / 100)
-    return scored & (rank < keep)
+    scored = (candidates.base[..., 2] >= threshold) & candidates.spread.isfinite()  # t_score
+    d = torch.where(scored, candidates.spread, torch.inf)
+    rank = d.argsort(stable=True, dim=0).argsort(stable=True, dim=0)
+    return scored & (rank < torch.round(scored.sum(0) * keep_percent / 100))  # p %
 
 
 def as_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor) -> PoseData:
-    """The frames with the kept base predictions as labels; the dropped ones are unlabelled."""
+    """D_PL: the frames with the selected base predictions as labels; the other keypoints are unlabelled.
+
+    Not the mean of all predictions, which an outlier would shift. Frames without a selected keypoint are dropped.
+    """
     poses = candidates.base.clone()
     poses[..., 2] = 2.0 * keep
-    some = keep.any(1).numpy()
-    return replace(unlabelled, poses=poses, name=f"{unlabelled.name}, pseudo labels").subset(some)
+    labelled = keep.any(1).numpy()
+    return replace(unlabelled, poses=poses, name=f"{unlabelled.name}, pseudo labels").subset(labelled)

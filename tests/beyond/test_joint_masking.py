@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from fewpose.beyond.joint_masking import HALF, JITTER, joint_cutmix, joint_cutout, patches
+from fewpose.augment import Augmentation
+from fewpose.beyond.joint_masking import HALF, JITTER, MaskedConsistency, joint_cutmix, joint_cutout, patches
+from tiny import dots
 
 
 def generator(seed=0):
@@ -65,3 +67,18 @@ def test_the_same_generator_hides_the_same(hide):
     images, poses = torch.rand(3, 3, 64, 48) * 255, torch.rand(3, 4, 3) * 40
     assert torch.equal(hide(images, poses, generator(1)), hide(images, poses, generator(1)))
     assert not torch.equal(hide(images, poses, generator(1)), hide(images, poses, generator(2)))
+
+
+def test_hidden_joints_still_count_in_the_loss():
+    """Cutout covers the teacher's points in the student's view, whatever the loss compares."""
+    data = dots(6, size=48)
+    still = Augmentation(flip=0, rotation=0, shift=0, scale=(1, 1))
+    loss = MaskedConsistency(data, 6, hide="cutout", augmentation=still)
+    index, labels = torch.arange(6), data.poses
+    view, images = loss.student_view(index, labels, torch.Generator().manual_seed(0))
+    at = view.poses(labels)[..., :2].round().long()
+    grey = [(images[i, :, y, x].abs() < 1e-4).all() for i in range(6) for x, y in at[i].tolist()]
+    assert sum(grey) >= 12  # five patches about four joints miss one now and then
+    assert loss.settings() != MaskedConsistency(data, 6, augmentation=still).settings()
+    with pytest.raises(ValueError, match="hide is empty or one of cutout, cutmix, not 'mask'"):
+        MaskedConsistency(data, 6, hide="mask")

@@ -86,13 +86,13 @@ def test_bins_are_read_drawn_and_scored():
     (maps,) = model.heat_maps(bins)
     assert maps.shape == (1, 3, 64, 48) and 0.6 < maps.amax() <= 1.01
     assert (decode(maps, 4) - poses)[..., :2].abs().max() < 1.5
-    here, there = model.loss(bins, poses, CROP, 2.0), model.loss(bins, poses + torch.tensor([4.0, 0, 0]), CROP, 2.0)
+    here, there = model.loss(bins, poses, CROP), model.loss(bins, poses + torch.tensor([4.0, 0, 0]), CROP)
     assert abs(float(here)) < 1e-4 < 0.05 < float(there)
     outside = poses.clone()
     outside[0, 0, 0] = -3  # not in the picture: asked of nobody
-    assert float(model.loss(bins, outside, CROP, 2.0)) == pytest.approx(0, abs=1e-4)
+    assert float(model.loss(bins, outside, CROP)) == pytest.approx(0, abs=1e-4)
     unlabelled = poses * torch.tensor([1.0, 1, 0])
-    assert float(model.loss(bins, unlabelled, CROP, 2.0)) == 0
+    assert float(model.loss(bins, unlabelled, CROP)) == 0
 
 
 @needs_rtmpose
@@ -100,7 +100,7 @@ def test_bins_are_read_drawn_and_scored():
 def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
     model = rtmpose_s(3, RTMPOSE, frozen=frozen)
     images = torch.randn(2, 3, 256, 192)
-    model.loss(model(images), torch.full((2, 3, 3), 90.0), CROP, 2.0).backward()
+    model.loss(model(images), torch.full((2, 3, 3), 90.0), CROP).backward()
     for i, part in enumerate(model.backbone):
         for name, p in part.named_parameters():
             assert p.requires_grad == (i >= frozen), (i, name)
@@ -108,10 +108,13 @@ def test_frozen_parts_do_not_learn_and_all_others_do(frozen):
     assert len(model.frozen_backbone.parts if frozen else []) == frozen
     assert all(p.grad is not None for p in model.final_layer.parameters())
     assert all(p.grad is not None for p in model.simcc.parameters())
-    model.freeze(0)
-    assert all(p.requires_grad for p in model.parameters())
+    assert frozen or all(p.requires_grad for p in model.parameters())
+
+
+@needs_rtmpose
+def test_there_are_five_parts_to_freeze():
     with pytest.raises(ValueError, match="0 to 5 parts"):
-        model.freeze(6)
+        rtmpose_s(3, RTMPOSE, frozen=6)
 
 
 @needs_rtmpose
@@ -124,7 +127,7 @@ def test_half_precision_teaches_the_same_and_answers_nothing(monkeypatch):
         monkeypatch.setattr(precision, "fast_bf16", lambda: half)
         model.zero_grad()
         bins = model.train()(images)
-        model.loss(bins, poses, CROP, 2.0).backward()
+        model.loss(bins, poses, CROP).backward()
         assert all(axis.dtype == torch.float32 for axis in bins)
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
         return gradient, model.eval()(images)[0]

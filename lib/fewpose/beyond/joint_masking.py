@@ -1,4 +1,4 @@
-"""Views that hide joints: joint cutout and joint cut-mix.
+"""A mean teacher whose student sees views that hide joints, by joint cutout or joint cut-mix; not in the papers.
 
 After Xie et al. (ICCV 2021, section 3.3) and Huang et al. (CVPR 2023, section 3.4). The public code of both hides
 other places than it means to (it swaps width and height, or x and y); here a patch lies where its joint is, which the
@@ -7,10 +7,13 @@ tests hold against single pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from fewpose.augment import MEAN
+from fewpose.augment import MEAN, View, normalise, random_view, seen
+from fewpose.mean_teacher import Consistency
 
 JITTER = 10 / 256  # deviation of a patch's centre from its joint, in parts of the image's height
 HALF = (10 / 256, 20 / 256)  # from and to: half the side of a patch, likewise
@@ -75,4 +78,30 @@ def clip(value: float, limit: int) -> int:
     return min(max(round(value), 0), limit)
 
 
-HIDE = {"cutout": joint_cutout, "cutmix": joint_cutmix}  # by the names of the notebooks' parameter `hide`
+HIDE = {"cutout": joint_cutout, "cutmix": joint_cutmix}
+
+
+@dataclass
+class MaskedConsistency(Consistency):
+    """The consistency loss where joints are covered in the student's images: `hide` is a key of HIDE or empty."""
+
+    hide: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hide and self.hide not in HIDE:
+            raise ValueError(f"hide is empty or one of {', '.join(HIDE)}, not {self.hide!r}")
+
+    def settings(self) -> str:
+        """As `Consistency.settings`."""
+        return super().settings() + self.hide
+
+    def student_view(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[View, Tensor]:
+        """As `Consistency.student_view`, with joints covered that the teacher is confident of."""
+        if not self.hide:
+            return super().student_view(index, labels, generator)
+        data, device = self.unlabelled, labels.device
+        view = random_view(len(index), data.size, data.skeleton, self.augmentation, generator, device)
+        images = seen(view, data.frames[index].to(device), self.augmentation.colour, generator)
+        images = normalise(HIDE[self.hide](images, view.poses(labels), generator))
+        return view, data.network_input(images.contiguous(memory_format=torch.channels_last))

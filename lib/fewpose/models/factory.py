@@ -44,8 +44,8 @@ def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 
         from fewpose.models.rtmpose import rtmpose_s
 
         torch.manual_seed(seed)
-        # Dropout keeps the head from memorising the errors of pseudo labels.
-        model = rtmpose_s(keypoints, weights or None, dropout=0.2)
+        model = rtmpose_s(keypoints, weights or None)
+        model.set_dropout(0.2)  # keeps the head from memorising the errors of pseudo labels
         model.carry_over(skeleton)
         return model
     model = build(network, keypoints, seed)

@@ -24,18 +24,13 @@ class HigherHRNet(PoseModel):
     branch has in each, ``stem`` the channels of the stem, ``bottlenecks`` the blocks of stage 1, ``deconv_blocks``
     those behind the deconvolution.
 
-    ``dropout`` drops whole channels of every fused map of ``dropout_stages`` (the sports paper, section 3.2, "all
-    fusion layers"; its authors' code leaves stage 4 out: ``(2, 3)``). ``tags=True`` also returns the
-    associative-embedding maps of the bottom-up method.
+    Official checkpoints also have the associative-embedding maps of the bottom-up method; see ``new_head``.
     """
 
     def __init__(
         self,
         keypoints: int,
         width: int = 32,
-        dropout: float = 0.0,
-        dropout_stages: tuple[int, ...] = (2, 3, 4),
-        tags: bool = False,
         modules: tuple[int, int, int] = (1, 4, 3),
         blocks: int = 4,
         stem: int = 64,
@@ -52,7 +47,7 @@ class HigherHRNet(PoseModel):
             bottlenecks=bottlenecks,
             deconv_blocks=deconv_blocks,
         )
-        self.keypoints, self.width, self.tags, self.strides = keypoints, width, tags, (4, 2)
+        self.keypoints, self.width, self.strides = keypoints, width, (4, 2)
 
         self.conv1, self.bn1 = _conv(3, stem, stride=2), nn.BatchNorm2d(stem)
         self.conv2, self.bn2 = _conv(stem, stem, stride=2), nn.BatchNorm2d(stem)
@@ -67,27 +62,24 @@ class HigherHRNet(PoseModel):
         self.transition3 = _transition(channels[:3], channels)
         self.stage4 = _stage(modules[2], blocks, channels, only_highest=True)
 
-        maps = 2 * keypoints if tags else keypoints
-        self.final_layers = _heads(width, maps, keypoints)
-        self.deconv_layers = nn.ModuleList([_deconvolution(width + maps, width, deconv_blocks)])
+        self.final_layers = _heads(width, keypoints, keypoints)
+        self.deconv_layers = nn.ModuleList([_deconvolution(width + keypoints, width, deconv_blocks)])
 
         for part in self.children():
             if part is not self.final_layers:
                 _initialise(part)
-        self.set_dropout(dropout, dropout_stages)
+        self.set_dropout(0.0)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heat maps of images [N, 3, H, W] (RGB, ImageNet-normalised, H and W multiples of 32).
 
         Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are Gaussians of peak 1.
-        With ``tags`` the first has 2K channels: heat maps, then tag maps.
         """
         x = self.features(images)
         quarter = self.final_layers[0](x)
         x = self.deconv_layers[0](torch.cat([x, quarter], dim=1))
         half = self.final_layers[1](x)
-        # After loading an official checkpoint there are tag maps, which only the deconvolution reads.
-        return [quarter if self.tags else quarter[:, : self.keypoints], half]
+        return [quarter[:, : self.keypoints], half]  # without tag maps, which only the deconvolution reads
 
     def features(self, images: Tensor) -> Tensor:
         """The features [N, width, H/4, W/4] that heat maps are read from: HRNet itself."""
@@ -99,29 +91,24 @@ class HigherHRNet(PoseModel):
         branches = self.stage3([*branches, self.transition2[-1](branches[-1])])
         return self.stage4([*branches, self.transition3[-1](branches[-1])])[0]
 
-    def set_dropout(self, p: float, stages: tuple[int, ...] = (2, 3, 4)) -> None:
-        """Drop whole channels with probability ``p`` after each fusion of ``stages`` and no other.
+    def set_dropout(self, p: float) -> None:
+        """Drop whole channels of every fused map with probability ``p`` ("all fusion layers", Ludwig et al. 3.2).
 
-        It follows the ReLU of every fused map, as in the code of the sports paper's group. Raises ValueError
-        for a probability outside [0, 1) or a stage other than 2, 3 and 4.
+        It follows the ReLU, as in the code of that group, which leaves stage 4 out. ValueError outside of [0, 1).
         """
         check_dropout(p)
-        if not set(stages) <= {2, 3, 4}:
-            raise ValueError(f"HRNet fuses in stages 2, 3 and 4, not in {tuple(stages)}.")
-        for stage in (2, 3, 4):
-            for module in getattr(self, f"stage{stage}"):
-                drop = p if stage in stages else 0.0
-                relu = nn.ReLU(inplace=True)
-                module.fuse_act = nn.Sequential(relu, nn.Dropout2d(drop)) if drop else relu
+        for module in (*self.stage2, *self.stage3, *self.stage4):
+            relu = nn.ReLU(inplace=True)
+            module.fuse_act = nn.Sequential(relu, nn.Dropout2d(p)) if p else relu
 
-    def new_head(self, keypoints: int, tag_maps: bool | None = None) -> None:
+    def new_head(self, keypoints: int, tag_maps: bool = False) -> None:
         """Replace the heads by untrained ones for other keypoints; all other weights stay.
 
-        The part of the deconvolution that reads the first head's maps is replaced with it. ``tag_maps``: whether the
-        first head has tag maps (None: as ``tags``).
+        The part of the deconvolution that reads the first head's maps is replaced with it. With ``tag_maps`` the first
+        head also computes K tag maps for it.
         """
         check_keypoints(keypoints)
-        maps = 2 * keypoints if (self.tags if tag_maps is None else tag_maps) else keypoints
+        maps = 2 * keypoints if tag_maps else keypoints
         old = self.deconv_layers[0][0][0].weight
         upsample = _upsampling(self.width + maps, self.width)
         _initialise(upsample)
@@ -142,9 +129,9 @@ class HigherHRNet(PoseModel):
         return {"deconv_layers.0.0.0.weight": self.width}
 
 
-def narrow_higher_hrnet(keypoints: int, dropout: float = 0.0) -> HigherHRNet:
+def narrow_higher_hrnet(keypoints: int) -> HigherHRNet:
     """A small HigherHRNet: few channels, few blocks, the same structure."""
-    return HigherHRNet(keypoints, dropout=dropout, **NARROW)
+    return HigherHRNet(keypoints, **NARROW)
 
 
 class _Stage(nn.Sequential):

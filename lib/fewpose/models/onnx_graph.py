@@ -205,12 +205,13 @@ def run_parts(parts: nn.ModuleList, x: Tensor, frozen: int) -> list[Tensor]:
     return maps
 
 
-def freeze_parts(parts: nn.ModuleList, frozen: int, name: str) -> None:
-    """Freeze the first `frozen` parts of a network, let the others learn; ValueError for more than there are."""
+def freeze_parts(parts: nn.ModuleList, frozen: int, name: str) -> int:
+    """Freeze the first `frozen` parts of a network and return how many; ValueError for more than there are."""
     if not 0 <= frozen <= len(parts):
         raise ValueError(f"Of {name} 0 to {len(parts)} parts can be frozen, not {frozen}.")
     for i, part in enumerate(parts):
         part.requires_grad_(i >= frozen)
+    return frozen
 
 
 def channels_of(file: OnnxFile, tensor: str) -> int:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from fewpose.heatmaps import aggregate, decode, gaussian_targets, smooth
+from fewpose.heatmaps import SIGMA, aggregate, decode, gaussian_targets, smooth
 from fewpose.losses import heatmap_mse
 
 
@@ -44,7 +44,7 @@ class PoseModel(Network, nn.Module):
         """The part of the backbone that does not learn, from images to features; None without one."""
         return None
 
-    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
         """Loss of the outputs for images of `size` (H, W) that show poses [N, K, 3].
 
         `sigma` is the width of the target Gaussians in cells.

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewpose.heatmaps import band
+from fewpose import geometry
+from fewpose.heatmaps import SIGMA, band
 from fewpose.losses import SHARPNESS, simcc_divergence
 from fewpose.models.download import find_onnx
 from fewpose.models.higher_hrnet import check_dropout, check_keypoints
@@ -46,7 +47,7 @@ class RTMPose(PoseModel):
 
     backbone_rate = 0.1
 
-    def __init__(self, keypoints: int, file: OnnxFile, frozen: int = FROZEN, dropout: float = 0.0):
+    def __init__(self, keypoints: int, file: OnnxFile, frozen: int = FROZEN):
         super().__init__()
         check_keypoints(keypoints)
         self.config = dict(frozen=frozen)
@@ -63,8 +64,7 @@ class RTMPose(PoseModel):
         self.tops = tuple(target_height(b, s) for b, s in zip(CROP[::-1], SIGMAS, strict=True))
         if keypoints != rows:
             self.new_head(keypoints)
-        self.freeze(frozen)
-        self.set_dropout(dropout)
+        self.frozen = freeze_parts(self.backbone, frozen, "RTMPose")
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
@@ -88,16 +88,14 @@ class RTMPose(PoseModel):
         with torch.autocast(x.device.type, enabled=False):  # bins want full precision
             return self.simcc(x.float())
 
-    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
         """Divergence from the targets of poses [N, K, 3] in pixels of the images, over the keypoints inside them.
 
         `size` and `sigma` have no effect: RTMPose has one crop size, and targets of its own widths.
         """
-        xy = poses[..., :2]
-        inside = (xy >= 0) & (xy <= xy.new_tensor(CROP[::-1]) - 1)
-        shown = (poses[..., 2] > 0) & inside.all(-1)
+        shown = (poses[..., 2] > 0) & geometry.inside(poses, CROP)
         return sum(
-            simcc_divergence(axis.float(), BINS * xy[..., i], shown, SIGMAS[i]) for i, axis in enumerate(outputs)
+            simcc_divergence(axis.float(), BINS * poses[..., i], shown, SIGMAS[i]) for i, axis in enumerate(outputs)
         )
 
     def read(self, outputs: list[Tensor]) -> Tensor:
@@ -121,12 +119,7 @@ class RTMPose(PoseModel):
         """The frozen parts, from images to one map of features; None if all of the backbone learns."""
         return FrozenParts(self.backbone[: self.frozen]) if self.frozen else None
 
-    def freeze(self, parts: int) -> None:
-        """Freeze the first ``parts`` of the stem and the four stages, let the others learn."""
-        freeze_parts(self.backbone, parts, "RTMPose")
-        self.frozen = parts
-
-    def set_dropout(self, p: float, stages: object = None) -> None:
+    def set_dropout(self, p: float) -> None:
         """Drop whole channels of the backbone's last map with probability ``p``."""
         check_dropout(p)
         self.dropout.p = p
@@ -224,7 +217,7 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
     return [*cuts, end]
 
 
-def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZEN, dropout: float = 0.0) -> RTMPose:
+def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZEN) -> RTMPose:
     """RTMPose-s from ``path`` (ONNX), its head trainable and new unless for 26 keypoints.
 
     Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`). Raises ValueError naming the
@@ -232,7 +225,7 @@ def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZ
     """
     path = find_onnx("rtmpose_s", path)
     try:
-        return RTMPose(keypoints, read_onnx(path), frozen, dropout)
+        return RTMPose(keypoints, read_onnx(path), frozen)
     except (KeyError, IndexError) as error:
         raise ValueError(f"{path} is not the ONNX graph of an RTMPose.") from error
 

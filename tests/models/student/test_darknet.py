@@ -70,7 +70,7 @@ def test_what_is_frozen_does_not_learn():
     for i, part in enumerate(model.body):
         assert all((p.grad is None) == (i < 3) for p in part.parameters())
     with pytest.raises(ValueError, match="0 to 5 parts can be frozen, not 6"):
-        model.freeze(6)
+        yolox_darknet(YOLOX, frozen=6)
 
 
 @needs_yolox

@@ -33,7 +33,7 @@ class Darknet(nn.Module):
         self.body = nn.ModuleList(OnnxGraph(file, (before,), (after,)) for before, after in pairwise(cuts))
         widths = [channels_of(file, cut) for cut in cuts[2:]]
         self.fpn = FeaturePyramidNetwork(widths, channels, LastLevelMaxPool())
-        self.freeze(frozen)
+        self.frozen = freeze_parts(self.body, frozen, "the Darknet")
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Maps [N, C, H/s, W/s] of s = 4, 8, 16, 32 and 64 of images [N, 3, H, W], RGB in 0..255.
@@ -42,11 +42,6 @@ class Darknet(nn.Module):
         """
         maps = run_parts(self.body, focus(images.flip(1)), self.frozen)  # it reads BGR
         return self.fpn({str(level): x for level, x in enumerate(maps[1:])})
-
-    def freeze(self, parts: int) -> None:
-        """Freeze the first `parts` of the stem and the four stages, let the others learn."""
-        freeze_parts(self.body, parts, "the Darknet")
-        self.frozen = parts
 
 
 def yolox_darknet(path: str | Path | None = None, channels: int = 64, frozen: int = 0) -> Darknet:

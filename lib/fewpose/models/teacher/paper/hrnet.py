@@ -27,7 +27,7 @@ class HRNet(HigherHRNet):
         """Heat maps [N, K, H/4, W/4] of images [N, 3, H, W], ImageNet-normalised RGB."""
         return [self.final_layer(self.features(images))]
 
-    def new_head(self, keypoints: int, tag_maps: bool | None = None) -> None:
+    def new_head(self, keypoints: int, tag_maps: bool = False) -> None:
         """Replace the head by an untrained one for other keypoints."""
         old = self.final_layer.weight
         self.final_layer = heat_map_layer(self.width, keypoints).to(old.device, old.dtype)
