@@ -132,10 +132,10 @@ def fingerprint(
     block: int,
 ) -> dict:
     """All that the labels depend on: the file's `info`."""
-    mark = zlib.crc32(json.dumps(images).encode(), fingerprint_of_frames(frames))
+    crc = zlib.crc32(json.dumps(images).encode(), fingerprint_of_frames(frames))
     for stage in (teacher.detector, teacher.pose, teacher.lifter):
         for name, value in stage.state_dict().items():
-            mark = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(name.encode(), mark))
+            crc = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(name.encode(), crc))
     options = ("scales", "crop_scales", "flip", "crop", "floor", "limit")
     info = {
         "description": "soft and hard labels of a teacher",
@@ -144,20 +144,20 @@ def fingerprint(
         "frames": len(images),
         "batch": batch,
         "block": block,
-        "mark": f"{mark:08x}",
+        "mark": f"{crc:08x}",
     }
     return json.loads(json.dumps(info))
 
 
 def fingerprint_of_frames(frames: Sequence[Tensor | None] | Tensor) -> int:
-    """A checksum of all pixels; of image files, of their sizes."""
+    """The CRC of all pixels; of image files, of their sizes."""
     if isinstance(frames, ImageFiles):
         sizes = [path.stat().st_size if path.is_file() else -1 for path in frames.paths]
         return zlib.crc32(repr(sizes).encode())
-    mark = 0
+    crc = 0
     for frame in frames:
-        mark = zlib.crc32(b"" if frame is None else frame.contiguous().numpy(), mark)
-    return mark
+        crc = zlib.crc32(b"" if frame is None else frame.contiguous().numpy(), crc)
+    return crc
 
 
 def finished(out: Path) -> dict | None:

@@ -30,7 +30,7 @@ def test_few_labels_come_from_many_videos():
     few, _ = draw_labels(data, 30, draw=0)
     assert len(set(data.video[few])) == 30
     assert len(draw_labels(data, 60, draw=0)[1]) == 0
-    with pytest.raises(ValueError, match="61 labels asked of 60 labelled frames"):
+    with pytest.raises(ValueError, match="61 labels of 60 labelled frames"):
         draw_labels(data, 61, draw=0)
 
 
@@ -42,7 +42,7 @@ def test_frames_without_labels_are_never_among_the_few():
     assert set(range(20, 50)) < set(rest.tolist())
     everything, rest = draw_labels(both, 0, draw=1)
     assert everything.tolist() == list(range(20)) and len(rest) == 30
-    with pytest.raises(ValueError, match="5 labels asked of 0 labelled frames"):
+    with pytest.raises(ValueError, match="5 labels of 0 labelled frames"):
         draw_labels(pool, 5, draw=0)
 
 

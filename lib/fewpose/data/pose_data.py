@@ -181,9 +181,7 @@ def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.
     """
     labelled = np.flatnonzero((data.poses[..., 2] > 0).any(1).numpy())
     if not 0 <= labels <= len(labelled) or not len(labelled):
-        raise ValueError(
-            f"{data.name}: {labels} labels asked of {len(labelled)} labelled frames ({len(data)} frames in all)"
-        )
+        raise ValueError(f"{data.name}: {labels} labels of {len(labelled)} labelled frames ({len(data)} frames in all)")
     rng = np.random.default_rng([20210, draw])
     shuffled = rng.permutation(labelled)
     _, group = np.unique(data.video, return_inverse=True)
@@ -197,11 +195,11 @@ def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.
     return few, np.setdiff1d(np.arange(len(data)), few)
 
 
-def split_validation(data: PoseData, frames: int, seed: int = 0) -> PoseData:
+def split_validation(data: PoseData, frames: int) -> PoseData:
     """The same data with `frames` frames (whole videos) of `train` made `val`, always the same."""
     videos = np.unique(data.video[data.split == "train"])
     split, chosen = data.split.astype("<U5"), 0
-    for video in np.random.default_rng([20211, seed]).permutation(videos):
+    for video in np.random.default_rng([20211, 0]).permutation(videos):
         if chosen >= frames:
             break
         split[data.video == video] = "val"

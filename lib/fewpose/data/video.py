@@ -114,11 +114,7 @@ def usable_rate(rate: float) -> float:
 
 
 def read_videos(
-    paths: Iterable[str | Path],
-    skeleton: Skeleton,
-    every: int = 1,
-    size: tuple[int, int] = (256, 256),
-    split: str = "train",
+    paths: Iterable[str | Path], skeleton: Skeleton, every: int = 1, size: tuple[int, int] = (256, 256)
 ) -> PoseData:
     """Unlabelled frames of several videos; broken ones are named in a warning and skipped.
 
@@ -137,7 +133,9 @@ def read_videos(
         raise ValueError(f"no video can be read, tried {', '.join(skipped) or 'none'}")
     warn_skipped("videos", "broken or truncated,", skipped)
     poses = torch.zeros(len(names), len(skeleton), 3)
-    return PoseData(concatenate_videos(frames), poses, skeleton, np.array(names), np.full(len(names), split), "videos")
+    return PoseData(
+        concatenate_videos(frames), poses, skeleton, np.array(names), np.full(len(names), "train"), "videos"
+    )
 
 
 def concatenate_videos(videos: list[Tensor]) -> Tensor:

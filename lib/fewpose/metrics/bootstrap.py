@@ -36,11 +36,9 @@ def pck_samples(
         return 100 * hits[:, videos].sum(-1) / counts[:, videos].sum(-1)
 
 
-def pck_interval(
-    distances: Tensor, video: np.ndarray, at: float = 0.1, resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
+def pck_interval(distances: Tensor, video: np.ndarray, at: float = 0.1) -> tuple[float, float]:
     """95 % interval of the PCK of one network, by bootstrap over videos."""
-    return interval(pck_samples([distances], video, at, resamples, seed))
+    return interval(pck_samples([distances], video, at))
 
 
 def over_draws(samples: np.ndarray, seed: int = 0) -> np.ndarray:

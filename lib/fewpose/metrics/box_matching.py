@@ -7,10 +7,10 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 
-def match_boxes(boxes: Tensor, ground_truth: Tensor, iou: float = 0.5) -> Tensor:
+def match_boxes(boxes: Tensor, ground_truth: Tensor) -> Tensor:
     """The row of ground_truth [Q, 4] that each of boxes [P, 4], by falling score, finds; −1 for none.
 
-    A box finds the person it overlaps most, by `iou` or more, among those whom no box before it found.
+    A box finds the person it overlaps most, by half or more, among those whom no box before it found.
     """
     row = torch.full((len(boxes),), -1, dtype=torch.long)
     if not len(ground_truth):
@@ -18,7 +18,7 @@ def match_boxes(boxes: Tensor, ground_truth: Tensor, iou: float = 0.5) -> Tensor
     overlap = box_iou(boxes, ground_truth)
     for i in range(len(boxes)):
         best, j = overlap[i].max(0)
-        if best >= iou:
+        if best >= 0.5:
             row[i] = j
             overlap[:, j] = -1
     return row

@@ -174,7 +174,7 @@ def _coco(ground_truth: GroundTruth, rows: list[dict]) -> COCO:
     images = [{"id": i} for i in range(len(ground_truth.images))]
     categories = [{"id": i} for i in range(len(ground_truth.categories))]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Found annotation id 0")  # asked for by first_id
+        warnings.filterwarnings("ignore", "Found annotation id 0")  # that of first_id=0
         return COCO({"images": images, "annotations": rows, "categories": categories})
 
 

@@ -54,7 +54,7 @@ class Evidence:
         """How many people the metric counts: those to be found, or those compared in 3D."""
         if metric == "mpjpe":
             return len(self.joints["one_to_one"].errors)
-        return int(self._matches(metric).truths.sum())
+        return int(self._matches(metric).people.sum())
 
     def _matches(self, metric: str) -> Matches:
         if metric not in METRICS:

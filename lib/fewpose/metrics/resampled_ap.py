@@ -22,14 +22,14 @@ class Matches:
     score    [D]
     hit      [10, D] whether it matches a person, at each of THRESHOLDS
     ignored  [10, D] whether it matches a person who does not count: then it does not count either
-    truths   [N] how many people of each image count
+    people   [N] how many people of each image count
     """
 
     image: np.ndarray
     score: np.ndarray
     hit: np.ndarray
     ignored: np.ndarray
-    truths: np.ndarray
+    people: np.ndarray
 
 
 def match_images(
@@ -50,9 +50,9 @@ def match_images(
         kept_scores.append(score[order])
         hits.append(hit)
         ignored.append(skipped)
-    truths = np.array([int(counts.sum()) for counts in counted], dtype=int)
+    people = np.array([int(counts.sum()) for counts in counted], dtype=int)
     return Matches(
-        np.concatenate(images), np.concatenate(kept_scores), np.concatenate(hits, 1), np.concatenate(ignored, 1), truths
+        np.concatenate(images), np.concatenate(kept_scores), np.concatenate(hits, 1), np.concatenate(ignored, 1), people
     )
 
 
@@ -84,9 +84,9 @@ def average_precision(
     [R, U] says how often each day was drawn. Without both every image counts once.
     """
     if unit is None or weights is None:
-        unit, weights = np.zeros(len(matches.truths), dtype=int), np.ones((1, 1))
+        unit, weights = np.zeros(len(matches.people), dtype=int), np.ones((1, 1))
     units = weights.shape[1]
-    people = weights @ np.bincount(unit, weights=matches.truths, minlength=units)
+    people = weights @ np.bincount(unit, weights=matches.people, minlength=units)
     order = np.argsort(-matches.score, kind="stable")
     of = unit[matches.image[order]]
     values = np.zeros(len(weights))

@@ -48,7 +48,7 @@ class PeopleTest:
         """The score above which its boxes have the highest F1 on the test frames: scores of networks differ."""
         boxes = self.evidence.boxes
         score, hit = (torch.from_numpy(part.copy()) for part in (boxes.score, boxes.hit[0]))
-        return best_threshold(score, hit, int(boxes.truths.sum()))[0]
+        return best_threshold(score, hit, int(boxes.people.sum()))[0]
 
 
 @dataclass(frozen=True)
