@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -16,11 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
-DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's files
-
-WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")  # parameters that name one file of a user's
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
 
 
@@ -263,71 +258,3 @@ def _earlier(name: object, seed: int | None, before: list[PlannedRun], where: st
     if f"{name}_seed{seed}" not in runs:
         raise ValueError(f"{where}, which has no seed {seed}: {', '.join(runs)}")
     return [f"{name}_seed{seed}"]
-
-
-# ---- fingerprints: what a result was made from ---------------------------------------------------
-
-
-def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
-    """Hash of all that makes a run's numbers.
-
-    These are the notebook's cells, all its parameters and the files that they name (DATA, WEIGHTS), the library and
-    the fingerprints of the runs it needs. `report` adds `fewpose_report`, left out otherwise: it draws and never
-    trains, and a nicer figure should not cost a training.
-    """
-    path = notebook_path(notebook)
-    cells = ["".join(cell["source"]) for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
-    values = {**notebook_parameters(path), **parameters}
-    files = [
-        files_in(repo_root() / values[name]) for name in DATA if isinstance(values.get(name), str) and values[name]
-    ]
-    files += [mark for name in WEIGHTS if (mark := weights_in(values.get(name)))]
-    text = json.dumps([notebook, cells, values, files, needs, _library(report)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
-    """Fingerprint of every run of a profile, by its name."""
-    needed = {name for planned in plan for name in planned.needs}
-    prints: dict[str, str] = {}
-    for planned in plan:
-        # A run that needs others and that none needs is a report, cheap to draw again.
-        last = bool(planned.needs) and planned.run not in needed
-        prints[planned.run] = fingerprint(
-            planned.notebook, planned.parameters, [prints[name] for name in planned.needs], last
-        )
-    return prints
-
-
-def weights_in(name: object) -> str:
-    """Hash of a user's weights file; empty without one, and for what another run makes."""
-    path = repo_root() / name if isinstance(name, str) and name else None
-    if path is None or not path.is_file() or path.is_relative_to(repo_root() / "outputs"):
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def files_in(folder: Path) -> list:
-    """Name and size of the files that are read of a data folder, and a hash of its labels."""
-    found = [*folder.glob("*"), *(folder / "images").rglob("*"), *(folder / "videos").glob("*")]
-    state = []
-    for path in sorted(path for path in found if path.is_file()):
-        labels = path.suffix in (".json", ".mat")  # these may change without a byte more
-        mark = hashlib.sha256(path.read_bytes()).hexdigest() if labels else ""
-        state.append([path.relative_to(folder).as_posix(), path.stat().st_size, mark])
-    return state
-
-
-def _library(report: bool) -> str:
-    folder = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        package, _, module = name.partition("/")
-        skipped = package not in PACKAGES or "__pycache__" in name
-        skipped |= module in ("__main__.py", "cli.py", "engine.py")
-        skipped |= package == "fewpose_report" and not report
-        if path.is_file() and not skipped:
-            digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()

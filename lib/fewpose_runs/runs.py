@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewpose import SkippedInput
+from fewpose_runs.fingerprints import fingerprint
 from fewpose_runs.profiles import (
     check_parameters,
-    fingerprint,
     notebook_parameters,
     notebook_path,
     paper_of,

@@ -20,7 +20,8 @@ import pytest
 
 from fewpose_runs import runs
 from fewpose_runs.engine import RunFailed, _chosen, reproduce
-from fewpose_runs.profiles import fingerprints, notebook_parameters, read_profile
+from fewpose_runs.fingerprints import fingerprints
+from fewpose_runs.profiles import notebook_parameters, read_profile
 from fewpose_runs.runs import COLUMNS, find_run, finished_runs, start_run
 
 PARAMETERS = """\
@@ -82,7 +83,7 @@ def copy_library(house, monkeypatch):
     library = house / "lib"
     for package, names in (
         ("fewpose", ("__init__", "__main__", "speed/__init__", "speed/threads")),
-        ("fewpose_runs", ("__init__", "cli", "profiles", "runs", "engine")),
+        ("fewpose_runs", ("__init__", "cli", "fingerprints", "profiles", "runs", "engine")),
     ):
         for name in names:
             copy = library / package / f"{name}.py"

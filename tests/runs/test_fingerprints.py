@@ -1,0 +1,68 @@
+"""Fingerprints follow what a run imports, and nothing else of the library."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fewpose_runs import fingerprints as module
+from fewpose_runs.fingerprints import PACKAGES, fingerprints, imported_modules
+from fewpose_runs.profiles import read_profile
+
+ROOT = Path(__file__).parents[2]
+PROFILE = """\
+- {run: jump, notebook: sports/supervised}
+- {run: lsp, notebook: sports/supervised, parameters: {dataset: lsp}}
+- {run: tables, notebook: sports/tables_and_curves, needs: [jump, lsp]}
+"""
+
+
+def code_of(notebook):
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    for folder in ("lib", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "mine.yaml").write_text(PROFILE)
+    monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
+    monkeypatch.setattr(module, "LIBRARY", tmp_path / "lib")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changed", "outdated"),
+    [
+        ("fewpose_worlds/body.py", {"jump", "tables"}),
+        ("fewpose/losses.py", {"jump", "lsp", "tables"}),
+        ("fewpose/models/files/sha256.json", {"jump", "lsp", "tables"}),
+        ("fewpose_report/figures.py", {"tables"}),
+        ("fewpose_runs/engine.py", set()),
+        ("fewpose/data/README.md", set()),
+    ],
+)
+def test_a_change_outdates_the_runs_that_use_it(project, changed, outdated):
+    before = fingerprints(read_profile("mine"))
+    with open(project / "lib" / changed, "a") as file:
+        file.write("\n")
+    after = fingerprints(read_profile("mine"))
+    assert {run for run in before if after[run] != before[run]} == outdated
+
+
+@pytest.mark.parametrize("notebook", ["sports/supervised", "operating_room/student", "01_worlds"])
+def test_what_a_notebook_loads_is_among_its_modules(notebook):
+    cells = code_of(notebook)
+    lines = [line for cell in cells for line in module.ast.parse(cell).body]
+    imports = [
+        module.ast.unparse(line) for line in lines if isinstance(line, module.ast.Import | module.ast.ImportFrom)
+    ]
+    script = "\n".join([*imports, "import sys", "print(*sys.modules)"])
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in loaded if name.split(".")[0] in PACKAGES}
+    assert ours and ours <= imported_modules(cells, report=True, renders=True).keys()
