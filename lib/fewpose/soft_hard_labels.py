@@ -65,17 +65,17 @@ def soft_and_hard(teacher: Teacher, people: People, size: tuple[int, int], thres
     return SoftHardLabels(people.boxes[labelled], people.scores[labelled], s_2d, s_3d, h_2d, h_3d)
 
 
-def choose_thresholds(teacher: Teacher, validation: PeopleData, near: float = NEAR, batch: int = 8) -> Thresholds:
+def choose_thresholds(teacher: Teacher, validation: PeopleData) -> Thresholds:
     """The thresholds of highest F1 on labelled frames; the paper does not publish its own.
 
     A box is right if it overlaps by half a person whom no box of higher score found. For the people found, a keypoint
-    is right within `near` of the longer side of the person's true box; one that is kept though no annotator marked it
+    is right within `NEAR` of the longer side of the person's true box; one that is kept though no annotator marked it
     is wrong, one that is labelled and not kept is missed. People without any labelled keypoint do not count here.
     ValueError without people.
     """
     if not any(len(boxes) for boxes in validation.boxes):
         raise ValueError(f"{validation.name}: thresholds need people to be chosen on")
-    found = find_all(teacher, validation.frames, batch)
+    found = find_all(teacher, validation.frames)
     number_of_people = sum(len(boxes) for boxes in validation.boxes)
     scores = torch.cat([people.scores for people in found])
     rows = [match_boxes(p.boxes, b) for p, b in zip(found, validation.boxes, strict=True)]
@@ -89,7 +89,7 @@ def choose_thresholds(teacher: Teacher, validation: PeopleData, near: float = NE
         labelled = true[..., 2] > 0
         distance = (predicted[..., :2] - true[..., :2]).norm(dim=-1)
         confidence.append(predicted[..., 2].flatten())
-        right.append(((distance <= near * longer) & labelled).flatten())
+        right.append(((distance <= NEAR * longer) & labelled).flatten())
         number_of_keypoints += int(labelled.sum())
     keypoint, keypoint_f1 = best_threshold(torch.cat(confidence), torch.cat(right), number_of_keypoints)
     return Thresholds(box, keypoint, box_f1, keypoint_f1, validation.name)

@@ -57,11 +57,11 @@ def mirror(boxes: Tensor, width: float) -> Tensor:
     return torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
 
 
-def weighted_boxes_fusion(views: list[tuple[Tensor, Tensor]], iou: float = IOU) -> tuple[Tensor, Tensor]:
+def weighted_boxes_fusion(views: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Fuse the boxes [P, 4] and scores [P] of several views, all in the same coordinates.
 
     Solovyev et al., *Weighted boxes fusion* (2021), section 3: by falling score each box joins the cluster whose mean
-    it overlaps most, more than `iou`, or opens its own; the mean of a cluster is weighted by the scores, its score is
+    it overlaps most, more than `IOU`, or opens its own; the mean of a cluster is weighted by the scores, its score is
     their sum over the number of views. One view is returned as it is, by falling score.
     """
     boxes = torch.cat([b for b, _ in views])
@@ -76,7 +76,7 @@ def weighted_boxes_fusion(views: list[tuple[Tensor, Tensor]], iou: float = IOU) 
         at = count
         if count:
             overlap, nearest = box_iou(box[None], means[:count])[0].max(0)
-            at = int(nearest) if overlap > iou else count
+            at = int(nearest) if overlap > IOU else count
         count = max(count, at + 1)
         mass[at] += score
         means[at] += (box - means[at]) * score / mass[at].clamp_min(1e-12)

@@ -76,13 +76,13 @@ def fit_detector(
 
 
 @torch.no_grad()
-def f1(model: CascadeRCNN, data: BoxData, batch: int = 8) -> float:
+def f1(model: CascadeRCNN, data: BoxData) -> float:
     """F1 in % of the boxes found, overlap 0.5, at the score threshold where it is highest.
 
     One view of each frame, as it is.
     """
     scores, right = [torch.zeros(0)], [torch.zeros(0, dtype=torch.bool)]
-    for part in torch.arange(len(data)).split(batch):
+    for part in torch.arange(len(data)).split(8):
         images = data.frames[part].to(next(model.parameters()).device)
         found = detect(model, images, (1.0,), False)
         for i, (boxes, score) in zip(part.tolist(), found, strict=True):
