@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from fewpose_runs.fingerprints import fingerprints
-from fewpose_runs.profiles import PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
+from fewpose_runs.profiles import LAYOUT, PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
 
 # For glibc: what a step frees is kept for the next, which else gets gigabytes a second anew from the system: an
 # eighth of the time of a training.
@@ -59,6 +59,7 @@ def up_to_date(planned: PlannedRun, mark: str) -> bool:
     manifest = planned.finished
     return (
         manifest is not None
+        and manifest.get("layout") == LAYOUT
         and manifest.get("fingerprint") == mark
         and all((repo_root() / name).exists() for name in manifest.get("files", []))
     )

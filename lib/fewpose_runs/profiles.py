@@ -18,6 +18,17 @@ from pathlib import Path
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
 
+LAYOUT = 2  # of a run's folder, run.json and columns; a run.json without the number is of layout 1
+RENAMED = {
+    "percents": "keep_percent",
+    "views": "cached_views",
+    "second": "published",
+    "second_views": "published_views",
+    "own": "custom",
+    "sports/limits": "sports/oracle_analysis",
+    "sports/second_opinion": "sports/published_head",
+}
+
 
 def repo_root() -> Path:
     """Project root (the folder with `notebooks/` and `params/`), found from the installed package.
@@ -81,6 +92,14 @@ def read_manifest(folder: Path) -> dict | None:
     return manifest if manifest.get("status") == "finished" else None
 
 
+def check_layout(folder: Path) -> None:
+    """Raise ValueError where an older version of this library made the run."""
+    manifest = read_manifest(folder)
+    if manifest and manifest.get("layout", 1) != LAYOUT:
+        again = f"`make reproduce PROFILE={manifest.get('profile', '')}`"
+        raise ValueError(f"{shown(folder)} was made by an older version of fewpose: run {again} again")
+
+
 # ---- the parameters cell -------------------------------------------------------------------------
 
 
@@ -138,6 +157,8 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
     for name, value in given.items():
         if name not in defaults:
             raise ValueError(f"{where}: unknown parameter {name!r}{_suggest(name, defaults)}")
+        if name == "dataset" and value == "own":
+            raise ValueError(f"{where}: dataset 'own' is now called {RENAMED[value]!r}")
         if not _fits(value, defaults[name]):
             # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number there.
             text = isinstance(value, str) and isinstance(defaults[name], float)
@@ -163,6 +184,8 @@ def _kind(value: object) -> str:
 
 def _suggest(name: str, known: Iterable[str]) -> str:
     known = sorted(str(k) for k in known)
+    if RENAMED.get(str(name)) in known:
+        return f" (it is now called {RENAMED[name]})"
     if close := difflib.get_close_matches(str(name), known, n=3):
         return f" (did you mean {', '.join(close)}?)"
     return f" (known: {', '.join(known) or 'none'})"

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 from fewpose import SkippedInput
 from fewpose_runs.fingerprints import fingerprint
 from fewpose_runs.profiles import (
+    LAYOUT,
+    check_layout,
     check_parameters,
     notebook_parameters,
     notebook_path,
@@ -164,6 +166,7 @@ class Run:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(self.folder / "metrics.csv", index=False)
         manifest = {
             "status": "finished",
+            "layout": LAYOUT,
             "profile": self.profile,
             "paper": self.paper,
             "run": self.name,
@@ -238,12 +241,16 @@ def find_run(profile: str, paper: str, run: str) -> Path:
         if profile == "smoke":
             first = f"notebooks/{'' if paper == 'common' else paper + '/'}{run}.ipynb"
         raise ValueError(f"{shown(folder)} {state}: run {first} first")
+    check_layout(folder)
     return folder
 
 
 def finished_runs(profile: str) -> list[Path]:
     """Folders of the finished runs of a profile, in the order of its YAML."""
-    return [planned.folder for planned in read_profile(profile) if planned.finished]
+    folders = [planned.folder for planned in read_profile(profile) if planned.finished]
+    for folder in folders:
+        check_layout(folder)
+    return folders
 
 
 def write_json(path: Path, content: dict) -> None:

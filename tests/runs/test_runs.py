@@ -402,6 +402,28 @@ def test_find_run_says_what_to_run_first(house):
         find_run("laptop", "sports", "one")
 
 
+def test_a_run_of_an_older_layout_is_refused(house):
+    start_run("sports/tiny", values()).finish()
+    path = house / "outputs" / "smoke" / "sports" / "tiny" / "run.json"
+    path.write_text(path.read_text().replace('"layout": 2,', ""))
+    with pytest.raises(ValueError, match="older version of fewpose: run `make reproduce PROFILE=smoke` again"):
+        find_run("smoke", "sports", "tiny")
+
+
+def test_old_words_in_profiles_name_the_new_ones(house):
+    write_notebook(
+        house / "notebooks" / "sports" / "published_head.ipynb", 'dataset = "jump"\ncached_views = 0', "pass"
+    )
+    for entry, says in (
+        ("sports/second_opinion", "is now called sports/published_head"),
+        ("sports/published_head, parameters: {views: 2}", "'views' .it is now called cached_views"),
+        ("sports/published_head, parameters: {dataset: own}", "is now called 'custom'"),
+    ):
+        write_profile(house, "mine", f"- {{run: one, notebook: {entry}}}")
+        with pytest.raises(ValueError, match=says):
+            read_profile("mine")
+
+
 # ---- batches -------------------------------------------------------------------------------------
 
 
