@@ -34,9 +34,9 @@ def reproduce(profile: str, only: list[str] | None = None) -> None:
     RunFailed when a notebook fails: finished runs stay, later ones do not start.
     """
     plan = read_profile(profile)
-    marks = fingerprints(plan)
+    prints = fingerprints(plan)
     plan = _chosen(plan, only)
-    outdated = [planned for planned in plan if not up_to_date(planned, marks[planned.run])]
+    outdated = [planned for planned in plan if not up_to_date(planned, prints[planned.run])]
     if not outdated:
         print(f"{profile}: all {len(plan)} runs are up to date in outputs/{profile}/")
         return
@@ -49,23 +49,23 @@ def reproduce(profile: str, only: list[str] | None = None) -> None:
                 continue
             print(f"{head}: {shown(notebook_path(planned.notebook))}", flush=True)
             started = time.monotonic()
-            execute(planned, marks[planned.run])
+            execute(planned, prints[planned.run])
             print(f"{name} done in {_clock(time.monotonic() - started)}")
     print(f"{profile}: {len(plan)} runs finished, results in outputs/{profile}/")
 
 
-def up_to_date(planned: PlannedRun, mark: str) -> bool:
+def up_to_date(planned: PlannedRun, fingerprint: str) -> bool:
     """True if the run finished, with this fingerprint, and all files that it wrote are there."""
     manifest = planned.finished
     return (
         manifest is not None
         and manifest.get("layout") == LAYOUT
-        and manifest.get("fingerprint") == mark
+        and manifest.get("fingerprint") == fingerprint
         and all((repo_root() / name).exists() for name in manifest.get("files", []))
     )
 
 
-def execute(planned: PlannedRun, mark: str) -> None:
+def execute(planned: PlannedRun, fingerprint: str) -> None:
     """Execute one notebook into its run folder; only if it went through is there a run.json."""
     import logging
 
@@ -78,7 +78,7 @@ def execute(planned: PlannedRun, mark: str) -> None:
     (folder / "run.json").unlink(missing_ok=True)
     where = f"{shown(source)} (run {planned.run})"
     environment = {
-        "FEWPOSE_RUN": f"{planned.profile}/{planned.run}/{mark}",
+        "FEWPOSE_RUN": f"{planned.profile}/{planned.run}/{fingerprint}",
         "FEWPOSE_ROOT": str(repo_root()),
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
         **MEMORY,

@@ -313,10 +313,10 @@ def test_skipped_inputs_are_in_the_manifest(house, tmp_path):
 
     run = start_run("sports/tiny", values())
     good, cut = tmp_path / "good.mp4", tmp_path / "cut.mp4"
-    film = cv2.VideoWriter(str(good), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
+    writer = cv2.VideoWriter(str(good), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
     for n in range(20):
-        film.write(np.full((48, 64, 3), 10 * n, np.uint8))
-    film.release()
+        writer.write(np.full((48, 64, 3), 10 * n, np.uint8))
+    writer.release()
     cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
     read_videos([good, cut], JUMP, every=10, size=(64, 64))
     warnings.warn("of something else", UserWarning, stacklevel=1)
