@@ -1,17 +1,17 @@
-"""Bodies for every world: a small axis-aligned skeleton posed onto Anny's mesh.
+"""The bodies of all worlds: poses of a small axis-aligned skeleton applied to Anny's mesh.
 
-A pose is one local rotation per joint of `JOINTS` (child relative to parent) and the place of the pelvis. In rest all
-joint frames are axis-aligned: x = the person's right, y = forward, z = up, arms hanging, palms to the thighs. So hip
-flexion, elbow flexion and ankle dorsiflexion are rotations by +angle about x, knee flexion and bending the trunk
+A pose is one local rotation per joint of `JOINTS` (child relative to parent) and the position of the pelvis. At rest
+all joint frames are axis-aligned: x = the person's right, y = forward, z = up, arms hanging, palms to the thighs. So
+hip flexion, elbow flexion and ankle dorsiflexion are rotations by +angle about x, knee flexion and bending the trunk
 forward by -angle about x.
 
-Posing is linear blend skinning, written out in numpy: the worlds pose bodies in forked workers, and need rest-pose
-corrections (Anny rests with its arms spread) that depend on the person.
+Posing is linear blend skinning in numpy: it runs in worker processes, and needs corrections of the rest pose (Anny
+rests with its arms spread) that depend on the person.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -19,45 +19,16 @@ from scipy.spatial.transform import Rotation
 
 from fewpose.skeleton import COCO
 
-JOINTS = (
-    "pelvis",
-    "spine",
-    "chest",
-    "neck",
-    "head",
-    "left_collar",
-    "right_collar",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-    "left_toes",
-    "right_toes",
-)
+SIDES = ("left", "right")
+_TRUNK = ("pelvis", "spine", "chest", "neck", "head")
+_LIMBS = ("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toes")
+JOINTS = (*_TRUNK, *(f"{side}_{part}" for part in _LIMBS for side in SIDES))
+JOINT_INDEX = {name: i for i, name in enumerate(JOINTS)}
 PARENTS = (-1, 0, 1, 2, 3, 2, 2, 5, 6, 7, 8, 9, 10, 0, 0, 13, 14, 15, 16, 17, 18)
-KEYPOINTS = (
-    *COCO.keypoints,
-    "head",
-    "neck",
-    "left_hand",
-    "right_hand",
-    "left_heel",
-    "right_heel",
-    "left_toe",
-    "right_toe",
-)
+KEYPOINTS = (*COCO.keypoints, "head", "neck", *(f"{side}_{part}" for part in ("hand", "heel", "toe") for side in SIDES))
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 
-_J = {name: i for i, name in enumerate(JOINTS)}
-# Anny looks along -y with its left at +x; turning it by 180 degrees about z gives our axes.
+# Anny faces -y with its left at +x; turning it by 180 degrees about z gives our axes.
 _TURN = np.array([-1.0, -1.0, 1.0])
 
 
@@ -65,9 +36,9 @@ _TURN = np.array([-1.0, -1.0, 1.0])
 class Bodies:
     """B posed people in world metres.
 
-    vertices [B,V,3]; keypoints [B,25,3] in the order of `KEYPOINTS`; joints [B,21,3] and frames [B,21,3,3], place and
-    orientation of each joint of `JOINTS` (columns are its axes); rest [B,V,3], rest_keypoints [B,25,3] and
-    rest_joints [B,21,3] the same in rest, pelvis at 0.
+    vertices [B,V,3]; keypoints [B,25,3] in the order of `KEYPOINTS`; joints [B,21,3] and frames [B,21,3,3], position
+    and orientation (columns are the axes) of `JOINTS`; rest [B,V,3], rest_keypoints [B,25,3] and rest_joints [B,21,3]
+    the same at rest, pelvis at 0.
     """
 
     vertices: np.ndarray
@@ -85,10 +56,19 @@ class Bodies:
         """Keypoint `name` of every body [B,3], world metres."""
         return self.keypoints[:, KEYPOINTS.index(name)]
 
+    def subset(self, which: slice) -> Bodies:
+        """The bodies of a slice; arrays are views."""
+        return Bodies(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def translate(self, i: int, by: np.ndarray) -> None:
+        """Move body i by a vector [3], in place."""
+        for points in (self.vertices, self.keypoints, self.joints):
+            points[i] += by
+
 
 @dataclass(frozen=True)
 class Rig:
-    """Anny's numbers in our axes: what skinning needs, and the mesh."""
+    """Anny's mesh and skinning data in our axes."""
 
     faces: np.ndarray  # [F,3] counter-clockwise seen from outside
     vertices: np.ndarray  # [1+C,V,3] template, then blend shapes
@@ -98,7 +78,7 @@ class Rig:
     labels: tuple[str, ...]
     points: np.ndarray  # [1+D,K,N,4] keypoints as weighted homogeneous points of each bone
     coefficients: object  # phenotypes [B,6] -> ([B,1+C], [B,1+D])
-    joint_bones: np.ndarray  # [21,2] the bones whose heads, averaged, are our joints
+    joint_bones: np.ndarray  # [21,2] bones; the mean of their heads is the joint
 
 
 @lru_cache(maxsize=1)
@@ -107,7 +87,7 @@ def rig() -> Rig:
     import torch
     import warp
 
-    warp.config.log_level = warp.LOG_ERROR  # Anny's skinning library greets whoever imports it
+    warp.config.log_level = warp.LOG_ERROR  # Anny's skinning library prints at import
     import anny
 
     mesh = anny.Anny(topology="notoes_collapse10pc")
@@ -125,7 +105,7 @@ def rig() -> Rig:
         return np.concatenate([template.numpy()[None], shapes.numpy()]) * _TURN
 
     # A regressed keypoint is sum_v w_v sum_b W_vb T_b x_v, linear in the bone transforms T_b, so the sum over the
-    # full mesh is done here once: exact keypoints at the price of a few bones.
+    # full mesh is done here once: exact keypoints at the cost of a few bones.
     full_vertices = stacked(full.template_vertices, full.blendshapes)
     full_weights = dense_weights(full)
     regress = {name: w for name, w in zip(regressor.labels, regressor.regression_weights.numpy(), strict=True)}
@@ -162,28 +142,14 @@ def rig() -> Rig:
             for m in (mesh, full)
         )
 
-    joint_bones = {
-        "pelvis": ("upperleg01.L", "upperleg01.R"),
-        "spine": ("spine04",),
-        "chest": ("spine02",),
-        "neck": ("neck01",),
-        "head": ("head",),
-        "collar": ("clavicle",),
-        "shoulder": ("upperarm01",),
-        "elbow": ("lowerarm01",),
-        "wrist": ("wrist",),
-        "hip": ("upperleg01",),
-        "knee": ("lowerleg01",),
-        "ankle": ("foot",),
-        "toes": ("toe2-1",),
-    }
+    joint_bones = dict(pelvis="upperleg01.L", spine="spine04", chest="spine02", neck="neck01", head="head")
+    joint_bones |= dict(collar="clavicle", shoulder="upperarm01", elbow="lowerarm01", wrist="wrist")
+    joint_bones |= dict(hip="upperleg01", knee="lowerleg01", ankle="foot", toes="toe2-1")
     pairs = []
     for joint in JOINTS:
         side, _, part = joint.rpartition("_")
-        names = joint_bones[part]
-        if side:
-            names = tuple(f"{n}.{side[0].upper()}" for n in names)
-        pairs.append([labels.index(names[0]), labels.index(names[-1])])
+        bone = labels.index(joint_bones[part] + (f".{side[0].upper()}" if side else ""))
+        pairs.append([bone, labels.index("upperleg01.R") if joint == "pelvis" else bone])
     return Rig(
         faces=mesh.get_triangular_faces().numpy().astype(np.int32),
         vertices=stacked(mesh.template_vertices, mesh.blendshapes).astype(np.float32),
@@ -197,12 +163,29 @@ def rig() -> Rig:
     )
 
 
+def load_model() -> None:
+    """Load Anny once, before worker processes start."""
+    rig()
+
+
+def rotation(axis: str, angle: np.ndarray) -> np.ndarray:
+    """Rotation matrices [...,3,3] about one axis ('x', 'y' or 'z') by angles [...] in radians."""
+    i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    angle = np.asarray(angle, dtype=float)
+    matrix = np.zeros((*angle.shape, 3, 3))
+    matrix[...] = np.eye(3)
+    matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
+    matrix[..., i, j] = -np.sin(angle)
+    matrix[..., j, i] = np.sin(angle)
+    return matrix
+
+
 def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray) -> Bodies:
     """Pose B people: blend shapes, forward kinematics, linear blend skinning.
 
     phenotypes [B,6] in [0,1] in the order of `PHENOTYPES` (gender 0 = female, 1 = male; age 1/3 = child, 2/3 = young
-    adult, 1 = old); rotations [B,21,3,3] local; roots [B,3] the pelvis (middle of the hip joints) in world metres.
-    ValueError for other shapes or non-finite poses.
+    adult, 1 = old); rotations [B,21,3,3] local; roots [B,3] pelvis (middle of the hip joints) in world metres.
+    ValueError for other shapes or poses that are not finite.
     """
     phenotypes, rotations, roots = (np.asarray(a, np.float32) for a in (phenotypes, rotations, roots))
     b = len(roots)
@@ -231,9 +214,9 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
 
 
 def pose_keypoints(phenotypes: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints [B,25,3] of B posed people with the pelvis at 0, and the same in rest.
+    """Keypoints [B,25,3] of B posed people with the pelvis at 0, and the same at rest, in metres.
 
-    As `pose_bodies` has them, without the mesh and ten times as fast.
+    The same as of `pose_bodies`, without the mesh and ten times as fast.
     """
     phenotypes, rotations = (np.asarray(a, np.float32) for a in (phenotypes, rotations))
     r = rig()
@@ -246,8 +229,10 @@ def pose_keypoints(phenotypes: np.ndarray, rotations: np.ndarray) -> tuple[np.nd
 def bone_transforms(
     r: Rig, heads: np.ndarray, rotations: np.ndarray, roots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each of Anny's bones takes its rest pose: transforms [B,N,3,4], and our joints' places
-    [B,21,3] and frames [B,21,3,3], world metres; heads [B,N,3] are the bones in rest."""
+    """Transforms [B,N,3,4] of Anny's bones from rest to world, and our joints [B,21,3] and their frames [B,21,3,3].
+
+    World metres; heads [B,N,3] are the bones' heads at rest.
+    """
     frames = np.empty_like(rotations)
     for j, parent in enumerate(PARENTS):
         frames[:, j] = rotations[:, j] if parent < 0 else frames[:, parent] @ rotations[:, j]
@@ -269,14 +254,14 @@ def bone_transforms(
 
 
 def standing_height(phenotypes: np.ndarray) -> np.ndarray:
-    """Height [B] of the pelvis above the soles, in metres, for people who stand upright."""
+    """Height [B] of the pelvis above the soles of upright people, metres."""
     b = len(phenotypes)
     identity = np.broadcast_to(np.eye(3), (b, len(JOINTS), 3, 3))
     return -pose_bodies(phenotypes, identity, np.zeros((b, 3))).vertices[..., 2].min(1)
 
 
 def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
-    """World rotation [B,N,3,3] of every Anny bone away from Anny's rest pose."""
+    """World rotation [B,N,3,3] of each of Anny's bones relative to its rest pose."""
     at = {label: heads[:, i] for i, label in enumerate(r.labels)}
     delta: dict[str, np.ndarray] = {}
     g = {name: frames[:, i] for i, name in enumerate(JOINTS)}
@@ -291,7 +276,7 @@ def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
     delta["head"] = delta["eye.L"] = delta["eye.R"] = g["head"]
     down, forward = np.array([0, 0, -1.0]), np.array([0, 1.0, 0])
     for s, side in (("L", "left"), ("R", "right")):
-        # Arms: Anny's spread, bent arm is brought to hang straight, its elbow hinge along x.
+        # Arms: Anny's spread, bent arm is turned to hang straight, its elbow's axis along x.
         upper = at[f"lowerarm01.{s}"] - at[f"upperarm01.{s}"]
         fore = at[f"wrist.{s}"] - at[f"lowerarm01.{s}"]
         hand = at[f"finger3-1.{s}"] - at[f"wrist.{s}"]
@@ -350,7 +335,7 @@ def _basis(primary, secondary) -> np.ndarray:
 
 
 def _align(primary, secondary, to_primary, to_secondary) -> np.ndarray:
-    """Rotation taking primary onto to_primary and secondary as near to_secondary as it can."""
+    """Rotation that takes primary onto to_primary and secondary as near to to_secondary as possible."""
     return _basis(to_primary, to_secondary) @ _t(_basis(primary, secondary))
 
 
@@ -377,5 +362,5 @@ def _twist(m: np.ndarray, axis: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def _half_twist(m: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """Each rotation with half its twist about axis [B,3] taken out, so that limbs do not wring."""
+    """Each rotation without half its twist about axis [B,3], so that the skin of limbs does not collapse."""
     return m @ _twist(m, axis, -0.5)

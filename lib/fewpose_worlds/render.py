@@ -1,8 +1,8 @@
 """A small deferred renderer: the painter's algorithm fills face numbers, numpy shades the pixels.
 
-Faces are sorted by depth and drawn far to near with OpenCV into a buffer of face numbers at twice the picture's
+Faces are sorted by depth and drawn far to near with OpenCV into a buffer of face numbers at twice the image's
 resolution. Each covered pixel then interpolates normals and texture coordinates in its triangle, so shading is smooth
-and clothes have crisp edges though the mesh is coarse.
+and clothes have crisp edges although the mesh is coarse.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-CACHED = 2**14  # pixels shaded at a time: their numbers stay near the core
+CHUNK = 2**14  # pixels shaded at a time: they fit the processor's cache
 NEAR = 0.2  # metres; faces nearer to the camera than this are not drawn
 
 
@@ -69,25 +69,24 @@ class Light:
     direction: np.ndarray
     sun: np.ndarray
     sky: np.ndarray
-    ground: np.ndarray  # light thrown back from below
+    ground: np.ndarray  # reflected from below
 
     def shade(self, normals: np.ndarray) -> np.ndarray:
-        """Light [n,3] falling on surfaces with the given unit normals [n,3]."""
+        """Light [n,3] on surfaces with unit normals [n,3]."""
         lit = np.clip(normals @ self.direction.astype(np.float32) + 0.08, 0, None)
         up = 0.5 + 0.5 * normals[:, 2]
         sun, sky, ground = (c.astype(np.float32) for c in (self.sun, self.sky, self.ground))
-        # Colour by colour: a loop over three numbers for each normal would take longer.
-        colours = zip(sun, sky - ground, ground, strict=True)
-        return np.stack([lit * s + up * d + g for s, d, g in colours], -1)
+        # Channel by channel: broadcasting over a last axis of three is slower.
+        return np.stack([lit * s + up * d + g for s, d, g in zip(sun, sky - ground, ground, strict=True)], -1)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles with a painter: vertices [V,3] world metres, faces [F,3] counter-clockwise outside.
+    """Coloured triangles: vertices [V,3] in world metres, faces [F,3] counter-clockwise seen from outside.
 
-    paint(face numbers [n], texture [n,3]) gives colours [n,3] in [0,1] (display RGB); texture [V,3] holds any
-    coordinates the painter wants (default: the vertices). person numbers who it is (-1: a thing). Faces that look
-    away from the camera are left out unless two_sided.
+    paint(face numbers [n], texture [n,3]) gives display RGB [n,3] in [0,1]; texture [V,3] holds the coordinates that
+    paint needs (default: the vertices). person is the number of the person, -1 for an object. Faces that look away
+    from the camera are skipped unless two_sided.
     """
 
     vertices: np.ndarray
@@ -96,15 +95,15 @@ class Mesh:
     texture: np.ndarray | None = None
     person: int = -1
     two_sided: bool = False
-    flat: bool = False  # shade by face, for things with edges
+    flat: bool = False  # shade by face, for objects with edges
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What was drawn, before the background: colour [H,W,3] premultiplied by alpha [H,W] in [0,1].
+class Rendering:
+    """Rendered meshes without background: colour [H,W,3] premultiplied by alpha [H,W] in [0,1].
 
-    person [h,w] (who is seen, -1 things, -2 nothing) and depth [h,w] metres (inf where nothing) are `scale` times
-    finer than the picture.
+    person [h,w] (its number, -1 objects, -2 nothing) and depth [h,w] metres (inf: nothing) have `scale`
+    times the resolution.
     """
 
     colour: np.ndarray
@@ -114,7 +113,7 @@ class Picture:
     scale: int
 
     def over(self, background: np.ndarray) -> np.ndarray:
-        """The picture laid over a background [H,W,3] in [0,1]."""
+        """The rendering composed over a background [H,W,3] in [0,1]."""
         return self.colour + background * cv2.merge((1 - self.alpha,) * 3)
 
 
@@ -135,12 +134,12 @@ def normals_of(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def render(
-    camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2, among: Picture | None = None
-) -> Picture:
-    """Draw the meshes as the camera sees them under the light.
+    camera: Camera, meshes: Sequence[Mesh], light: Light, scale: int = 2, static: Rendering | None = None
+) -> Rendering:
+    """Render the meshes as the camera sees them under the light.
 
-    among is a picture by the same camera and scale of what stands there already: where it is nearer nothing is drawn,
-    and its people and depths are kept there.
+    static is a rendering by the same camera and scale of what is there already: where it is nearer, its persons and
+    depths stay and no colour is drawn.
     """
     shape = (camera.height * scale, camera.width * scale)
     vertices = np.concatenate([m.vertices for m in meshes]).astype(np.float32)
@@ -152,28 +151,20 @@ def render(
     pixels, depth = camera.project(vertices)
     pixels = ((pixels + 0.5) * scale - 0.5).astype(np.float32)
     depth = depth.astype(np.float32)
-    # Corner by corner, so that numbers of the same kind lie side by side.
+    # One array for each corner and coordinate: contiguous reads.
     a, b, c = np.ascontiguousarray(faces.T)
     x, y = np.ascontiguousarray(pixels.T)
     x0, y0 = x[a], y[a]
     e1x, e1y, e2x, e2y = x[b] - x0, y[b] - y0, x[c] - x0, y[c] - y0
     area = e1x * e2y - e1y * e2x  # negative = facing us (y points down)
-    beyond, usable = out_of_sight(pixels, depth, shape)
-    drawn = (
-        ((area < 0) | two_sided)
-        & (np.abs(area) > 1e-6)
-        & (beyond[a] & beyond[b] & beyond[c] == 0)
-        & usable[a]
-        & usable[b]
-        & usable[c]
-    )
+    drawn = ((area < 0) | two_sided) & (np.abs(area) > 1e-6) & in_view(pixels, depth, (a, b, c), shape)
     order = np.flatnonzero(drawn)
     order = order[np.argsort(-(depth[a] + depth[b] + depth[c])[order], kind="stable")]
     number = np.full(shape, -1, np.int32)
-    for face, polygon in zip(order.tolist(), list(fixed(pixels)[faces[order]]), strict=True):
+    for face, polygon in zip(order.tolist(), list(fixed_point(pixels)[faces[order]]), strict=True):
         cv2.fillConvexPoly(number, polygon, face, cv2.LINE_8, 4)
 
-    # Shade the covered pixels.
+    # Interpolate in the covered pixels.
     place = np.flatnonzero(number.ravel() >= 0)
     at = number.ravel()[place].astype(np.intp)
     attributes = np.empty((6, len(vertices)), np.float32)  # normals, then texture
@@ -186,15 +177,15 @@ def render(
         face_normals[f : f + len(m.faces)] = of_faces
     pixel_depth = np.empty(len(at), np.float32)
     normal, texture = np.empty((2, len(at), 3), np.float32)
-    for first in range(0, len(at), CACHED):
-        part = slice(first, first + CACHED)
+    for first in range(0, len(at), CHUNK):
+        part = slice(first, first + CHUNK)
         here = at[part]
         row, col = np.divmod(place[part], np.int32(shape[1]))
         dx, dy = col.astype(np.float32) - x0[here], row.astype(np.float32) - y0[here]
         whole = area[here]
         w1 = (dx * e2y[here] - dy * e2x[here]) / whole
         w2 = (e1x[here] * dy - e1y[here] * dx) / whole
-        # [3,n], perspective-correct: what is linear in the picture is the value over the depth.
+        # [3,n], perspective-correct: the value over the depth is linear in the image.
         weights = np.clip(np.stack([1 - w1 - w2, w1, w2]), 0, 1)
         corners = [corner[here] for corner in (a, b, c)]
         of_corners = np.stack([depth[corner] for corner in corners])
@@ -210,17 +201,17 @@ def render(
         length = np.sqrt(np.maximum(u * u + v * v + w * w, 1e-12))
         np.stack([u / length, v / length, w / length], -1, out=normal[part])
         np.stack(inside[3:], -1, out=texture[part])
-    if among is not None:
-        front = pixel_depth < among.depth.ravel()[place]
+    if static is not None:
+        front = pixel_depth < static.depth.ravel()[place]
         place, at, pixel_depth = place[front], at[front], pixel_depth[front]
         normal, texture = normal[front], texture[front]
 
-    who = np.full(shape, -2, np.int16) if among is None else among.person.copy()
-    far = np.full(shape, np.inf, np.float32) if among is None else among.depth.copy()
+    person = np.full(shape, -2, np.int16) if static is None else static.person.copy()
+    far = np.full(shape, np.inf, np.float32) if static is None else static.depth.copy()
     far.ravel()[place] = pixel_depth
     albedo = np.empty((len(at), 3), np.float32)
     mesh_of = mesh_of_face[at]
-    who.ravel()[place] = np.array([m.person for m in meshes], np.int16)[mesh_of]
+    person.ravel()[place] = np.array([m.person for m in meshes], np.int16)[mesh_of]
     for i, m in enumerate(meshes):
         mine = np.flatnonzero(mesh_of == i)
         if len(mine):
@@ -229,38 +220,39 @@ def render(
                 normal[mine] = face_normals[at[mine]]
             if m.two_sided:
                 normal[mine] *= np.where(area[at[mine]] < 0, 1, -1)[:, None]
-    # Gamma 2: squares and roots are near enough to sRGB, and quick.
+    # Gamma 2: squares and roots approximate sRGB, and are fast.
     layer = np.zeros((*shape, 4), np.float32)
-    pixel = layer.view(np.complex128).ravel()  # the four numbers of a pixel, moved as one
-    for first in range(0, len(at), CACHED):
-        part = slice(first, first + CACHED)
+    pixel = layer.view(np.complex128).ravel()  # four float32 of a pixel, copied as one
+    for first in range(0, len(at), CHUNK):
+        part = slice(first, first + CHUNK)
         lit = albedo[part] ** 2 * light.shade(normal[part])
         drawn = np.ones((len(lit), 4), np.float32)
         np.sqrt(np.clip(lit, 0, 1), out=drawn[:, :3])
         pixel[place[part]] = drawn.view(np.complex128)[:, 0]
     small = cv2.resize(layer, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return Picture(small[..., :3], small[..., 3], who, far, scale)
+    return Rendering(small[..., :3], small[..., 3], person, far, scale)
 
 
-def out_of_sight(pixels: np.ndarray, depth: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Beyond which sides of a picture of `shape` (H, W) points [V,2] lie, and whether they are fit
-    to be drawn.
+def in_view(pixels: np.ndarray, depth: np.ndarray, corners: Sequence, shape: tuple[int, int]) -> np.ndarray:
+    """Which faces [F], given by three vertex numbers [F] each, may show in an image of `shape` (H, W).
 
-    The sides [V] are bits: a face whose corners share one is nowhere in the picture.
+    pixels [V,2] and depth [V] are of the vertices. A face is out of view if one side of the image has all of it.
     """
     x, y = pixels.T
     sides = x < -1, x > shape[1], y < -1, y > shape[0]
     beyond = np.packbits(np.stack(sides, -1), axis=-1)[:, 0]
-    return beyond, (depth > NEAR) & (np.abs(x) < 30000) & (np.abs(y) < 30000)
+    usable = (depth > NEAR) & (np.abs(x) < 30000) & (np.abs(y) < 30000)
+    a, b, c = corners
+    return (beyond[a] & beyond[b] & beyond[c] == 0) & usable[a] & usable[b] & usable[c]
 
 
-def fixed(pixels: np.ndarray) -> np.ndarray:
-    """Pixels [V,2] in the sixteenths that OpenCV is told to draw by."""
+def fixed_point(pixels: np.ndarray) -> np.ndarray:
+    """Pixels [V,2] in sixteenths, as OpenCV's drawing functions take them with shift 4."""
     return np.rint(np.clip(pixels, -30000, 30000) * 16).astype(np.int32)
 
 
 def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: float):
-    """How much of the lamp's light misses the ground z = 0 at each pixel: [H,W] in [0,1].
+    """Share [H,W] of the lamp's light that the meshes keep from the ground z = 0.
 
     direction [3] points towards the lamp; blur is the standard deviation in pixels.
     """
@@ -269,14 +261,13 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
         a, b, c = m.faces.T
         v = m.vertices - np.maximum(m.vertices[:, 2:], 0) / max(direction[2], 0.15) * direction
         pixels, depth = camera.project(v)
-        beyond, usable = out_of_sight(pixels, depth, mask.shape)
         x, y = np.ascontiguousarray(pixels.T)
         turn = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
-        keep = (turn < 0) & (beyond[a] & beyond[b] & beyond[c] == 0) & usable[a] & usable[b] & usable[c]
-        for polygon in list(fixed(pixels)[m.faces[keep]]):
+        keep = (turn < 0) & in_view(pixels, depth, (a, b, c), mask.shape)
+        for polygon in list(fixed_point(pixels)[m.faces[keep]]):
             cv2.fillConvexPoly(mask, polygon, 255, cv2.LINE_8, 4)
     if blur > 0.3:
-        # Beyond the reach of the blur around it the shadow stays 0.
+        # Outside the reach of the blur the shadow stays 0.
         reach = int(4 * blur) + 2
         x, y, wide, tall = cv2.boundingRect(mask)
         part = mask[max(0, y - reach) : y + tall + reach, max(0, x - reach) : x + wide + reach]
@@ -285,11 +276,13 @@ def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: 
     return mask.astype(np.float32) / 255
 
 
-def visibility(picture: Picture, camera: Camera, points: np.ndarray, person: int, slack: np.ndarray) -> np.ndarray:
-    """COCO visibility [K] of one person's points [K,3]: 2 seen, 1 hidden, 0 outside the frame.
+def visibility(
+    rendering: Rendering, camera: Camera, points: np.ndarray, person: int, skin_depth: np.ndarray
+) -> np.ndarray:
+    """COCO visibility [K] of one person's points [K,3] in world metres: 2 visible, 1 hidden, 0 outside the frame.
 
-    A point is hidden where the surface drawn over it is nearer by more than slack [K] metres (the depth of the joint
-    below the person's own skin), or belongs to someone or something else.
+    A point is hidden where the person's own surface is nearer by more than skin_depth [K] metres (how deep the
+    keypoint lies below the skin), or any other surface is nearer.
     """
     pixels, depth = camera.project(points)
     inside = (
@@ -298,9 +291,9 @@ def visibility(picture: Picture, camera: Camera, points: np.ndarray, person: int
         & (pixels[:, 0] < camera.width - 0.5)
         & (pixels[:, 1] < camera.height - 0.5)
     )
-    fine = np.rint((np.nan_to_num(pixels) + 0.5) * picture.scale - 0.5)
-    col = np.clip(fine[:, 0], 0, picture.person.shape[1] - 1).astype(int)
-    row = np.clip(fine[:, 1], 0, picture.person.shape[0] - 1).astype(int)
-    mine = picture.person[row, col] == person
-    nearer = picture.depth[row, col] < depth - np.where(mine, slack, 0.02)
+    fine = np.rint((np.nan_to_num(pixels) + 0.5) * rendering.scale - 0.5)
+    col = np.clip(fine[:, 0], 0, rendering.person.shape[1] - 1).astype(int)
+    row = np.clip(fine[:, 1], 0, rendering.person.shape[0] - 1).astype(int)
+    mine = rendering.person[row, col] == person
+    nearer = rendering.depth[row, col] < depth - np.where(mine, skin_depth, 0.02)
     return np.where(inside, np.where(nearer, 1, 2), 0)

@@ -1,7 +1,7 @@
-"""The folder a world is kept in: frames.npy, annotations.json (COCO keypoints) and world.json.
+"""A world's cache folder, frames.npy, annotations.json (COCO keypoints) and world.json, and how it is filled.
 
-world.json is written last and says which parameters the frames were made with, so a folder without it, or with
-others, is made anew.
+world.json is written last and holds the parameters of the frames: a folder without it, or with others, is rendered
+again.
 """
 
 from __future__ import annotations
@@ -24,124 +24,119 @@ from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import Skeleton
 from fewpose.speed.threads import cores
 
-# A task's result: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the list of its people
-# as dicts from `person`.
-Made = tuple[np.ndarray, list[dict], list[list[dict]]]
+# What a task renders: frames uint8 [n,3,H,W]; for each frame a dict (video_id, frame, split) and the list of its
+# people, dicts from `annotation`.
+Rendered = tuple[np.ndarray, list[dict], list[list[dict]]]
 
 
-def person(keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool | None) -> dict:
-    """One COCO annotation: keypoints [K,3] pixels and visibility, box x, y, width, height in
-    pixels, area in square pixels, keypoints3d [K,3] millimetres in the camera frame.
+def annotation(keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray, main: bool | None) -> dict:
+    """A COCO annotation of one person.
 
-    main says whether the frame is this person's; None where all people of a frame count alike, and digits suffice to
-    project keypoints3d onto the keypoints again.
+    keypoints [K,3] pixels and visibility, box x, y, width, height in pixels, area in square pixels, keypoints3d [K,3]
+    millimetres in the camera frame. main: whether this is the frame's main person; None where all people count alike,
+    then keypoints have enough digits for keypoints3d to project onto them.
     """
-    fine = 0 if main is not None else 3
-    said = {} if main is None else {"main": bool(main)}
+    digits = 0 if main is not None else 3
     return {
         "category_id": 1,
         "iscrowd": 0,
-        **said,
-        "keypoints": np.round(keypoints, 2 + fine).ravel().tolist(),
+        **({} if main is None else {"main": bool(main)}),
+        "keypoints": np.round(keypoints, 2 + digits).ravel().tolist(),
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),
         "bbox": np.round(box, 2).tolist(),
         "area": round(float(area), 1),
-        "keypoints3d": np.round(keypoints3d, 1 + fine).ravel().tolist(),
+        "keypoints3d": np.round(keypoints3d, 1 + digits).ravel().tolist(),
     }
+
+
+def random_splits(rng: np.random.Generator, count: int, ratio: np.ndarray) -> list[str]:
+    """The split of each of `count` items: train, val and test at random in a ratio [3] of sum 1, none empty."""
+    counts = np.maximum(np.round(count * ratio).astype(int), 1)
+    counts[0] = count - counts[1:].sum()
+    return rng.permutation(np.repeat(["train", "val", "test"], counts)).tolist()
+
+
+def even_shares(total: int, parts: int) -> list[int]:
+    """`total` divided into `parts` whole numbers that differ by 1 at most, larger ones first."""
+    return [total // parts + (i < total % parts) for i in range(parts)]
 
 
 def main_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PoseData:
     """The main person of each frame [N,3,H,W] of a COCO dict."""
     poses = np.zeros((len(frames), len(skeleton), 3), np.float32)
-    for annotation in coco["annotations"]:
-        if annotation["main"]:
-            poses[annotation["image_id"]] = np.reshape(annotation["keypoints"], (-1, 3))
-    return PoseData(
-        frames=torch.from_numpy(frames),
-        poses=torch.from_numpy(poses),
-        skeleton=skeleton,
-        video=np.array([image["video_id"] for image in coco["images"]]),
-        split=np.array([image["split"] for image in coco["images"]]),
-        name=name,
-    )
+    for one in coco["annotations"]:
+        if one["main"]:
+            poses[one["image_id"]] = np.reshape(one["keypoints"], (-1, 3))
+    video, split = (np.array([image[key] for image in coco["images"]]) for key in ("video_id", "split"))
+    return PoseData(torch.from_numpy(frames), torch.from_numpy(poses), skeleton, video, split, name=name)
 
 
 def all_people(frames: np.ndarray, coco: dict, skeleton: Skeleton, name: str) -> PeopleData:
-    """Everybody in each frame [N,3,H,W] of a COCO dict, with the cameras its images name."""
-    people: list[list[dict]] = [[] for _ in frames]
-    for annotation in coco["annotations"]:
-        people[annotation["image_id"]].append(annotation)
+    """Everybody in each frame [N,3,H,W] of a COCO dict, with the cameras given by its images."""
 
-    def stacked(key: str, *shape: int) -> list[torch.Tensor]:
-        return [
-            torch.tensor([one[key] for one in group], dtype=torch.float64).reshape(len(group), *shape).float()
-            for group in people
-        ]
+    def of_images(key: str) -> np.ndarray:
+        return np.array([image[key] for image in coco["images"]])
 
-    boxes = stacked("bbox", 4)
-    for box in boxes:
-        box[:, 2:] += box[:, :2]
-    images, k = coco["images"], len(skeleton)
+    n, k = len(frames), len(skeleton)
     return PeopleData(
         frames=torch.from_numpy(frames),
-        boxes=boxes,
-        keypoints=stacked("keypoints", k, 3),
-        keypoints3d=stacked("keypoints3d", k, 3),
-        areas=stacked("area"),
-        person=[group.long() for group in stacked("person_id")],
-        cameras=torch.tensor([image["camera_matrix"] for image in images]),
-        to_room=torch.tensor([image["camera_to_room"] for image in images]),
-        day=np.array([image["video_id"] for image in images]),
-        moment=np.array([image["moment"] for image in images]),
-        view=np.array([image["view"] for image in images]),
-        split=np.array([image["split"] for image in images]),
-        image_id=np.array([image["id"] for image in images]),
+        boxes=boxes_of_frames(coco, n),
+        keypoints=values_of_frames(coco, n, "keypoints", k, 3),
+        keypoints3d=values_of_frames(coco, n, "keypoints3d", k, 3),
+        areas=values_of_frames(coco, n, "area"),
+        person=[numbers.long() for numbers in values_of_frames(coco, n, "person_id")],
+        cameras=torch.from_numpy(of_images("camera_matrix")).float(),
+        to_room=torch.from_numpy(of_images("camera_to_room")).float(),
+        day=of_images("video_id"),
+        moment=of_images("moment"),
+        view=of_images("view"),
+        split=of_images("split"),
+        image_id=of_images("id"),
         skeleton=skeleton,
         name=name,
     )
 
 
-def people_of(coco: dict, frames: int, k: int) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
-    """Boxes [P, 4] (corners), keypoints and keypoints3d [P, k, 3] of each frame of a COCO dict."""
-    people: list[list[dict]] = [[] for _ in range(frames)]
-    for annotation in coco["annotations"]:
-        people[annotation["image_id"]].append(annotation)
-    parts = tuple(
-        [torch.tensor([one[key] for one in group], dtype=torch.float32).reshape(len(group), *shape) for group in people]
-        for key, shape in (("bbox", (4,)), ("keypoints", (k, 3)), ("keypoints3d", (k, 3)))
-    )
-    for box in parts[0]:
+def values_of_frames(coco: dict, frames: int, key: str, *shape: int) -> list[torch.Tensor]:
+    """One value of the annotations of each frame of a COCO dict: tensors [P, *shape] float32."""
+    values: list[list] = [[] for _ in range(frames)]
+    for one in coco["annotations"]:
+        values[one["image_id"]].append(one[key])
+    return [torch.tensor(group, dtype=torch.float32).reshape(len(group), *shape) for group in values]
+
+
+def boxes_of_frames(coco: dict, frames: int) -> list[torch.Tensor]:
+    """The boxes [P, 4] (corners, pixels) of each frame of a COCO dict."""
+    boxes = values_of_frames(coco, frames, "bbox", 4)
+    for box in boxes:
         box[:, 2:] += box[:, :2]
-    return parts
+    return boxes
 
 
-# How a world's frames and COCO dict become data in memory.
-Form = Callable[[np.ndarray, dict, Skeleton, str], PoseData | PeopleData]
+# Makes data of frames, COCO dict, skeleton and name.
+Assemble = Callable[[np.ndarray, dict, Skeleton, str], PoseData | PeopleData]
 
 
 def generate(
-    work: Callable[..., Made],
+    render: Callable[..., Rendered],
     tasks: Iterable[tuple],
-    frames: int,
-    size: int | tuple[int, int],
     skeleton: Skeleton,
     parameters: dict,
     cache: Path | None,
     prepare: Callable[[], None] = lambda: None,
-    form: Form = main_people,
+    assemble: Assemble = main_people,
     few: int | None = None,
 ) -> PoseData | PeopleData:
-    """Make a world, or read it where the folder `cache` already holds it, in memory as `form` says.
+    """Render a world, or read it if the folder `cache` already holds it; the data are what `assemble` makes.
 
-    size is the height and width of the frames, or one number for both.
-
-    work(*task) makes some frames and depends on its task alone; tasks run in processes of their own, unless they are
-    fewer than `few` (FEW_TASKS), and are put together in order. parameters must say all that the frames depend on,
-    `name` included. prepare() is called once before, so that one process fills slow caches.
+    render(*task) makes some of the frames and depends on its task alone; tasks run in worker processes, unless they
+    are fewer than `few` (FEW_TASKS), and are joined in order. parameters hold all that the frames depend on, among it
+    `name`, `frames` and `size` (one number or height and width). prepare() is called once before.
     """
-    if cache is not None and _is_made(Path(cache), parameters):
-        return read(cache, skeleton, form)
+    if cache is not None and _is_complete(Path(cache), parameters):
+        return read(cache, skeleton, assemble)
     prepare()
+    name, frames, size = (parameters[key] for key in ("name", "frames", "size"))
     height, width = (size, size) if isinstance(size, int) else size
     shape = (frames, 3, height, width)
     if cache is None:
@@ -153,73 +148,62 @@ def generate(
         store = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, shape)
     images: list[dict] = []
     annotations: list[dict] = []
-    with tqdm(total=frames, desc=f"world {parameters['name']}", unit="frame", leave=False) as bar:
-        for made, about, people in in_order(work, list(tasks), few or FEW_TASKS):
-            for picture, image, persons in zip(made, about, people, strict=True):
+    with tqdm(total=frames, desc=f"world {name}", unit="frame", leave=False) as bar:
+        for rendered, metadata, people in in_order(render, list(tasks), few or FEW_TASKS):
+            for pixels, about, annotated in zip(rendered, metadata, people, strict=True):
                 number = len(images)
-                store[number] = picture
-                images.append(
-                    {"id": number, "file_name": f"{number:06d}.jpg", "width": width, "height": height, **image}
-                )
-                for one in persons:
+                store[number] = pixels
+                images.append(dict(id=number, file_name=f"{number:06d}.jpg", width=width, height=height, **about))
+                for one in annotated:
                     annotations.append({"id": len(annotations), "image_id": number, **one})
-            bar.update(len(made))
+            bar.update(len(rendered))
     if len(images) != frames:
-        raise RuntimeError(f"world {parameters['name']}: {len(images)} of {frames} frames made")
+        raise RuntimeError(f"world {name}: {len(images)} of {frames} frames rendered")
+    limbs = [[a + 1, b + 1] for a, b in skeleton.limb_index]
     coco = {
-        "info": {"description": f"fewpose world {parameters['name']}"},
+        "info": {"description": f"fewpose world {name}"},
         "images": images,
         "annotations": annotations,
-        "categories": [
-            {
-                "id": 1,
-                "name": "person",
-                "keypoints": list(skeleton.keypoints),
-                "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index],
-            }
-        ],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints), "skeleton": limbs}],
     }
     if cache is None:
-        return form(store, coco, skeleton, parameters["name"])
+        return assemble(store, coco, skeleton, name)
     store.flush()
     del store
     (cache / "annotations.json").write_text(json.dumps(coco))
     unfinished = cache / "world.json.part"
     unfinished.write_text(json.dumps(parameters, indent=1))
     os.replace(unfinished, cache / "world.json")
-    return read(cache, skeleton, form)
+    return read(cache, skeleton, assemble)
 
 
-def read(cache: Path, skeleton: Skeleton, form: Form = main_people) -> PoseData | PeopleData:
-    """The data of a finished world's folder, frames memory-mapped.
-
-    RuntimeError if the folder holds no finished world.
-    """
+def read(cache: Path, skeleton: Skeleton, assemble: Assemble = main_people) -> PoseData | PeopleData:
+    """The data of a complete world's folder, frames memory-mapped; RuntimeError if the folder is not complete."""
     cache = Path(cache)
     for name in ("world.json", "annotations.json", "frames.npy"):
         if not (cache / name).is_file():
-            raise RuntimeError(f"{cache}: no finished world here ({name} is missing); make it anew")
+            raise RuntimeError(f"{cache}: no complete world ({name} is missing); render it again")
     coco = json.loads((cache / "annotations.json").read_text())
     parameters = json.loads((cache / "world.json").read_text())
     frames = np.load(cache / "frames.npy", mmap_mode="c")  # private: a write never reaches the file
-    return form(frames, coco, skeleton, parameters["name"])
+    return assemble(frames, coco, skeleton, parameters["name"])
 
 
 def export_images(cache: Path, out: Path) -> None:
-    """Write a world's frames as images/*.jpg beside its annotations.json, for other programs."""
+    """Write a world's frames as images/*.jpg and its annotations.json to the folder `out`."""
     cache, out = Path(cache), Path(out)
     (out / "images").mkdir(parents=True, exist_ok=True)
     coco = json.loads((cache / "annotations.json").read_text())
     frames = np.load(cache / "frames.npy", mmap_mode="r")
     for image in tqdm(coco["images"], desc="images", unit="frame", leave=False):
-        picture = np.ascontiguousarray(frames[image["id"]].transpose(1, 2, 0)[..., ::-1])
+        pixels = np.ascontiguousarray(frames[image["id"]].transpose(1, 2, 0)[..., ::-1])
         path = out / "images" / image["file_name"]
-        if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
             raise RuntimeError(f"{path}: the image could not be written")
     (out / "annotations.json").write_text(json.dumps(coco))
 
 
-def _is_made(cache: Path, parameters: dict) -> bool:
+def _is_complete(cache: Path, parameters: dict) -> bool:
     path = cache / "world.json"
     try:
         return json.loads(path.read_text()) == parameters
@@ -228,7 +212,7 @@ def _is_made(cache: Path, parameters: dict) -> bool:
 
 
 BLAS = "OPENBLAS_NUM_THREADS"
-FEW_TASKS = 12  # fewer are done sooner than processes start and load the body model
+FEW_TASKS = 12  # fewer take less time than starting processes and loading the body model
 
 
 def _one_thread() -> None:
@@ -237,23 +221,23 @@ def _one_thread() -> None:
 
 
 def workers() -> int:
-    """How many processes make frames: one a core, 16 at most, one where that is not known."""
+    """The number of processes that render: one for each core, 16 at most; 1 if the cores are unknown."""
     return min(cores() or 1, 16)
 
 
 def processes() -> ProcessPoolExecutor:
     """`workers` processes of one thread each, started.
 
-    An executor, not a Pool: where a worker is killed this one says so, a Pool waits for ever. Spawned, not forked:
-    OpenMP's threads, once used by torch in this process, hang a fork.
+    An executor, not a Pool: if a worker is killed, the executor raises, a Pool waits for ever. Spawned, not forked: a
+    fork hangs once torch has used OpenMP's threads in this process.
     """
     executor = ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), _one_thread)
-    # NumPy's BLAS counts its threads when it is loaded. With several in each process they are more than there are
-    # cores, and the small products of `body` take ten times as long.
+    # NumPy's BLAS reads its number of threads when it is loaded. With several in each process there are more threads
+    # than cores, and the small products of `body` take ten times as long.
     before = os.environ.get(BLAS)
     os.environ[BLAS] = "1"
     for _ in range(workers()):
-        executor.submit(int)  # where none is idle yet, a task starts a process
+        executor.submit(int)  # starts a process if none is idle
     if before is None:
         del os.environ[BLAS]
     else:
@@ -261,18 +245,18 @@ def processes() -> ProcessPoolExecutor:
     return executor
 
 
-def in_order(work: Callable, tasks: list[tuple], few: int = FEW_TASKS) -> Iterable:
-    """The results of work(*task), in the order of the tasks; `few` or more in processes."""
+def in_order(call: Callable, tasks: list[tuple], few: int = FEW_TASKS) -> Iterable:
+    """The results of call(*task) in the order of the tasks; `few` or more run in processes."""
     if workers() < 2 or len(tasks) < few:
-        yield from (work(*task) for task in tasks)
+        yield from (call(*task) for task in tasks)
         return
     executor = processes()
     try:
-        yield from executor.map(work, *zip(*tasks, strict=True))
+        yield from executor.map(call, *zip(*tasks, strict=True))
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "a process that made frames died: out of memory, or a script without "
-            '`if __name__ == "__main__":`, which each such process reads anew'
+            "a rendering process died: out of memory, or a script without "
+            '`if __name__ == "__main__":`, which each process imports again'
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)

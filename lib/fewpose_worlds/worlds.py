@@ -1,4 +1,4 @@
-"""The embedded data: rendered worlds with exact truth, made once and kept in a cache."""
+"""The embedded data: rendered worlds with exact ground truth, rendered once and cached."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from fewpose.data.multi_person import BoxData, PeopleData
 from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import COCO, JUMP
 from fewpose_worlds import store
+from fewpose_worlds.body import load_model
+from fewpose_worlds.everyday import stills as everyday_stills
+from fewpose_worlds.jump import stills as jump_stills
+from fewpose_worlds.jump.video import video_name
+from fewpose_worlds.operating_room import views as operating_room_views
 
 ABOVE = 0.08  # share of the everyday cameras that look down from a height
 
 
 def everyday(frames: int, size: int, seed: int = 0, cache: Path | None = None, above: float = ABOVE) -> PoseData:
-    """The everyday world: frames [N,3,S,S] of all sorts of people, 17 COCO keypoints in pixels.
+    """The everyday world: frames [N,3,S,S] of diverse people, 17 COCO keypoints in pixels.
 
-    cache is the folder that keeps worlds between calls (None: made in memory each time). `above` is the share of the
-    cameras that look down from a height. A smaller world of one seed is the beginning of a larger one. ValueError for
-    sizes that make no picture.
+    cache is the folder that keeps worlds between calls (None: rendered in memory each time); `above` the share of the
+    cameras that look down from a height. A smaller world is the beginning of a larger one of the same seed.
+    ValueError for impossible sizes.
     """
-    from fewpose_worlds.everyday import stills as world
-
     _check("everyday", frames, size)
     folder = None if cache is None else everyday_folder(frames, size, seed, cache, above)
-    tasks = [
-        (seed, scene, min(world.SCENE, frames - scene * world.SCENE), size, above)
-        for scene in range(-(-frames // world.SCENE))
-    ]
-    parameters = {"name": "everyday", "version": world.VERSION, "frames": frames, "size": size, "seed": seed}
+    n = everyday_stills.SCENE
+    tasks = [(seed, scene, min(n, frames - scene * n), size, above) for scene in range(-(-frames // n))]
+    parameters = _parameters("everyday", everyday_stills.VERSION, frames, size, seed)
     if above != ABOVE:
         parameters["above"] = above
-    return store.generate(world.make_scene, tasks, frames, size, COCO, parameters, folder, world.prepare)
+    return store.generate(everyday_stills.make_scene, tasks, COCO, parameters, folder, load_model)
 
 
 def everyday_folder(frames: int, size: int, seed: int, cache: Path, above: float = ABOVE) -> Path:
-    """Where `everyday` keeps its frames and the annotations of everybody in them."""
-    views = "" if above == ABOVE else f"_above{above:g}"
-    return Path(cache) / f"everyday_{frames}x{size}{views}_seed{seed}"
+    """The folder of `everyday`'s frames and the annotations of everybody in them."""
+    cameras = "" if above == ABOVE else f"_above{above:g}"
+    return Path(cache) / f"everyday_{frames}x{size}{cameras}_seed{seed}"
 
 
 def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
-    """The everyday world with the boxes of all people in each frame; arguments as `everyday`."""
+    """The everyday world with the boxes of all people in each frame; arguments as of `everyday`."""
     data = everyday(frames, size, seed, cache)
     corners: list[list] = [[] for _ in range(frames)]
     path = everyday_folder(frames, size, seed, cache) / "annotations.json"
@@ -59,54 +60,40 @@ def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
 
 
 def everyday_people(frames: int, size: int, seed: int, cache: Path, above: float = ABOVE) -> LabelledPeople:
-    """The everyday world with the true labels of all people in each frame, to learn from "train".
+    """The everyday world with the ground truth of all people in each frame, to train on the split "train".
 
-    Arguments as `everyday`; with `use` replaced the other splits serve.
+    Arguments as of `everyday`; for the other splits replace `use`.
     """
     data = everyday(frames, size, seed, cache, above)
-    folder = everyday_folder(frames, size, seed, cache, above)
-    coco = json.loads((folder / "annotations.json").read_text())
-    parts = store.people_of(coco, frames, len(COCO))
-    return ground_truth_labels(data.frames, *parts, COCO, data.name, np.flatnonzero(data.split == "train"))
+    coco = json.loads((everyday_folder(frames, size, seed, cache, above) / "annotations.json").read_text())
+    poses = (store.values_of_frames(coco, frames, key, len(COCO), 3) for key in ("keypoints", "keypoints3d"))
+    train = np.flatnonzero(data.split == "train")
+    return ground_truth_labels(data.frames, store.boxes_of_frames(coco, frames), *poses, COCO, data.name, train)
 
 
 def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, videos: int | None = None) -> PoseData:
-    """The jump world: labelled stills of long and triple jumps, 20 JUMP keypoints in pixels.
+    """The jump world: labelled frames [N,3,S,S] of long and triple jumps, 20 JUMP keypoints in pixels.
 
-    Stills are spread over time and phases of `videos` videos (default: 25 stills a video), which are split in the
-    paper's ratio 122 : 18 : 46; cache as for `everyday`. ValueError for sizes that make no picture, fewer than three
-    videos, or fewer frames than videos.
+    Frames are spread over time and phases of `videos` videos (default: 25 frames each), which are split in the
+    paper's ratio 122 : 18 : 46; cache as of `everyday`. ValueError for impossible sizes, fewer than three videos, or
+    fewer frames than videos.
     """
-    from fewpose_worlds.jump import stills as world
-
     _check("jump", frames, size)
-    videos = world.count_videos(frames, videos)
-    folder = None
-    if cache is not None:
-        folder = Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed{seed}"
-    parameters = {
-        "name": "jump",
-        "version": world.VERSION,
-        "frames": frames,
-        "size": size,
-        "seed": seed,
-        "videos": videos,
-    }
-    return store.generate(
-        world.make_video, world.tasks(frames, size, seed, videos), frames, size, JUMP, parameters, folder, world.prepare
-    )
+    videos = jump_stills.count_videos(frames, videos)
+    folder = None if cache is None else Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed{seed}"
+    parameters = _parameters("jump", jump_stills.VERSION, frames, size, seed, videos=videos)
+    tasks = jump_stills.tasks(frames, size, seed, videos)
+    return store.generate(jump_stills.make_stills, tasks, JUMP, parameters, folder, load_model)
 
 
 def jump_video(seed: int, index: int, size: int, path: Path) -> int:
-    """Write video `index` of the jump world `seed` as an MP4 of 200 Hz, frames of size x size.
+    """Write video `index` of the jump world `seed` as an MP4 of 200 Hz, frames of size x size; its number of frames.
 
-    Athlete, site and camera are those of the stills. Returns the number of frames; ValueError for a size that makes
-    no picture, RuntimeError if the file cannot be written.
+    Athlete, site and camera are those of the stills. ValueError for an impossible size, RuntimeError if the file
+    cannot be written.
     """
-    from fewpose_worlds.jump import stills as world
-
     _check("jump", 1, size)
-    return world.write_video(seed, index, size, Path(path))
+    return jump_stills.write_video(seed, index, size, Path(path))
 
 
 def jump_videos(
@@ -121,23 +108,19 @@ def jump_videos(
 ) -> list[Path]:
     """MP4 files in `cache` of the first `limit` videos of a split of `jump(frames, size, seed, videos=videos)`.
 
-    They are named as the stills' `video`, have `rate` frames a second, and existing ones are kept. Errors as for
+    They are named as the stills' `video`, have `rate` frames a second, and existing ones are kept. Errors as of
     `jump_video`.
     """
-    from fewpose_worlds.jump import stills as world
-    from fewpose_worlds.jump.video import video_name
-
     _check("jump", frames, size)
-    videos = world.count_videos(frames, videos)
-    folder = Path(cache) / f"jump_videos_{size}px_{rate:g}Hz_seed{seed}_version{world.VERSION}"
-    chosen = [i for i, name in enumerate(world.splits(videos, seed)) if name == split][:limit]
+    videos = jump_stills.count_videos(frames, videos)
+    folder = Path(cache) / f"jump_videos_{size}px_{rate:g}Hz_seed{seed}_version{jump_stills.VERSION}"
+    chosen = [i for i, name in enumerate(jump_stills.splits(videos, seed)) if name == split][:limit]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
-    todo = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
-    if todo:
-        world.prepare()
-    for _ in tqdm(
-        store.in_order(world.write_video, todo), total=len(todo), desc="jump videos", unit="video", leave=False
-    ):
+    missing = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
+    if missing:
+        load_model()
+    written = store.in_order(jump_stills.write_video, missing)
+    for _ in tqdm(written, total=len(missing), desc="jump videos", unit="video", leave=False):
         pass
     return paths
 
@@ -145,57 +128,38 @@ def jump_videos(
 def operating_room(
     frames: int, size: tuple[int, int] = (480, 640), seed: int = 0, cache: Path | None = None, days: int | None = None
 ) -> PeopleData:
-    """The operating-room world: three ceiling cameras over clinicians at work, 17 COCO keypoints.
+    """The operating-room world: clinicians seen by three ceiling cameras, 17 COCO keypoints, 3D in millimetres.
 
-    Frames of size (H, W); the three views of a moment stand together, so that a number of frames that is no multiple
-    of three leaves the last moment incomplete. Moments are spread over `days` days (default: one for each 60 frames,
-    three at least), each with a room, a rig and a staff of its own, split about 60 : 15 : 25; cache as for
-    `everyday`. Clinicians are labelled, the patient under his drapes is not. ValueError for sizes that make no
-    picture, fewer than three days, or fewer moments than days.
+    Frames [N,3,H,W] of size (H, W); the three views of a moment are consecutive. Moments are spread over `days` days
+    (default: one for each 60 frames, at least three), each with a room, cameras and staff of its own, split about
+    60 : 15 : 25; cache as of `everyday`. Clinicians are labelled, the draped patient is not. ValueError for
+    impossible sizes, fewer than three days, or fewer moments than days.
     """
-    from fewpose_worlds.operating_room import views as world
-
     height, width = size
     _check("operating_room", frames, height)
     _check("operating_room", frames, width)
+    views = operating_room_views.VIEWS
     if days is None:
         days = max(3, frames // 60)
-    if not 3 <= days <= -(-frames // world.VIEWS):
+    if not 3 <= days <= -(-frames // views):
         raise ValueError(
-            f"world operating_room: {frames} frames of {days} days; ask for three days at least "
-            f"(training, validation, test), each with {world.VIEWS} frames or more"
+            f"world operating_room: {frames} frames of {days} days; at least three days are needed "
+            f"(training, validation, test), each with {views} frames or more"
         )
     folder = None
     if cache is not None:
         folder = Path(cache) / f"operating_room_{frames}x{height}x{width}_{days}days_seed{seed}"
-    parameters = {
-        "name": "operating_room",
-        "version": world.VERSION,
-        "frames": frames,
-        "size": [height, width],
-        "seed": seed,
-        "days": days,
-    }
-    return store.generate(
-        world.make_stage,
-        world.tasks(frames, (height, width), seed, days),
-        frames,
-        (height, width),
-        COCO,
-        parameters,
-        folder,
-        world.prepare,
-        store.all_people,
-        few=4,
-    )
+    parameters = _parameters("operating_room", operating_room_views.VERSION, frames, [height, width], seed, days=days)
+    tasks = operating_room_views.tasks(frames, (height, width), seed, days)
+    make = operating_room_views.make_scene
+    return store.generate(make, tasks, COCO, parameters, folder, load_model, store.all_people, few=4)
 
 
 def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int = 3) -> Path:
-    """Write a world to the folder `out` for other programs: images/*.jpg and annotations.json.
+    """Write a world to the folder `out` for other programs, images/*.jpg and annotations.json; returns the folder.
 
     For jump also the first `videos` of its videos as MP4, named as the stills' `video_id`. Frames are size x size
-    pixels, those of operating_room size high and 4:3. ValueError for an unknown world or a size that makes no
-    picture; returns the folder.
+    pixels, those of operating_room size high and 4:3. ValueError for an unknown world or an impossible size.
     """
     if world not in ("everyday", "jump", "operating_room"):
         raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
@@ -206,14 +170,18 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
             data = {"everyday": everyday, "jump": jump}[world](frames, size, seed, Path(work))
         store.export_images(next(Path(work).iterdir()), Path(out))
     if world == "jump":
-        for index, name in enumerate(dict.fromkeys(data.video)):
-            if index < videos:
-                jump_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4")
+        for index, name in enumerate(list(dict.fromkeys(data.video))[:videos]):
+            jump_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4")
     return Path(out)
+
+
+def _parameters(name: str, version: int, frames: int, size: int | list[int], seed: int, **more: int) -> dict:
+    """What a cached world is compared by."""
+    return {"name": name, "version": version, "frames": frames, "size": size, "seed": seed, **more}
 
 
 def _check(world: str, frames: int, size: int) -> None:
     if frames < 1 or not 32 <= size <= 1024:
         raise ValueError(
-            f"world {world}: {frames} frames of {size} pixels; ask for at least 1 frame and a size from 32 to 1024"
+            f"world {world}: {frames} frames of {size} pixels; at least 1 frame and a size from 32 to 1024 are needed"
         )

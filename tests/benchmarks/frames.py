@@ -12,7 +12,9 @@ from torch import Tensor
 
 from fewpose.data.video import read_video
 from fewpose_worlds import store
+from fewpose_worlds.body import load_model
 from fewpose_worlds.everyday import stills
+from fewpose_worlds.worlds import ABOVE
 
 from .harness import Case
 
@@ -60,11 +62,11 @@ def write_video(path: Path, frames: int, size: int) -> None:
 
 def world(size: int, scenes: int = 4) -> Case:
     """Frames of the everyday world rendered by all cores against one, in processes that are started before."""
-    stills.prepare()
+    load_model()
     pool, count = store.processes(), store.workers()
     for _ in range(count):
-        pool.submit(stills.prepare)  # so that loading the body model is not timed
-    tasks = [(0, i, stills.SCENE, size) for i in range(scenes)]
+        pool.submit(load_model)  # so that loading the body model is not timed
+    tasks = [(0, i, stills.SCENE, size, ABOVE) for i in range(scenes)]
 
     def one_core() -> list:
         # in a worker too: the main process has other threads and memory

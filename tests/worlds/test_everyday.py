@@ -77,7 +77,7 @@ def test_poses_stay_within_joint_limits_and_are_mostly_sport():
     rng = np.random.default_rng(0)
     kinds = []
     for _ in range(300):
-        rotations, kind, air = poses.sample(rng)
+        rotations, kind, air = poses.sample_pose(rng)
         kinds.append(kind)
         np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-6)
         for side in ("left", "right"):
@@ -95,7 +95,7 @@ def test_every_garment_paints_colours():
     at = rng.normal(0, 0.3, (500, 3))
     seen = set()
     for _ in range(200):
-        cloth = people.garment(rng, plain=0.1)
+        cloth = people.sample_garment(rng, plain=0.1)
         seen.add(cloth.pattern)
         colours = cloth.paint(at)
         assert colours.shape == (500, 3) and np.isfinite(colours).all()
@@ -103,7 +103,7 @@ def test_every_garment_paints_colours():
 
 
 def test_the_ground_lies_below_the_horizon_and_takes_shadows():
-    place = scenes.site(np.random.default_rng(3))
+    place = scenes.sample_site(np.random.default_rng(3))
     camera = look_at((0, 4, 1.5), (0, 0, 1.5), 80, 64, 64)
     bright = scenes.backdrop(place, camera)
     dark = scenes.backdrop(place, camera, np.ones((64, 64), np.float32))
@@ -113,7 +113,7 @@ def test_the_ground_lies_below_the_horizon_and_takes_shadows():
 
 
 def test_each_pixel_of_a_place_is_ground_or_wall():
-    place = scenes.site(np.random.default_rng(3))
+    place = scenes.sample_site(np.random.default_rng(3))
     camera = look_at((0, 4, 1.5), (0, 0, 1.5), 80, 64, 48, roll=0.2)
     dark = np.random.default_rng(0).random((48, 64), np.float32)
     found = scenes.backdrop(place, camera, dark)

@@ -1,4 +1,4 @@
-"""The jump world: truth of the stills, splits by video, the same frames from the same seed."""
+"""The jump world: ground truth of the stills, splits by video, the same frames from the same seed."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 from fewpose.skeleton import JUMP
 from fewpose_worlds import worlds
 from fewpose_worlds.jump import stills
-from fewpose_worlds.jump.video import draw_video, pick_frames, shoot
+from fewpose_worlds.jump.video import pick_frames, render_frames, sample_video
 
 
 @pytest.fixture(scope="module")
@@ -57,21 +57,21 @@ def test_annotations_agree_with_each_other(made):
 
 def test_same_seed_same_frames_whatever_else_is_made(made):
     data, _ = made
-    alone, about, persons = stills.make_video(4, 2, 4, 64, "train")
-    mine = data.video == about[0]["video_id"]
+    alone, metadata, _ = stills.make_stills(4, 2, 4, 64, "train")
+    mine = data.video == metadata[0]["video_id"]
     assert np.array_equal(alone, data.frames.numpy()[mine])
-    assert not np.array_equal(stills.make_video(5, 2, 4, 64, "train")[0], alone)
+    assert not np.array_equal(stills.make_stills(5, 2, 4, 64, "train")[0], alone)
 
 
 def test_poses_do_not_depend_on_the_size():
-    small, large = (shoot(draw_video(0, 1, size), np.array([300]), 0) for size in (64, 128))
+    small, large = (render_frames(sample_video(0, 1, size), np.array([300]), 0) for size in (64, 128))
     scaled = (small.poses[..., :2] + 0.5) * 2 - 0.5
     assert np.allclose(scaled, large.poses[..., :2], atol=0.02)
 
 
 def test_every_phase_is_among_the_stills():
     for index in range(4):
-        phases = draw_video(0, index, 64).motion.phases
+        phases = sample_video(0, index, 64).motion.phases
         picked = pick_frames(np.random.default_rng(0), phases, 25)
         assert (np.diff(picked) > 0).all()
         assert set(phases[picked]) == set(phases)
@@ -93,15 +93,15 @@ def test_worlds_that_cannot_be(frames, size, videos):
 
 
 def test_video_file_shows_the_same_athlete(tmp_path, monkeypatch):
-    video = draw_video(4, 0, 64)
-    monkeypatch.setattr(stills, "draw_video", lambda *_: _cut(video, 90))
+    video = sample_video(4, 0, 64)
+    monkeypatch.setattr(stills, "sample_video", lambda *_: _cut(video, 90))
     path = tmp_path / "sub" / "jump.mp4"
     assert stills.write_video(4, 0, 64, path) == 90
-    film = cv2.VideoCapture(str(path))
-    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(200)
-    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 90
-    first = film.read()[1][..., ::-1].astype(float)
-    still = shoot(video, np.array([0]), 4).images[0].astype(float)
+    written = cv2.VideoCapture(str(path))
+    assert written.get(cv2.CAP_PROP_FPS) == pytest.approx(200)
+    assert written.get(cv2.CAP_PROP_FRAME_COUNT) == 90
+    first = written.read()[1][..., ::-1].astype(float)
+    still = render_frames(video, np.array([0]), 4).images[0].astype(float)
     assert np.abs(first - still).mean() < 12, "the codec's error only"
 
 

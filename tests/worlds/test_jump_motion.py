@@ -7,19 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewpose_worlds.body import JOINTS
-from fewpose_worlds.jump.attempt import STYLES, draw_attempt
-from fewpose_worlds.jump.kinematics import centre_of_mass, joint_positions, leg_angles, rest_joints, rotation
+from fewpose_worlds.body import JOINT_INDEX, JOINTS, rotation
+from fewpose_worlds.jump.attempt import STYLES, sample_attempt
+from fewpose_worlds.jump.kinematics import centre_of_mass, joint_positions, leg_angles, rest_joints
 from fewpose_worlds.jump.motion import RATE, jump_motion
 
 MOCAP = Path(__file__).parents[3] / "shared/data/mocap"
 SEEDS = range(14)
-J = {name: i for i, name in enumerate(JOINTS)}
 
 
 @cache
 def solved(seed):
-    attempt = draw_attempt(seed)
+    attempt = sample_attempt(seed)
     motion = jump_motion(attempt)
     joints, _ = joint_positions(rest_joints(attempt.height), motion.rotations, motion.roots)
     return motion, joints
@@ -27,7 +26,7 @@ def solved(seed):
 
 def flexion(motion, joint):
     """Flexion about x of a joint, degrees [T]; knees count positive when bent."""
-    r = motion.rotations[:, J[joint]]
+    r = motion.rotations[:, JOINT_INDEX[joint]]
     # R_y(turn) R_x(angle): the middle column and row keep the flexion of the hip
     angle = np.degrees(np.arctan2(-r[:, 1, 2], r[:, 1, 1]))
     return -angle if "knee" in joint else angle
@@ -36,7 +35,7 @@ def flexion(motion, joint):
 def test_legs_are_solved_exactly():
     rng = np.random.default_rng(0)
     rest = rest_joints(1.8)
-    hip, knee, ankle = (rest[J[f"right_{part}"]] for part in ("hip", "knee", "ankle"))
+    hip, knee, ankle = (rest[JOINT_INDEX[f"right_{part}"]] for part in ("hip", "knee", "ankle"))
     h, t, k = rng.uniform(-0.5, 2.0, 99), rng.uniform(-0.3, 0.3, 99), rng.uniform(0.2, 2.4, 99)
     thigh, shank = knee - hip, ankle - knee
     reach = rotation("y", t) @ rotation("x", h) @ (thigh + (rotation("x", -k) @ shank))[..., None]
@@ -70,8 +69,8 @@ def test_flight_is_ballistic(seed):
 def test_feet_stay_on_the_ground_and_do_not_slide(seed):
     motion, joints = solved(seed)
     for s, side in enumerate(("left", "right")):
-        ball = joints[:, J[f"{side}_toes"]]
-        ankle = joints[:, J[f"{side}_ankle"]]
+        ball = joints[:, JOINT_INDEX[f"{side}_toes"]]
+        ankle = joints[:, JOINT_INDEX[f"{side}_ankle"]]
         assert ball[:, 2].min() > -0.03 and ankle[:, 2].min() > 0.03
         planted = motion.contacts[:, s] & (motion.phases != "landing")
         runs = np.split(np.flatnonzero(planted), np.flatnonzero(np.diff(np.flatnonzero(planted)) > 1) + 1)
@@ -79,7 +78,7 @@ def test_feet_stay_on_the_ground_and_do_not_slide(seed):
             late = run[int(0.3 * len(run)) :]  # before, a heel may roll down to the ball
             assert np.ptp(ball[late, :2], axis=0).max() < 0.02, "the ball slides by less than 2 cm"
             assert np.ptp(ball[run, :2], axis=0).max() < 0.06
-            assert np.abs(ball[late, 2] - rest_joints(motion.attempt.height)[J["left_toes"], 2]).max() < 0.02
+            assert np.abs(ball[late, 2] - rest_joints(motion.attempt.height)[JOINT_INDEX["left_toes"], 2]).max() < 0.02
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -125,10 +124,10 @@ def test_distances_follow_from_speed_and_time_of_flight(seed):
 
 
 def test_every_kind_foot_and_style_occurs_and_lands():
-    drawn = [draw_attempt(seed) for seed in range(60)]
-    assert {a.kind for a in drawn} == {"long", "triple"}
-    assert {a.foot for a in drawn} == {"left", "right"}
-    assert {a.style for a in drawn} == set(STYLES)
+    sampled = [sample_attempt(seed) for seed in range(60)]
+    assert {a.kind for a in sampled} == {"long", "triple"}
+    assert {a.foot for a in sampled} == {"left", "right"}
+    assert {a.style for a in sampled} == set(STYLES)
     for seed in SEEDS:
         motion, _ = solved(seed)
         order = list(dict.fromkeys(motion.phases))
@@ -142,11 +141,11 @@ def test_every_kind_foot_and_style_occurs_and_lands():
 
 
 def test_seeds():
-    again = jump_motion(draw_attempt(3))
+    again = jump_motion(sample_attempt(3))
     assert np.array_equal(again.roots, solved(3)[0].roots)
-    assert draw_attempt(3) != draw_attempt(4)
+    assert sample_attempt(3) != sample_attempt(4)
     with pytest.raises(ValueError, match="neither"):
-        draw_attempt(0, kind="high")
+        sample_attempt(0, kind="high")
 
 
 def real_run():

@@ -18,9 +18,9 @@ def test_bodies_are_adults_about_their_hips_and_kept(tmp_path, monkeypatch):
     torch.testing.assert_close(bodies[:, 11:13].mean(1), torch.zeros(20, 3), atol=1e-3, rtol=0)
     thigh = (bodies[:, 11] - bodies[:, 13]).norm(dim=-1)
     assert 300 < thigh.min() and thigh.max() < 560
-    monkeypatch.setattr(world, "make", None)
+    monkeypatch.setattr(world, "sample_bodies", None)
     assert torch.equal(world.body_poses(20, seed=1, cache=tmp_path), bodies)
-    with pytest.raises(ValueError, match="0 asked"):
+    with pytest.raises(ValueError, match="a count of 0"):
         world.body_poses(0)
 
 
@@ -31,10 +31,10 @@ def test_cameras_all_about_a_person():
     rays, points = draw(2000, torch.Generator().manual_seed(0))
     assert rays.shape == points.shape == (2000, 17, 3) and points[..., 2].min() > 300
     torch.testing.assert_close(rays[..., :2], points[..., :2] / points[..., 2:])
-    assert (points[:, 0, 1] < points[:, -1, 1]).all()  # the head is up in the picture
+    assert (points[:, 0, 1] < points[:, -1, 1]).all()  # the head is up in the image
     length = (points[:, 0] - points[:, -1]).norm(dim=-1)
     torch.testing.assert_close(length, torch.full((2000,), 1600.0), atol=0.1, rtol=0)
-    # from above the head is nearer than the feet, and people stand all over the picture
+    # from above the head is nearer than the feet, and people are all over the image
     down = (points[:, -1, 2] - points[:, 0, 2]) / 1600
     assert down.min() < 0 and down.max() > 0.8
     middle = rays[..., :2].mean(1)

@@ -50,17 +50,17 @@ def box_scores(people, found: list[np.ndarray]) -> np.ndarray:
             **more,
         }
 
-    truth, given = coco.COCO(), []
+    ground_truth, given = coco.COCO(), []
     wanted = [listed(i, box) for i, boxes in enumerate(people.boxes) for box in boxes]
-    truth.dataset = {
+    ground_truth.dataset = {
         "images": [{"id": i + 1} for i in range(len(people))],
         "categories": [{"id": 1}],
         "annotations": [{**one, "id": k + 1} for k, one in enumerate(wanted)],
     }
-    truth.createIndex()
+    ground_truth.createIndex()
     for i, boxes in enumerate(found):
         given += [listed(i, box, score=float(box[4])) for box in boxes]
-    evaluation = cocoeval.COCOeval(truth, truth.loadRes(given), "bbox")
+    evaluation = cocoeval.COCOeval(ground_truth, ground_truth.loadRes(given), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()

@@ -8,11 +8,11 @@ from fewpose.data.multi_person import PeopleData
 from fewpose.skeleton import COCO
 from fewpose_worlds import worlds
 from fewpose_worlds.body import KEYPOINTS, pose_bodies
-from fewpose_worlds.everyday.scenes import box
-from fewpose_worlds.operating_room import rig, staging, views
-from fewpose_worlds.operating_room.staff import clinician, dress, pose, rotations, wardrobe
+from fewpose_worlds.operating_room import cameras, scene, views
+from fewpose_worlds.operating_room.staff import dress, rotations, sample_angles, sample_clinician, sample_wardrobe
 from fewpose_worlds.operating_room.table import TABLE
 from fewpose_worlds.render import look_at, render
+from fewpose_worlds.shapes import box
 
 SIZE = (120, 160)
 
@@ -81,7 +81,7 @@ def test_boxes_hold_what_is_seen(people):
         assert held[keypoints[..., 2] == 2].all()
     poses = torch.cat(people.keypoints)
     some = (poses[..., 2] > 0).any(1)
-    assert 0.5 < some.float().mean() < 0.85  # of the others there is but the box
+    assert 0.5 < some.float().mean() < 0.85  # the others have a box only
     shown = (poses[some, 5:13, 2] == 2).float().mean()
     hidden = (poses[some, 5:13, 2] == 1).float().mean()
     assert shown > 0.45 and hidden > 0.15  # MVOR's annotators: 0.78 and 0.2
@@ -89,51 +89,51 @@ def test_boxes_hold_what_is_seen(people):
 
 def test_a_frame_depends_on_its_seed_alone(people):
     last = views.tasks(13, SIZE, 2, 3)[-1]  # made alone, as by another process
-    frames, about, _ = views.make_stage(*last)
+    frames, metadata, _ = views.make_scene(*last)
     assert torch.equal(torch.from_numpy(frames), people.frames[-len(frames) :])
-    assert [one["moment"] for one in about] == people.moment[-len(frames) :].tolist()
-    other = views.make_stage(3, *last[1:4], 1, *last[5:])[0]
+    assert [one["moment"] for one in metadata] == people.moment[-len(frames) :].tolist()
+    other = views.make_scene(3, *last[1:4], 1, *last[5:])[0]
     assert (other[0] != frames[0]).any()
 
 
 def test_nobody_stands_in_the_table_or_in_another():
     for day in range(6):
-        today = views.open_day(1, day, SIZE)
+        today = views.sample_day(1, day, SIZE)
         rng = np.random.default_rng(day)
-        stage = staging.set_stage(rng, today.room, today.cameras, today.clothes, today.staff)
+        sampled = scene.sample_scene(rng, today.room, today.cameras, today.wardrobe, today.staff)
         for _ in range(5):
-            spots = staging.act(rng, stage).places[:, :2]
+            spots = scene.next_moment(rng, sampled).places[:, :2]
             assert (np.abs(spots) > np.array(TABLE) / 2).any(1).all()
-            assert (staging.gap(stage.gear.blocks, spots) > 0.15).all()
-            apart = np.linalg.norm(spots[:, None] - spots, axis=-1) + 9 * np.eye(len(spots))
-            assert apart.min() > 0.5
+            assert (scene.gap(sampled.gear.blocks, spots) > 0.15).all()
+            distances = np.linalg.norm(spots[:, None] - spots, axis=-1) + 9 * np.eye(len(spots))
+            assert distances.min() > 0.5
             assert (np.abs(today.room.local(spots)) < today.room.half).all()
 
 
 def test_what_a_board_covers_is_occluded_and_the_rest_is_not():
     rng = np.random.default_rng(4)
-    who = clinician(rng, wardrobe(rng), "watch", 0)
-    turned = rotations(rng, pose(rng, "stand"), -np.pi / 2)[None]
+    who = sample_clinician(rng, sample_wardrobe(rng), "watch", 0)
+    turned = rotations(rng, sample_angles(rng, "stand"), -np.pi / 2)[None]
     bodies = pose_bodies(who.phenotype[None], turned, np.zeros((1, 3)))
     bodies.vertices[0, :, 2] -= bodies.vertices[0, :, 2].min()
     shift = bodies.vertices[0, :, 2].max() / 2
     camera = look_at((0, -4, 1.2), (0, 0, 0.9), 140, 160, 120)
     lifted = bodies.keypoints[0]
     lifted[:, 2] -= lifted[[KEYPOINTS.index("left_heel"), KEYPOINTS.index("right_heel")], 2].min()
-    lights = views.open_day(1, 0, SIZE).room.light
+    lights = views.sample_day(1, 0, SIZE).room.light
     open_ = render(camera, dress(bodies, 0, who, 0), lights)
     board = render(camera, [box((0, -1, shift / 2), (2, 0.05, shift), 0, np.ones(3))], lights)
-    hidden = render(camera, dress(bodies, 0, who, 0), lights, among=board)
+    hidden = render(camera, dress(bodies, 0, who, 0), lights, static=board)
     names = ("left_shoulder", "right_shoulder", "left_knee", "right_knee", "right_ankle")
 
-    def flags(picture):
-        made = views.annotate(picture, camera, bodies, 0, who)
+    def flags(rendering):
+        made = views.annotate(rendering, camera, bodies, 0, who)
         pose_ = np.reshape(made["keypoints"], (17, 3))
         return [int(pose_[COCO.index(name), 2]) for name in names], made["bbox"][3]
 
     seen, tall = flags(open_)
     covered, short = flags(hidden)
-    assert seen == [2] * 5 and covered == [2, 2, 1, 1, 0]  # nothing beside the ankle is seen
+    assert seen == [2] * 5 and covered == [2, 2, 1, 1, 0]  # no keypoint joined to the ankle is visible
     assert short < 0.75 * tall
 
 
@@ -152,16 +152,16 @@ def test_what_cannot_be_inferred_is_not_annotated():
     assert views.annotated(seen)[index("left_hip")] == 0  # outside stays outside
 
 
-def test_the_rig_looks_down_at_the_table_from_the_ceiling():
+def test_the_cameras_look_down_at_the_table_from_the_ceiling():
     for day in range(8):
-        for camera in rig.hang(np.random.default_rng(day), (480, 640)):
+        for camera in cameras.sample_cameras(np.random.default_rng(day), (480, 640)):
             assert 2.2 < camera.position[2] < 3.1
             below = np.degrees(np.arcsin(-camera.rotation[2, 2]))
             assert 25 < below < 50
             pixel, depth = camera.project(np.array([0, 0, 1.0]))
             assert depth > 1 and (np.abs(pixel - (319.5, 239.5)) < (220, 200)).all()
-            matrix = rig.matrix(camera)
-            space = rig.to_room(camera)
+            matrix = cameras.camera_matrix(camera)
+            space = cameras.camera_to_room(camera)
             point = np.array([300.0, -200, 2500])
             home = (space @ [*point, 1])[:3] / 1000
             flat = matrix @ point
@@ -193,7 +193,7 @@ def test_what_makes_no_world_is_refused(people):
         worlds.operating_room(0)
     with pytest.raises(ValueError, match="size from 32"):
         worlds.operating_room(9, (480, 8))
-    with pytest.raises(ValueError, match="three days at least"):
+    with pytest.raises(ValueError, match="at least three days"):
         worlds.operating_room(9, SIZE, days=2)
     with pytest.raises(ValueError, match="3 frames or more"):
         worlds.operating_room(9, SIZE, days=4)

@@ -10,25 +10,26 @@ import pytest
 from fewpose.skeleton import COCO
 from fewpose_worlds import store
 
-PARAMETERS = {"name": "toy", "version": 1, "seed": 4}
+PARAMETERS = {"name": "toy", "version": 1, "frames": 7, "size": 32, "seed": 4}
 calls = []
 
 
-def make(number: int, frames: int) -> store.Made:
-    """Grey frames that say their number; two people, the second of them main."""
+def make(number: int, frames: int) -> store.Rendered:
+    """Frames as grey as their number; two people, the second is the main one."""
     calls.append(number)
     pose = np.full((17, 3), (number, 3.0, 2.0))
-    people = [store.person(pose + 1, [0, 0, 4, 4], 16, pose, False), store.person(pose, [1, 2, 3, 4], 12, pose, True)]
-    about = [{"video_id": f"v{number}", "frame": f, "split": "train"} for f in range(frames)]
-    return np.full((frames, 3, 32, 32), number, np.uint8), about, [people] * frames
+    behind = store.annotation(pose + 1, [0, 0, 4, 4], 16, pose, False)
+    main = store.annotation(pose, [1, 2, 3, 4], 12, pose, True)
+    metadata = [{"video_id": f"v{number}", "frame": f, "split": "train"} for f in range(frames)]
+    return np.full((frames, 3, 32, 32), number, np.uint8), metadata, [[behind, main]] * frames
 
 
-def die(number: int) -> store.Made:
+def die(number: int) -> store.Rendered:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def toy(cache, tasks=((0, 2), (1, 2), (2, 2), (3, 1)), parameters=PARAMETERS):
-    return store.generate(make, tasks, 7, 32, COCO, parameters, cache)
+    return store.generate(make, tasks, COCO, parameters, cache)
 
 
 def test_the_folder_holds_frames_coco_and_the_parameters(tmp_path):
@@ -68,11 +69,11 @@ def test_an_unfinished_world_is_refused_and_a_killed_worker_reported(tmp_path):
     with pytest.raises(RuntimeError, match=r"world\.json is missing"):
         store.read(tmp_path, COCO)
     with pytest.raises(RuntimeError, match="2 of 3"):
-        store.generate(make, [(0, 2)], 3, 32, COCO, PARAMETERS, tmp_path)
+        store.generate(make, [(0, 2)], COCO, {**PARAMETERS, "frames": 3}, tmp_path)
     if store.workers() > 1:
         with pytest.raises(RuntimeError, match="out of memory"):
             n = store.FEW_TASKS
-            store.generate(die, [(i,) for i in range(n)], n, 32, COCO, PARAMETERS, tmp_path)
+            store.generate(die, [(i,) for i in range(n)], COCO, {**PARAMETERS, "frames": n}, tmp_path)
     assert not (tmp_path / "world.json").exists()
 
 

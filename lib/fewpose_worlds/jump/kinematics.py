@@ -1,17 +1,15 @@
-"""Kinematics of the stick figure behind the jump world: joints, centre of mass, leg solution.
+"""Kinematics of the jump world's stick figure: joint positions, centre of mass, inverse kinematics of a leg.
 
-Convention of the worlds: axes x = the person's right, y = forward, z = up (metres); in rest the person stands upright
-with hanging arms and every joint frame is parallel to these axes. A pose is a rotation per joint (child relative to
-parent) and the position of the pelvis.
+Joints and axes as in `body`, metres; a pose is a rotation per joint (child relative to parent) and the pelvis.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fewpose_worlds.body import JOINTS, PARENTS
+from fewpose_worlds.body import JOINTS, PARENTS, SIDES, rotation
 
-# Rest position over body height: x to the right, y forward, z up (after Winter, Biomechanics).
+# Rest position over body height: x to the right, y forward, z up (after Winter, Biomechanics); the left mirrored.
 _REST = {
     "pelvis": (0, 0, 0.525),
     "spine": (0, -0.008, 0.600),
@@ -28,8 +26,8 @@ _REST = {
     "right_toes": (0.052, 0.060, 0.014),
 }
 
-# Segment masses (share of the body) and the joints they hang between: proximal, distal, and how far along the mass
-# centre lies (de Leva 1996, rounded).
+# Segments: proximal joint, distal joint, share of the body's mass, and where between the joints the centre of mass lies
+# (de Leva 1996, rounded).
 _SEGMENTS = [
     ("pelvis", "spine", 0.140, 0.3),
     ("spine", "chest", 0.140, 0.5),
@@ -37,7 +35,7 @@ _SEGMENTS = [
     ("neck", "head", 0.081, 1.6),
     *(
         (f"{side}_{a}", f"{side}_{b}", mass, along)
-        for side in ("left", "right")
+        for side in SIDES
         for a, b, mass, along in (
             ("shoulder", "elbow", 0.028, 0.44),
             ("elbow", "wrist", 0.0225, 0.55),
@@ -62,22 +60,10 @@ def rest_joints(height: float = 1.8) -> np.ndarray:
     return joints * height
 
 
-def rotation(axis: str, angle: np.ndarray) -> np.ndarray:
-    """Rotation matrices [...,3,3] about one axis ('x', 'y' or 'z') by angles [...] in radians."""
-    i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    angle = np.asarray(angle, dtype=float)
-    matrix = np.zeros((*angle.shape, 3, 3))
-    matrix[...] = np.eye(3)
-    matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
-    matrix[..., i, j] = -np.sin(angle)
-    matrix[..., j, i] = np.sin(angle)
-    return matrix
-
-
 def joint_positions(rest: np.ndarray, rotations: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Forward kinematics: joint positions [T,21,3] and global rotations [T,21,3,3].
 
-    rest [21,3] joints at rest, rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis.
+    rest [21,3] joints at rest, rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis; metres.
     """
     places, turned = np.empty((*roots.shape[:1], len(JOINTS), 3)), np.empty_like(rotations)
     for j, parent in enumerate(PARENTS):
@@ -99,8 +85,8 @@ def leg_angles(thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray) -> tuple
     """Hip flexion, hip turn about y and knee flexion [T] (radians) that bring the ankle to `reach`.
 
     thigh [3] hip to knee and shank [3] knee to ankle at rest, reach [T,3] hip to ankle, all in the frame of the
-    pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). A reach beyond the leg is answered by
-    the straight leg in that direction.
+    pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). Beyond the length of the leg the
+    solution is the straight leg in that direction.
     """
     assert reach.ndim == 2 and reach.shape[1] == 3, reach.shape
     # |thigh + R_x(-k) shank| = |reach|  <=>  a cos k + b sin k = c
@@ -110,7 +96,7 @@ def leg_angles(thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray) -> tuple
     c = (square - thigh @ thigh - shank @ shank) / 2 - thigh[0] * shank[0]
     knee = np.arctan2(b, a) + np.arccos(np.clip(c / np.hypot(a, b), -1, 1))
     bent = thigh + rotation("x", -knee) @ shank
-    # R_x(flexion) gives the forward component in two ways, R_y(turn) the rest: the smaller turn.
+    # Two flexions give the forward component, R_y(turn) the rest: the one with the smaller turn is taken.
     wanted = np.arccos(np.clip(reach[:, 1] / np.hypot(bent[:, 1], bent[:, 2]), -1, 1))
     flexions = np.stack([wanted, -wanted]) - np.arctan2(bent[:, 2], bent[:, 1])
     down = np.sin(flexions) * bent[:, 1] + np.cos(flexions) * bent[:, 2]

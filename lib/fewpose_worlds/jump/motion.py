@@ -1,36 +1,34 @@
-"""Motion of long and triple jumps at 200 Hz: planned contacts, ballistic flight, locked feet.
+"""Motion of long and triple jumps at 200 Hz: planned contacts, ballistic flight, planted feet.
 
 The plan is a list of ground contacts with leg angles and speeds at touch-down and toe-off. Between contacts the
 centre of mass flies ballistically; on the ground it follows the cubic that joins both states. The foot on the ground
-stays where it is and the leg is solved for it; legs in the air, trunk and arms follow key poses (`jump_poses`). Since
-the centre of mass depends on the pose and the pose of the grounded leg on the centre of mass, both are iterated until
-they agree.
+stays in place and inverse kinematics gives its leg; swinging legs, trunk and arms follow the key poses of `poses`. The
+centre of mass depends on the pose and the planted leg on the centre of mass, so both are iterated until they agree.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from fewpose_worlds.body import JOINTS
+from fewpose_worlds.body import JOINT_INDEX, JOINTS, SIDES, rotation
 from fewpose_worlds.jump.attempt import Attempt, plan
-from fewpose_worlds.jump.kinematics import centre_of_mass, joint_positions, leg_angles, rest_joints, rotation
-from fewpose_worlds.jump.poses import SIDES, Contact, body_keys, channel, pose_trunk_and_arms, swing_keys
+from fewpose_worlds.jump.kinematics import centre_of_mass, joint_positions, leg_angles, rest_joints
+from fewpose_worlds.jump.poses import Contact, body_keys, channel, pose_trunk_and_arms, swing_keys
 
 GRAVITY = 9.81
 RATE = 200.0  # frames a second
-_J = {name: i for i, name in enumerate(JOINTS)}
 
 
 @dataclass(frozen=True)
 class JumpMotion:
-    """One attempt at 200 Hz: athlete runs along +y, the toe leaves the board at y = 0, z is up.
+    """One attempt at 200 Hz in metres: the athlete runs along +y, the toe leaves the board at y = 0, z is up.
 
-    rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis in metres, phases [T] names, contacts [T,2]
-    whether the left and right foot is planted, mass_centre [T,3] metres, distances (metres): each flight from toe to
-    the next toe (hop, step) or to the heels in the pit.
+    rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis, phases [T] names, contacts [T,2] whether the
+    left and right foot is planted, mass_centre [T,3], distances of each flight from toe to the next toe (hop, step) or
+    to the heels in the pit.
     """
 
     attempt: Attempt
@@ -46,14 +44,14 @@ def jump_motion(attempt: Attempt, rest: np.ndarray | None = None) -> JumpMotion:
     """Solve the motion of an attempt for a body.
 
     rest [21,3]: joint positions of the upright body, ground at z = 0, metres; by default an average body of the
-    attempt's height. RuntimeError if plan and pose do not come to agree.
+    attempt's height. RuntimeError if the iteration does not converge.
     """
     rest = rest_joints(attempt.height) if rest is None else np.asarray(rest, float)
     rest = rest - rest[0] * [1, 1, 0]
     contacts = plan(attempt)
     solver = _Solver(attempt, rest, contacts)
     for i in range(60):
-        # Late passes keep the plan: contacts that jump over a frame would never come to rest.
+        # Late passes keep the plan: contacts that move by a frame would prevent convergence.
         change = solver.iterate(replan=i < 9)
         if change < 2e-4:
             break
@@ -71,10 +69,9 @@ class _Solver:
         self.offset = np.tile([0.0, 0.03, 0.08], (len(contacts), 2, 1))
         self.pelvis = np.tile(np.eye(3), (len(contacts), 2, 1, 1))
         self.curve: np.ndarray | None = None  # offset over relative time, for the grounded phases
-        self.tilt = {side: None for side in SIDES}
 
     def iterate(self, replan: bool) -> float:
-        """One pass: place contacts, pose the body, measure its centre of mass; metres of change."""
+        """One pass: place contacts, pose the body, compute its centre of mass; returns the change in metres."""
         if replan:
             self.path = self._place()
         mass = self.path
@@ -85,16 +82,15 @@ class _Solver:
         pose_trunk_and_arms(rotations, ch)
         if self.curve is None:
             self.curve = np.tile([0.0, 0.03, 0.08], (n, 1))
-        elif len(self.curve) != n:  # the plan moved by a frame: keep the curve at the same phase
-            old = np.linspace(0, 1, len(self.curve))
-            new = np.linspace(0, 1, n)
+        elif len(self.curve) != n:  # the plan changed by a frame: resample
+            old, new = np.linspace(0, 1, len(self.curve)), np.linspace(0, 1, n)
             self.curve = np.stack([np.interp(new, old, c) for c in self.curve.T], 1)
         roots = mass - self.curve
         planted = self._pose_legs(rotations, roots, ch["pitch"])
         joints, _ = joint_positions(self.rest, rotations, roots)
         measured = centre_of_mass(joints) - roots
         offset, pit = measured.copy(), self.times >= self.contacts[-1].on
-        # In the pit nothing flies: the pelvis just goes on, its offset coming to rest in 0.06 s.
+        # There is no flight in the pit: the offset comes to rest in 0.06 s.
         last = np.flatnonzero(~pit)[-1]
         still = 0.06 * (1 - np.exp(-(self.times[pit] - self.times[last]) / 0.06))
         offset[pit] = offset[last] + still[:, None] * (offset[last] - offset[last - 1]) * RATE
@@ -110,27 +106,27 @@ class _Solver:
         return float(change)
 
     def _foot(self, side: str, pitch: np.ndarray) -> np.ndarray:
-        """Ankle [T,3] relative to the ball's place on the ground, for a sole turned by `pitch`."""
-        ankle, ball = self.rest[_J[f"{side}_ankle"]], self.rest[_J[f"{side}_toes"]]
+        """Ankle [T,3] relative to the ball's position on the ground, for soles turned by pitch [T]."""
+        ankle, ball = self.rest[JOINT_INDEX[f"{side}_ankle"]], self.rest[JOINT_INDEX[f"{side}_toes"]]
         heel = np.array([ankle[0], ankle[1] - 0.026 * self.attempt.height, 0.0])
         turn = rotation("x", -pitch)
         pivot = np.where((pitch < 0)[:, None], heel, ball)
         return pivot + (turn @ (ankle - pivot)[..., None])[..., 0] - ball * [1, 1, 0]
 
     def _pelvis_state(self, i: int, e: int) -> np.ndarray:
-        """Centre of mass relative to the planted ball, at touch-down (e=0) or toe-off (e=1)."""
+        """Centre of mass relative to the planted ball of contact i, at touch-down (e=0) or toe-off (e=1)."""
         c = self.contacts[i]
         side = c.sides[0]
         line = np.radians(c.leg_off if e else c.leg_on)
         reach = c.reach_off if e else c.reach_on
-        hip, knee, ankle = (self.rest[_J[f"{side}_{p}"]] for p in ("hip", "knee", "ankle"))
+        hip, knee, ankle = (self.rest[JOINT_INDEX[f"{side}_{p}"]] for p in ("hip", "knee", "ankle"))
         length = reach * (np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee))
         foot = self._foot(side, np.radians([c.pitch_off if e else c.pitch_on]))[0]
         hip_place = foot + length * np.array([0, -np.sin(line), np.cos(line)])
         return hip_place - self.pelvis[i, e] @ (hip - self.rest[0]) + self.offset[i, e]
 
     def _place(self) -> np.ndarray:
-        """Times and places of all contacts; the path [T,3] of the centre of mass."""
+        """Set times and positions of all contacts; returns the path [T,3] of the centre of mass."""
         cs, pieces = self.contacts, []
         clock, forward = 0.0, 0.0
         sink = 0.0  # upward speed at touch-down
@@ -187,12 +183,12 @@ class _Solver:
         return (0.30 if self.attempt.landing == "fall" else 0.20) * self.attempt.height
 
     def _brake(self, speed: float, t: np.ndarray) -> np.ndarray:
-        """Way [T] of the centre of mass after the heels touch the sand."""
+        """Distance [T] that the centre of mass covers after the heels touch the sand."""
         way = (0.62 if self.attempt.landing == "fall" else 0.52) * self.attempt.height
         return way * (1 - np.exp(-speed * t / way))
 
     def _pose_legs(self, rotations: np.ndarray, roots: np.ndarray, lean: np.ndarray) -> np.ndarray:
-        """Solve planted legs, swing the others through their keys; planted [T,2]."""
+        """Solve planted legs, swing the others through their keys; returns planted [T,2]."""
         planted = np.zeros((len(roots), 2), bool)
         for s, side in enumerate(SIDES):
             out = 1 if side == "right" else -1
@@ -213,30 +209,30 @@ class _Solver:
                     first = None
                 _swing(angles, self.times, first, last, between, lean, out)
             hip, turn, knee, ankle, toes = angles.T
-            rotations[:, _J[f"{side}_hip"]] = rotation("y", turn) @ rotation("x", hip)
-            rotations[:, _J[f"{side}_knee"]] = rotation("x", -knee)
-            rotations[:, _J[f"{side}_ankle"]] = rotation("x", ankle)
-            rotations[:, _J[f"{side}_toes"]] = rotation("x", toes)
+            rotations[:, JOINT_INDEX[f"{side}_hip"]] = rotation("y", turn) @ rotation("x", hip)
+            rotations[:, JOINT_INDEX[f"{side}_knee"]] = rotation("x", -knee)
+            rotations[:, JOINT_INDEX[f"{side}_ankle"]] = rotation("x", ankle)
+            rotations[:, JOINT_INDEX[f"{side}_toes"]] = rotation("x", toes)
         return planted
 
     def _planted_leg(self, c: Contact, side: str, now, pelvis, roots) -> np.ndarray:
-        """Leg angles [n,5] that keep the foot of contact c where it is."""
-        hip, knee, ankle = (self.rest[_J[f"{side}_{p}"]] for p in ("hip", "knee", "ankle"))
+        """Leg angles [n,5] (hip, turn, knee, ankle, toes) that keep the foot of contact c in place."""
+        hip, knee, ankle = (self.rest[JOINT_INDEX[f"{side}_{p}"]] for p in ("hip", "knee", "ankle"))
         out = 1 if side == "right" else -1
         t = self.times[now] - c.on
         if c.kind == "pit":
-            # heels first, soles down within 0.1 s; the feet plough through the sand
+            # Heels first, soles down within 0.1 s; the feet slide through the sand.
             pitch = np.radians(c.pitch_on) * np.exp(-t / 0.05)
             slide = 0.16 * self.attempt.height if self.attempt.landing == "sit" else 0.12
-            plough = slide * (1 - np.exp(-c.speed_on * 0.8 * t / max(slide, 0.1)))
-            place = np.stack([np.full(len(t), out * 0.10), c.foot + plough, 0 * t], 1)
+            slid = slide * (1 - np.exp(-c.speed_on * 0.8 * t / max(slide, 0.1)))
+            place = np.stack([np.full(len(t), out * 0.10), c.foot + slid, 0 * t], 1)
         else:
             u = t / (c.off - c.on)
             late = (0.18, 2.0) if c.pitch_on < 0 else (0.25, 1.0)
             roll = PchipInterpolator([0, late[0], 0.5, 0.75, 1], [c.pitch_on, late[1], 5, 26, c.pitch_off])
             pitch = np.radians(roll(u))
             place = np.stack([np.full(len(t), out * 0.045), np.full(len(t), c.foot), 0 * t], 1)
-        for _ in range(3):  # lift the heel where the ankle would have to bend beyond 32 degrees
+        for _ in range(3):  # lift the heel where the ankle would exceed 32 degrees
             target = place + self._foot(side, pitch)
             inside = np.swapaxes(pelvis[now], 1, 2)
             hips = roots[now] + pelvis[now] @ (hip - self.rest[0])
@@ -258,21 +254,15 @@ class _Solver:
         board, pit = takeoffs[0].foot, self.contacts[-1]
         tip = 0.042 * self.attempt.height  # ball to tip of the toes
         heel = 0.10 * self.attempt.height  # ball back to the heel
-        marks = [c.foot for c in takeoffs] + [pit.foot - heel - tip]
+        toes = [c.foot for c in takeoffs] + [pit.foot - heel - tip]
+        distances = tuple(float(d) for d in np.diff(toes))
         shift = np.array([0, -board - tip, 0])
-        return JumpMotion(
-            replace(self.attempt),
-            self.rotations,
-            self.roots + shift,
-            phases,
-            self.planted,
-            self.mass + shift,
-            tuple(float(d) for d in np.diff(marks)),
-        )
+        roots, mass = self.roots + shift, self.mass + shift
+        return JumpMotion(self.attempt, self.rotations, roots, phases, self.planted, mass, distances)
 
 
 def _swing(angles, times, first, last, keys, lean, out) -> None:
-    """Fill angles [T,5] between frames first and last (planted) through keys, slopes kept."""
+    """Set angles [T,5] between the planted frames first and last: a spline through keys with continuous slopes."""
     frames = slice((first + 1) if first is not None else 0, last)
     inner = [k for k in keys if (first is None or k[0] > times[first] + 0.012) and k[0] < times[last] - 0.012]
     stamp = np.array([k[0] for k in inner])

@@ -1,7 +1,7 @@
 """Sites of the jump world: runway, board and pit, track and grass or hall, stands full of people.
 
 The ground is painted from metres, pixel by pixel, with edges softened by the pixel's footprint; the stands are a tile
-of wall that repeats around the site. World axes as in `jump_motion`: the athlete runs along +y at x = 0, the board
+of wall that repeats around the site. World axes as of `jump_motion`: the athlete runs along +y at x = 0, the board
 ends at y = 0, the ground is z = 0.
 """
 
@@ -14,31 +14,17 @@ import numpy as np
 
 from fewpose_worlds.jump.stands import banner_tile, stand_tile
 from fewpose_worlds.render import Camera, Light
+from fewpose_worlds.shapes import hex_colours
 
-_TRACKS = (
-    np.array(
-        [
-            (168, 74, 58),
-            (150, 60, 50),
-            (186, 92, 70),
-            (60, 92, 150),
-            (72, 120, 170),
-            (110, 84, 140),
-            (92, 96, 100),
-            (64, 118, 92),
-            (196, 120, 84),
-        ]
-    )
-    / 255
-)
-_GRASS = np.array([(84, 128, 62), (104, 140, 72), (70, 108, 60), (128, 140, 80)]) / 255
-_FLOORS = np.array([(150, 152, 150), (70, 100, 140), (172, 150, 120), (96, 110, 100)]) / 255
-_SANDS = np.array([(214, 190, 146), (226, 208, 172), (190, 160, 116), (168, 148, 120)]) / 255
+_TRACKS = hex_colours("a84a3a 963c32 ba5c46 3c5c96 4878aa 6e548c 5c6064 40765c c47854")
+_GRASS = hex_colours("54803e 688c48 466c3c 808c50")
+_FLOORS = hex_colours("969896 46648c ac9678 606e64")
+_SANDS = hex_colours("d6be92 e2d0ac bea074 a89478")
 
 
 @dataclass(frozen=True)
 class Site:
-    """One place: colours, measures in metres, the tile of the stands and the light."""
+    """One place: colours [3], measures in metres, the tile of the stands and the light."""
 
     indoor: bool
     light: Light
@@ -68,13 +54,13 @@ class Site:
     grain: np.ndarray  # [256,256] noise around 1
 
 
-def draw_site(
+def sample_site(
     rng: np.random.Generator, far: int, pit: tuple[float, float], boards: tuple[float, ...], density: float
 ) -> Site:
-    """Draw a site.
+    """A random site.
 
-    far: sign of x of the side that the camera looks at; pit: y of the sand's begin and end, boards: y of the take-off
-    boards (metres); density: pixels a metre at the stands, which sets the resolution of their tile.
+    far: sign of x of the side that the camera looks at; pit: y of both ends of the sand, boards: y of the take-off
+    boards (metres); density: pixels a metre of the stands' tile.
     """
     indoor = rng.random() < 0.3
     light, level = _light(rng, indoor)
@@ -99,12 +85,13 @@ def draw_site(
         banner = banner_tile(rng, 36.0, 0.9, min(density * 1.5, 70))
     grain = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)).astype(np.float32), (0, 0), 0.8)
     grain = 1 + 0.05 * grain / grain.std() + 0.04 * _clouds(rng, 256)
-    sky_low = np.array([0.78, 0.84, 0.9]) if not indoor else tint(np.array([0.55, 0.55, 0.56]), 0.15)
-    sky_high = (
-        (np.array([0.4, 0.58, 0.85]) * rng.uniform(0.8, 1.1) if rng.random() < 0.6 else np.array([0.75, 0.77, 0.8]))
-        if not indoor
-        else sky_low * rng.uniform(0.4, 0.9)
-    )
+    if indoor:
+        sky_low = tint(np.array([0.55, 0.55, 0.56]), 0.15)
+        sky_high = sky_low * rng.uniform(0.4, 0.9)
+    else:
+        sky_low = np.array([0.78, 0.84, 0.9])
+        blue = rng.random() < 0.6
+        sky_high = np.array([0.4, 0.58, 0.85]) * rng.uniform(0.8, 1.1) if blue else np.array([0.75, 0.77, 0.8])
     return Site(
         indoor=indoor,
         light=light,
@@ -136,7 +123,7 @@ def draw_site(
 
 
 def _light(rng: np.random.Generator, indoor: bool) -> tuple[Light, float]:
-    """Lamps and the brightness of the surroundings under them."""
+    """Random light and the brightness of the surroundings in it."""
     if indoor:
         direction = np.array([rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), 1.0])
         sun, sky, warm = rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.6), rng.uniform(-0.1, 0.1)
@@ -144,11 +131,8 @@ def _light(rng: np.random.Generator, indoor: bool) -> tuple[Light, float]:
         height, turn = rng.uniform(0.4, 1.2), rng.uniform(0, 2 * np.pi)
         direction = np.array([np.cos(turn), np.sin(turn), np.tan(height)])
         cloudy = rng.random() < 0.4
-        sun, sky = (
-            (rng.uniform(0.05, 0.35), rng.uniform(0.6, 0.8))
-            if cloudy
-            else (rng.uniform(0.7, 1.1), rng.uniform(0.25, 0.45))
-        )
+        sun = rng.uniform(0.05, 0.35) if cloudy else rng.uniform(0.7, 1.1)
+        sky = rng.uniform(0.6, 0.8) if cloudy else rng.uniform(0.25, 0.45)
         warm = rng.uniform(-0.02, 0.14)
     direction /= np.linalg.norm(direction)
     tone = np.array([1 + warm, 1.0, 1 - warm])
@@ -165,7 +149,7 @@ def _clouds(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """What the camera sees of the site: colours [H,W,3] float32, mask [H,W] of the ground."""
+    """The site as the camera sees it: colours [H,W,3] float32, mask [H,W] of the ground."""
     h, w = camera.height, camera.width
     xs, ys = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
     rays = camera.rays(np.stack([xs, ys], -1).reshape(-1, 2)).astype(np.float32)
@@ -189,7 +173,7 @@ def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     up = np.flatnonzero(~ground)
     at = origin + rays[up] * to_wall[up, None]
     along = np.where(to_side[up] < to_end[up], at[:, 1], at[:, 0] + 17)
-    wall = _sample(site.tile, along / site.tile_width, at[:, 2] / site.tile_height)
+    wall = _tile_colours(site.tile, along / site.tile_width, at[:, 2] / site.tile_height)
     rise = np.clip((at[:, 2:] - site.tile_height) / np.maximum(to_wall[up, None], 1) * 2, 0, 1)
     sky = site.sky[0] * (1 - rise) + site.sky[1] * rise
     edge = np.clip((site.tile_height - at[:, 2:]) / (to_wall[up, None] / camera.focal) + 0.5, 0, 1)
@@ -204,13 +188,13 @@ def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
         y = origin[1] + rays[hit, 1] * reach[hit]
         on = (y > -40) & (y < site.ends[1])
         hit, y = hit[on], y[on]
-        out[hit] = _sample(site.banner, y / 36.0, z[hit] / site.banner_height)
+        out[hit] = _tile_colours(site.banner, y / 36.0, z[hit] / site.banner_height)
         ground[hit] = False
     return out.reshape(h, w, 3), ground.reshape(h, w)
 
 
-def _sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Colours [n,3] of a tile that repeats along u (turns) and is cut off at v in [0,1]."""
+def _tile_colours(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Colours [n,3] of a tile that repeats with period 1 along u [n]; v [n] is clipped to [0,1]."""
     h, w = tile.shape[:2]
     col = ((u % 1) * (w - 1)).astype(np.float32)
     row = ((1 - np.clip(v, 0, 1)) * (h - 1)).astype(np.float32)
@@ -246,20 +230,14 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
         lay(site.lane, within(beyond, site.lanes_from, site.lanes_from + 1.22 * site.lanes, deep))
         phase = (beyond - site.lanes_from + 0.61) % 1.22 - 0.61
         on = within(beyond, site.lanes_from - 0.1, site.lanes_from + 1.22 * site.lanes + 0.1, 0.01)
-        lay(
-            site.lines,
-            np.clip(0.05 / np.maximum(deep, 0.05), 0, 1)
-            * on
-            * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep),
-        )
+        faint = np.clip(0.05 / np.maximum(deep, 0.05), 0, 1)
+        lay(site.lines, faint * on * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep))
     lay(site.apron, within(x, -site.apron_half, site.apron_half, deep) * within(y, -60, site.pit[1] + 1.0, pixel))
     runway = within(y, -50, site.pit[0] + 0.02, pixel)
     lay(site.runway, within(x, -0.61, 0.61, deep) * runway)
+    faint = np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1)
     for edge in (-0.635, 0.635):
-        lay(
-            site.lines,
-            within(x, edge - 0.025, edge + 0.025, deep) * runway * np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1),
-        )
+        lay(site.lines, within(x, edge - 0.025, edge + 0.025, deep) * runway * faint)
     for board in site.boards:
         across = within(x, -0.61, 0.61, deep)
         lay(np.full(3, 0.93), across * within(y, board - 0.2, board, pixel))

@@ -1,4 +1,4 @@
-"""One video of the jump world: an athlete, a site and a panning camera, drawn frame by frame."""
+"""One video of the jump world: an athlete, a site and a panning camera, rendered frame by frame."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from fewpose.skeleton import JUMP
 from fewpose_worlds import people
 from fewpose_worlds.body import JOINTS, KEYPOINTS, pose_bodies
-from fewpose_worlds.jump.attempt import draw_attempt
-from fewpose_worlds.jump.crew import Bystander, Operator, draw_bystanders, draw_operator, draw_things
+from fewpose_worlds.jump.attempt import sample_attempt
 from fewpose_worlds.jump.motion import RATE, JumpMotion, jump_motion
-from fewpose_worlds.jump.site import Site, background, draw_site
-from fewpose_worlds.render import Camera, Mesh, render, shadow, visibility
+from fewpose_worlds.jump.site import Site, background, sample_site
+from fewpose_worlds.jump.surroundings import Bystander, Operator, sample_bystanders, sample_objects, sample_operator
+from fewpose_worlds.render import Camera, Mesh, Rendering, render, shadow, visibility
 
 _ORDER = [KEYPOINTS.index(name) for name in JUMP.keypoints]
 _SHADOW_BLUR = 1.2  # pixels of a 128 pixel frame
@@ -22,50 +22,47 @@ _SHADOW_BLUR = 1.2  # pixels of a 128 pixel frame
 
 @dataclass(frozen=True)
 class Video:
-    """Everything that is drawn once per video; `grade` are the camera's and codec's settings."""
+    """What is sampled once for a video; `effects` are the settings of the camera and the codec."""
 
     name: str
     motion: JumpMotion
     phenotype: np.ndarray
-    look: people.Look
+    look: people.Appearance
     site: Site
     operator: Operator
     behind: list[Bystander]
     before: list[Bystander]
-    things: Mesh | None  # all that stands about, as one mesh
+    objects: Mesh | None
     exposure: float  # frames of 1/200 s
-    grade: dict[str, float]
+    effects: dict[str, float]
     size: int
 
 
 def video_name(index: int) -> str:
-    """What stills and film of video `index` are called."""
+    """The name of video `index`."""
     return f"jump{index:04d}"
 
 
-def draw_video(seed: int, index: int, size: int) -> Video:
-    """Draw video `index` of the world `seed`: the same whatever else is drawn, at any size."""
+def sample_video(seed: int, index: int, size: int) -> Video:
+    """Video `index` of the world `seed`: the same at any size and number of videos."""
     rng = np.random.default_rng([seed, 31, index])
-    phenotype = people.phenotypes(rng, athlete=True)
-    look = people.look(rng, sport=True)
+    phenotype = people.sample_phenotype(rng, athlete=True)
+    look = people.sample_appearance(rng, sport=True)
     upright = pose_bodies(phenotype[None], np.eye(3)[None, None].repeat(len(JOINTS), 1), np.zeros((1, 3)))
     ground = upright.vertices[0, :, 2].min()
-    rest = upright.joints[0] - [0, 0, ground]
     height = float(np.ptp(upright.vertices[0, :, 2]))
-    attempt = draw_attempt(int(rng.integers(2**31)), height)
-    motion = jump_motion(attempt, rest)
-    operator = draw_operator(rng, motion)
+    attempt = sample_attempt(int(rng.integers(2**31)), height)
+    motion = jump_motion(attempt, upright.joints[0] - [0, 0, ground])
+    operator = sample_operator(rng, motion)
     far = -1 if operator.position[0] > 0 else 1
     land = float(motion.roots[motion.phases == "landing"][0, 1])
     begin = float(rng.uniform(1.0, 3.0)) if attempt.kind == "long" else land - rng.uniform(2.5, 4.5)
-    others = () if rng.random() < 0.5 else (float(-rng.uniform(2, 6)),)
-    middle = len(operator.zoom) // 2
-    reach = abs(operator.position[0]) + 20
-    site = draw_site(
-        rng, far, (begin, land + float(rng.uniform(3, 6))), (0.0, *others), operator.zoom[middle] * size / reach
-    )
+    more_boards = () if rng.random() < 0.5 else (float(-rng.uniform(2, 6)),)
+    pit = begin, land + float(rng.uniform(3, 6))
+    density = operator.zoom[len(operator.zoom) // 2] * size / (abs(operator.position[0]) + 20)
+    site = sample_site(rng, far, pit, (0.0, *more_boards), density)
     behind, before = [], []
-    for stander in draw_bystanders(rng, operator, site, size):
+    for stander in sample_bystanders(rng, operator, site, size):
         (behind if stander.place[0] * far > 0 else before).append(stander)
     behind.sort(key=lambda b: -np.linalg.norm(b.place - operator.position))
     return Video(
@@ -77,9 +74,9 @@ def draw_video(seed: int, index: int, size: int) -> Video:
         operator=operator,
         behind=behind,
         before=before,
-        things=draw_things(rng, site),
+        objects=sample_objects(rng, site),
         exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 800), np.log(1 / 90)))),
-        grade=dict(
+        effects=dict(
             gain=rng.uniform(0.7, 1.2),
             gamma=rng.uniform(0.8, 1.3),
             colour=rng.uniform(0.6, 1.2),
@@ -94,7 +91,7 @@ def draw_video(seed: int, index: int, size: int) -> Video:
 
 
 @dataclass(frozen=True)
-class Shots:
+class Frames:
     """Rendered frames: images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility 0/1/2,
     poses3d [n,20,3] millimetres in the camera frame, boxes [n,4] x0, y0, x1, y1 in pixels."""
 
@@ -104,104 +101,102 @@ class Shots:
     boxes: np.ndarray
 
 
-def shoot(video: Video, times: np.ndarray, seed: int) -> Shots:
-    """Render the frames `times` [n] (integers, 1/200 s) of a video; seed is for grain and codec."""
+def render_frames(video: Video, times: np.ndarray, seed: int) -> Frames:
+    """Render the frames `times` [n] (integers, 1/200 s) of a video; seed is of the sensor noise."""
     times = np.asarray(times)
-    nxt = np.minimum(times + 1, len(video.motion.roots) - 1)
-    both = np.concatenate([times, nxt])
-    bodies = pose_bodies(
-        video.phenotype[None].repeat(len(both), 0), video.motion.rotations[both], video.motion.roots[both]
-    )
+    following = np.minimum(times + 1, len(video.motion.roots) - 1)
+    both = np.concatenate([times, following])
+    phenotypes = video.phenotype[None].repeat(len(both), 0)
+    bodies = pose_bodies(phenotypes, video.motion.rotations[both], video.motion.roots[both])
     n, size = len(times), video.size
     images = np.empty((n, size, size, 3), np.uint8)
-    points, points3d = (np.zeros((n, len(JUMP), 3), np.float32), np.zeros((n, len(JUMP), 3), np.float32))
+    poses, poses3d = np.zeros((2, n, len(JUMP), 3), np.float32)
     boxes = np.zeros((n, 4), np.float32)
     for i, time in enumerate(times):
         camera = video.operator.camera(time, size)
-        now, then = (people.dress(bodies, i, video.look, 0), people.dress(bodies, n + i, video.look, 0))
-        picture, colour, alpha = _exposed(video, time, now, then)
-        images[i] = _develop(video, time, camera, now, colour, alpha, np.random.default_rng([seed, int(time)]))
+        now, then = (people.dress(bodies, k, video.look, 0) for k in (i, n + i))
+        rendering, colour, alpha = _render_exposure(video, time, now, then)
+        images[i] = _compose(video, time, camera, now, colour, alpha, np.random.default_rng([seed, int(time)]))
         world = bodies.keypoints[i, _ORDER]
         pixels, _ = camera.project(world)
-        seen = visibility(picture, camera, world, 0, people.SLACK[_ORDER])
+        flags = visibility(rendering, camera, world, 0, people.SKIN_DEPTH[_ORDER])
         for stander in video.before:
-            cover = _placed(stander, camera)[..., 3]
+            cover = _bystander_layer(stander, camera)[..., 3]
             at = np.clip(np.rint(pixels), 0, size - 1).astype(int)
-            seen = np.where((seen == 2) & (cover[at[:, 1], at[:, 0]] > 0.5), 1, seen)
-        points[i] = np.concatenate([pixels, seen[:, None]], 1)
-        points3d[i] = camera.to_camera(world) * 1000
+            flags = np.where((flags == 2) & (cover[at[:, 1], at[:, 0]] > 0.5), 1, flags)
+        poses[i] = np.concatenate([pixels, flags[:, None]], 1)
+        poses3d[i] = camera.to_camera(world) * 1000
         outline, _ = camera.project(bodies.vertices[i])
         boxes[i] = np.clip([*outline.min(0), *outline.max(0)], -0.5, size - 0.5)
-    return Shots(images, points, points3d, boxes)
+    return Frames(images, poses, poses3d, boxes)
 
 
-def _exposed(video: Video, time: int, now: list[Mesh], then: list[Mesh]):
-    """Athlete and things over the exposure: the middle picture, mean colour and alpha."""
-    size = video.size
+def _render_exposure(video: Video, time: int, now: list[Mesh], then: list[Mesh]):
+    """Athlete and objects during one exposure: the rendering at its middle, mean colour and mean alpha.
+
+    now and then are the athlete's meshes in this frame and the next.
+    """
+    size, operator = video.size, video.operator
     fastest = np.abs(then[0].vertices - now[0].vertices).max() * video.exposure  # metres
-    blur = (
-        fastest * video.operator.zoom[time] * size / np.linalg.norm(video.operator.aim[time] - video.operator.position)
-    )
+    blur = fastest * operator.zoom[time] * size / np.linalg.norm(operator.aim[time] - operator.position)
     steps = 1 if blur < 1.0 else 3 if blur < 8 else 5
-    pictures = []
+    renderings: list[Rendering] = []
     for share in (np.arange(steps) - (steps - 1) / 2) / steps:
         late = share * video.exposure
-        camera = video.operator.camera(time + late, size)
         meshes = [
             replace(a, vertices=a.vertices + (b.vertices - a.vertices) * late) for a, b in zip(now, then, strict=True)
         ]
-        if video.things is not None:
-            meshes.append(video.things)
-        pictures.append(render(camera, meshes, video.site.light, 2 if steps == 1 else 1))
-    colour = np.mean([p.colour for p in pictures], 0)
-    alpha = np.mean([p.alpha for p in pictures], 0)
-    return pictures[steps // 2], colour, alpha
+        if video.objects is not None:
+            meshes.append(video.objects)
+        renderings.append(render(operator.camera(time + late, size), meshes, video.site.light, 2 if steps == 1 else 1))
+    colour = np.mean([r.colour for r in renderings], 0)
+    alpha = np.mean([r.alpha for r in renderings], 0)
+    return renderings[steps // 2], colour, alpha
 
 
-def _develop(video: Video, time: int, camera: Camera, now, colour, alpha, rng) -> np.ndarray:
-    """The finished frame [S,S,3] uint8: background, shadow, athlete, blur, grain, codec."""
-    size, site, grade = video.size, video.site, video.grade
+def _compose(video: Video, time: int, camera: Camera, now, colour, alpha, rng) -> np.ndarray:
+    """The finished frame [S,S,3] uint8: background, shadow, athlete, blur, noise, compression."""
+    size, site, effects = video.size, video.site, video.effects
     scene, ground = background(site, camera)
     dark = shadow(camera, now[:1], site.light.direction, _SHADOW_BLUR * size / 128)
     strength = 0.55 * site.light.sun.mean() / (site.light.sun.mean() + site.light.sky.mean())
     scene *= np.float32(1) - np.float32(strength) * (dark * ground)[..., None]
     for stander in video.behind:
-        layer = _placed(stander, camera)
-        if layer is not None:
-            scene = layer[..., :3] + scene * (1 - layer[..., 3:])
-    scene = _panned(scene, video, time)
+        layer = _bystander_layer(stander, camera)
+        scene = layer[..., :3] + scene * (1 - layer[..., 3:])
+    scene = _pan_blur(scene, video, time)
     out = (colour + scene * (1 - alpha[..., None])).astype(np.float32, copy=False)
     for stander in video.before:
-        layer = _panned(_placed(stander, camera), video, time)
+        layer = _pan_blur(_bystander_layer(stander, camera), video, time)
         out = layer[..., :3] + out * (1 - layer[..., 3:])
-    if grade["soft"] * size / 128 > 0.3:
-        out = cv2.GaussianBlur(out, (0, 0), grade["soft"] * size / 128)
+    if effects["soft"] * size / 128 > 0.3:
+        out = cv2.GaussianBlur(out, (0, 0), effects["soft"] * size / 128)
     grey = out.mean(-1, keepdims=True)
-    out = grey + (out - grey) * grade["colour"]
-    out = out * (1 - grade["haze"]) + 0.8 * grade["haze"]
-    out *= np.float32([1 + grade["warm"], 1, 1 - grade["warm"]]) * np.float32(grade["gain"])
-    out = np.clip(out, 0, 1) ** np.float32(grade["gamma"])
-    out += np.float32(grade["noise"]) * rng.standard_normal(out.shape, np.float32)
+    out = grey + (out - grey) * effects["colour"]
+    out = out * (1 - effects["haze"]) + 0.8 * effects["haze"]
+    out *= np.float32([1 + effects["warm"], 1, 1 - effects["warm"]]) * np.float32(effects["gain"])
+    out = np.clip(out, 0, 1) ** np.float32(effects["gamma"])
+    out += np.float32(effects["noise"]) * rng.standard_normal(out.shape, np.float32)
     image = np.clip(np.rint(out * 255), 0, 255).astype(np.uint8)
-    code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(grade["quality"])])[1]
+    code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(effects["quality"])])[1]
     return cv2.imdecode(code, cv2.IMREAD_COLOR)
 
 
-def _placed(stander: Bystander, camera: Camera) -> np.ndarray:
-    """A bystander's picture moved into the frame of a camera, [S,S,4] premultiplied."""
+def _bystander_layer(stander: Bystander, camera: Camera) -> np.ndarray:
+    """A bystander's image moved into the frame of a camera, [S,S,4] premultiplied."""
     (x, y), depth = camera.project(stander.place)
-    half = (len(stander.picture) - 1) / 2
+    half = (len(stander.image) - 1) / 2
     away = np.linalg.norm(stander.place - camera.position)
     scale = camera.focal / away / stander.metre
     reach = half * scale
     if depth < 0.5 or min(x, y) < -reach or max(x, y) > camera.width + reach:
         return np.zeros((camera.height, camera.width, 4), np.float32)
     matrix = np.array([[scale, 0, x - scale * half], [0, scale, y - scale * half]])
-    return cv2.warpAffine(stander.picture, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(stander.image, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR)
 
 
-def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
-    """Motion blur of everything that stands still while the camera pans."""
+def _pan_blur(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
+    """Blur by the camera's pan an image [S,S,C] of what does not move."""
     early, late = (video.operator.camera(time + s * video.exposure / 2, video.size) for s in (-1, 1))
     far = early.position + 100 * early.rotation[2]
     (x, y) = late.project(far)[0] - early.project(far)[0]
@@ -218,7 +213,7 @@ def _panned(scene: np.ndarray, video: Video, time: int) -> np.ndarray:
 
 
 def pick_frames(rng: np.random.Generator, phases: np.ndarray, n: int) -> np.ndarray:
-    """n frames of a video in order: fair shares for the phases, an even spread within each."""
+    """n frames of a video in order: a fixed share for each phase, evenly spread within it."""
     share = {"run-up": 3.0, "take-off": 1.2, "hop": 1.8, "step": 1.8, "jump": 2.4, "flight": 4.0, "landing": 1.2}
     weight = np.array([share[p] for p in phases]) / np.array([(phases == p).sum() for p in phases])
     total = np.cumsum(weight) / weight.sum()

@@ -1,74 +1,36 @@
-"""What stands and hangs about the operating table: C-arm, lamps, screens, carts, stands.
+"""The equipment around the operating table: C-arm, lamps, screens, carts, stands.
 
 World metres, floor at z = 0; the table's long side runs along x.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fewpose_worlds import people
-from fewpose_worlds.everyday.scenes import box
 from fewpose_worlds.operating_room.staff import Wardrobe
 from fewpose_worlds.render import Mesh
+from fewpose_worlds.shapes import box, grid_faces, pole, tube
 
-_GLOW = 2.2  # colours above 1 shine by themselves
+_GLOW = 2.2  # factor of the colours of what emits light
 STEEL, WHITE, DARK = np.full(3, 0.62), np.array([0.86, 0.87, 0.86]), np.full(3, 0.14)
 
 
 @dataclass(frozen=True)
 class Gear:
-    """Things: their meshes, and blocks [n,5] of floor that people keep out of.
+    """Meshes, and the rectangles [n,5] of floor that people cannot enter.
 
-    A block is a rectangle: middle x, y, lengths along its own axes, turn in radians.
+    A rectangle is the x and y of its middle, the lengths of its sides, and its turn in radians.
     """
 
     meshes: list[Mesh]
     blocks: np.ndarray
 
 
-def no_block() -> np.ndarray:
-    """Blocks of something that nobody can walk into."""
-    return np.zeros((0, 5))
-
-
-def tube(path: np.ndarray, radius: float, colour: np.ndarray, sides: int = 6) -> Mesh:
-    """A pipe of one colour along points [n,3], closed at both ends."""
-    path = np.asarray(path, float)
-    along = np.gradient(path, axis=0)
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    aside = np.cross(along, np.where(np.abs(along[:, 2:]) < 0.9, (0, 0, 1.0), (1.0, 0, 0)))
-    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
-    third = np.cross(along, aside)
-    turn = np.arange(sides) * 2 * np.pi / sides
-    ring = np.cos(turn)[:, None, None] * aside + np.sin(turn)[:, None, None] * third
-    vertices = (path + radius * ring).transpose(1, 0, 2).reshape(-1, 3)
-    ends = len(vertices)
-    faces = []
-    for r in range(len(path) - 1):
-        for k in range(sides):
-            p, q = r * sides + k, r * sides + (k + 1) % sides
-            faces += [[p, p + sides, q], [q, p + sides, q + sides]]
-    last = ends - sides
-    for k in range(sides):
-        faces += [[ends, k, (k + 1) % sides], [ends + 1, last + (k + 1) % sides, last + k]]
-    return Mesh(np.concatenate([vertices, path[[0, -1]]]), np.array(faces), _plain(colour), two_sided=True)
-
-
-def pole(low, high, radius: float, colour: np.ndarray, sides: int = 6) -> Mesh:
-    """A straight pipe between two points [3], cut into pieces."""
-    low, high = np.asarray(low, float), np.asarray(high, float)
-    n = max(int(np.ceil(np.linalg.norm(high - low) / 0.25)), 1) + 1
-    return tube(low + np.linspace(0, 1, n)[:, None] * (high - low), radius, colour, sides)
-
-
-def _plain(colour: np.ndarray) -> Callable:
-    shown = np.asarray(colour, np.float32)
-    return lambda faces, at: np.tile(shown, (len(faces), 1))
+_NO_BLOCKS = np.zeros((0, 5))
 
 
 def _turned(meshes: list[Mesh], rotation: np.ndarray, at) -> list[Mesh]:
@@ -80,7 +42,7 @@ def _about_z(turn: float) -> np.ndarray:
 
 
 def c_arm(rng: np.random.Generator, high: float) -> Gear:
-    """An X-ray C-arm about the table, its column on one side."""
+    """An X-ray C-arm around the table, its column on one side."""
     x, side, tilt = rng.uniform(-0.3, 0.6), rng.choice([-1, 1]), np.radians(rng.normal(0, 16))
     shell = np.array([0.84, 0.84, 0.82]) * rng.uniform(0.75, 1.05)
     angle = np.radians(np.linspace(78, 282, 19))
@@ -93,7 +55,7 @@ def c_arm(rng: np.random.Generator, high: float) -> Gear:
         box(arc[0] + (0, 0.06, -0.31), (0.36, 0.36, 0.06), 0, DARK + 0.1, piece=0.18),
         box(arc[-1] + (0, 0.06, 0.12), (0.28, 0.26, 0.24), 0, shell * 0.9, piece=0.14),
     ]
-    flip = np.diag([-side, -side, 1.0])  # turned half round, not mirrored: faces stay outward
+    flip = np.diag([-side, -side, 1.0])  # a half turn, no mirroring: faces still look outward
     meshes = _turned(head, flip @ spin, (x, 0, high + 0.05))
     far = side * (radius + 0.5)
     meshes += [
@@ -101,7 +63,7 @@ def c_arm(rng: np.random.Generator, high: float) -> Gear:
         box((x, far, 0.06), (0.7, 0.9, 0.12), 0, shell * 0.5, piece=0.13),
         box((x, side * (radius + 0.1), high + 0.05), (0.22, 0.6, 0.22), 0, shell * 0.8, piece=0.11),
     ]
-    # Its heads hang over the table, where somebody beside it would have his own.
+    # The second rectangle is for the heads of people at the table: the C-arm's ends are there.
     return Gear(meshes, np.array([[x, far - side * 0.2, 0.62, 1.15, 0], [x, 0, 0.5, 1.1, 0]]))
 
 
@@ -113,27 +75,22 @@ def lamp(rng: np.random.Generator, above: np.ndarray) -> Gear:
     turn = np.arange(18) * 2 * np.pi / 18
     rings = [(0.02, 0.09), (wide * 0.7, 0.07), (wide, 0.02), (wide * 0.92, 0.0), (0.02, 0.0)]
     vertices = np.concatenate([np.stack([r * np.cos(turn), r * np.sin(turn), turn * 0 + z], 1) for r, z in rings])
-    faces = []
-    for r in range(len(rings) - 1):
-        for k in range(18):
-            p, q = r * 18 + k, r * 18 + (k + 1) % 18
-            faces += [[p, p + 18, q], [q, p + 18, q + 18]]
 
-    def paint(faces_: np.ndarray, at_: np.ndarray) -> np.ndarray:
-        out = np.tile(shell.astype(np.float32), (len(faces_), 1))
-        out[faces_ >= 3 * 36] = _GLOW * 2
+    def paint(faces: np.ndarray, at_: np.ndarray) -> np.ndarray:
+        out = np.tile(shell.astype(np.float32), (len(faces), 1))
+        out[faces >= 3 * 36] = _GLOW * 2  # the lowest ring
         return out
 
     tilt = Rotation.from_euler("xyz", [*rng.normal(0, 0.3, 2), 0]).as_matrix()
-    disk = Mesh(vertices @ tilt.T + at, np.array(faces), paint, vertices, two_sided=True)
+    disk = Mesh(vertices @ tilt.T + at, grid_faces(len(rings), len(turn)), paint, vertices, two_sided=True)
     elbow = at + np.array([*rng.normal(0, 0.5, 2), rng.uniform(0.25, 0.5)])
     top = np.array([elbow[0], elbow[1], 3.0])
     arm = [pole(at, elbow, 0.035, shell), pole(elbow, top, 0.045, shell)]
-    return Gear([disk, *arm], no_block())
+    return Gear([disk, *arm], _NO_BLOCKS)
 
 
 def screens(rng: np.random.Generator, at: np.ndarray, count: int) -> Gear:
-    """Screens side by side on an arm from the ceiling; at [2], they face the scene's middle."""
+    """`count` screens side by side on an arm from the ceiling at [2], facing the middle of the room."""
     up, wide, tall = rng.uniform(1.45, 1.9), rng.uniform(0.42, 0.6), rng.uniform(0.32, 0.42)
     facing = np.arctan2(-at[1], -at[0]) + rng.normal(0, 0.3)
     panels = []
@@ -146,11 +103,11 @@ def screens(rng: np.random.Generator, at: np.ndarray, count: int) -> Gear:
         pole((-0.1, -count * wide / 2, tall * 0.55), (-0.1, count * wide / 2, tall * 0.55), 0.03, frame),
         pole((-0.1, 0, tall * 0.5), (-0.1, 0, 3.0 - up), 0.035, frame),
     ]
-    return Gear(_turned(panels, _about_z(facing), (*at, up)), no_block())
+    return Gear(_turned(panels, _about_z(facing), (*at, up)), _NO_BLOCKS)
 
 
 def _screen(rng: np.random.Generator, middle, wide: float, tall: float) -> Mesh:
-    """One screen that shows towards +x: curves, an X-ray picture or a menu."""
+    """A screen that faces +x and shows curves, an X-ray image, a menu or nothing."""
     kind, seed = str(rng.choice(["curves", "x-ray", "menu", "off"])), rng.uniform(0, 9)
     panel = box(middle, (0.05, wide, tall), 0, DARK, piece=0.1)
     bright = rng.uniform(0.5, 1.1)
@@ -176,10 +133,10 @@ def _screen(rng: np.random.Generator, middle, wide: float, tall: float) -> Mesh:
     return replace(panel, paint=paint)
 
 
-def instruments(rng: np.random.Generator, at: np.ndarray, turn: float, day: Wardrobe) -> Gear:
-    """A draped table with instruments; at [2], turned by turn radians."""
+def instruments(rng: np.random.Generator, at: np.ndarray, turn: float, wardrobe: Wardrobe) -> Gear:
+    """A draped table with instruments at [2], turned by `turn` radians."""
     size, high = (rng.uniform(0.6, 1.3), rng.uniform(0.4, 0.6)), rng.uniform(0.85, 1.0)
-    cloth = day.gown * rng.uniform(0.75, 1.05)
+    cloth = wardrobe.gown * rng.uniform(0.75, 1.05)
     seed, skirt = rng.uniform(0, 99), rng.uniform(0.25, 0.7)
     top = box((0, 0, high - skirt / 2), (*size, skirt), 0, cloth, piece=0.15)
 
@@ -204,9 +161,9 @@ def instruments(rng: np.random.Generator, at: np.ndarray, turn: float, day: Ward
 
 
 def cart(rng: np.random.Generator, at: np.ndarray, turn: float) -> Gear:
-    """A cupboard on wheels, an anaesthesia machine or a tower; at [2], turned by turn radians."""
+    """A cupboard on wheels with devices on top, at [2], turned by `turn` radians."""
     size = np.array([rng.uniform(0.4, 0.65), rng.uniform(0.45, 0.8), rng.uniform(0.8, 1.45)])
-    tint = people.colour(rng)
+    tint = people.sample_colour(rng)
     body = tint * 0.25 + rng.choice([0.55, 0.25], p=[0.8, 0.2])
     drawer, seed = rng.uniform(0.1, 0.22), rng.uniform(0, 99)
     case = box((0, 0, size[2] / 2 + 0.06), size, 0, body, piece=0.2)
@@ -222,17 +179,17 @@ def cart(rng: np.random.Generator, at: np.ndarray, turn: float) -> Gear:
 
     meshes = [replace(case, paint=paint)]
     top = size[2] + 0.06
-    for _ in range(rng.integers(1, 5)):  # bottles, boxes, devices on top
+    for _ in range(rng.integers(1, 5)):
         small = rng.uniform((0.06, 0.06, 0.06), (0.3, 0.3, 0.28))
         spot = rng.uniform(-0.5, 0.5, 2) * (size[:2] - small[:2])
-        meshes.append(box((*spot, top + small[2] / 2), small, 0, people.colour(rng) * 0.7 + 0.15, piece=0.2))
+        meshes.append(box((*spot, top + small[2] / 2), small, 0, people.sample_colour(rng) * 0.7 + 0.15, piece=0.2))
     if rng.random() < 0.5:
         meshes += [_screen(rng, (0.05, 0, top + 0.3), 0.4, 0.3), pole((0, 0, top), (0, 0, top + 0.2), 0.03, DARK + 0.2)]
     return Gear(_turned(meshes, _about_z(turn), (*at, 0)), np.array([[*at, *size[:2], turn]]))
 
 
 def stand(rng: np.random.Generator, at: np.ndarray) -> Gear:
-    """An infusion stand, or a bin; at [2]."""
+    """An infusion stand or a bin at [2]."""
     if rng.random() < 0.5:
         meshes = [pole((*at, 0.05), (*at, 1.9), 0.015, STEEL, 5)]
         for turn in np.arange(5) * 2 * np.pi / 5:
@@ -247,7 +204,7 @@ def stand(rng: np.random.Generator, at: np.ndarray) -> Gear:
 
 
 def stool(at: np.ndarray, high: float) -> list[Mesh]:
-    """A stool whose seat is `high` metres up at [2]."""
+    """A stool at [2] whose seat is `high` metres above the floor."""
     return [
         tube(np.array([(*at, high - 0.07), (*at, high)]), 0.18, DARK, 10),
         pole((*at, 0.05), (*at, high - 0.05), 0.03, STEEL),

@@ -1,4 +1,4 @@
-"""The operating table, the patient who lies on it, and the sheet over both.
+"""The operating table, the patient on it, and the sheet over both.
 
 World metres, floor at z = 0; the table's long side runs along x, the patient's head at -x.
 """
@@ -11,17 +11,17 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fewpose_worlds import people
-from fewpose_worlds.body import JOINTS, pose_bodies
+from fewpose_worlds.body import JOINTS, SIDES, pose_bodies
 from fewpose_worlds.everyday import poses
-from fewpose_worlds.everyday.scenes import box
 from fewpose_worlds.operating_room.gear import DARK, STEEL, WHITE, Gear
-from fewpose_worlds.operating_room.staff import Wardrobe, adult
+from fewpose_worlds.operating_room.staff import Wardrobe, sample_adult
 from fewpose_worlds.render import Mesh
+from fewpose_worlds.shapes import box, grid_faces
 
 TABLE = (2.1, 0.56)  # length and width of the table's top
 
 
-def table(rng: np.random.Generator, day: Wardrobe, high: float, patient: bool) -> Gear:
+def table(rng: np.random.Generator, wardrobe: Wardrobe, high: float, patient: bool) -> Gear:
     """The operating table, its top `high` metres up, with or without a draped patient."""
     length, width = TABLE
     pad = DARK if rng.random() < 0.5 else np.array([0.9, 0.9, 0.86])
@@ -31,11 +31,11 @@ def table(rng: np.random.Generator, day: Wardrobe, high: float, patient: bool) -
         box((0.15, 0, (high - 0.2) / 2), (0.42, 0.34, high - 0.2), 0, WHITE * 0.8, piece=0.14),
         box((0.1, 0, 0.07), (1.2, 0.5, 0.14), 0, STEEL, piece=0.14),
     ]
-    # Under a sheet the pad is smaller: both would fight for the same pixels.
+    # Under a sheet the pad is smaller, so that it does not show through.
     under = box((0, 0, high - 0.09), (length - 0.08, width - 0.1, 0.1), 0, pad, piece=0.12)
     if patient:
         meshes[0] = under
-        meshes += [*_patient(rng, high), _drape(rng, day.gown * rng.uniform(0.8, 1.1), high)]
+        meshes += [*_patient(rng, high), _drape(rng, wardrobe.gown * rng.uniform(0.8, 1.1), high)]
     elif rng.random() < 0.6:
         meshes[0] = under
         meshes.append(_drape(rng, np.array([0.9, 0.91, 0.9]), high, flat=True))
@@ -43,38 +43,35 @@ def table(rng: np.random.Generator, day: Wardrobe, high: float, patient: bool) -
 
 
 def _patient(rng: np.random.Generator, high: float) -> list[Mesh]:
-    """Head and neck of somebody who lies on his back; the drape hides the rest."""
+    """Head and neck of a person on their back; the drape hides the rest."""
     angles = np.zeros((len(JOINTS), 3))
-    for side in ("left", "right"):
+    for side in SIDES:
         poses.leg(angles, side)
         poses.arm(angles, side, 0, 6)
     turned = Rotation.from_euler("XYZ", angles, degrees=True).as_matrix()
     # Feet along +x, face up: the body's x to -y, its y to z, its z to -x.
     turned[0] = np.array([[0, 0, -1.0], [-1, 0, 0], [0, 1, 0]])
-    lying = pose_bodies(adult(rng)[None], turned[None], np.zeros((1, 3)))
-    lying.vertices[0] += (
-        -TABLE[0] / 2 + 0.12 - lying.vertices[0, :, 0].min(),
-        0,
-        high + 0.02 - lying.vertices[0, :, 2].min(),
-    )
-    worn = replace(people.look(rng, sport=False), cap=None, skirt=0.0, hair_style="short")
-    body = people.dress(lying, 0, worn, -1)[0]
-    part = people.parts()[1]
-    seen = np.flatnonzero((part == people.HEAD) | (part == people.NECK))
+    lying = pose_bodies(sample_adult(rng)[None], turned[None], np.zeros((1, 3)))
+    low = lying.vertices[0].min(0)
+    lying.vertices[0] += (-TABLE[0] / 2 + 0.12 - low[0], 0, high + 0.02 - low[2])
+    look = replace(people.sample_appearance(rng, sport=False), cap=None, skirt=0.0, hair_style="short")
+    body = people.dress(lying, 0, look, -1)[0]
+    part = people.body_parts()[1]
+    shown = np.flatnonzero((part == people.HEAD) | (part == people.NECK))
     bare, middle, unit = body.paint, *people.face_frame(lying.rest_keypoints[0])
 
     def paint(faces: np.ndarray, at: np.ndarray) -> np.ndarray:
-        out = bare(seen[faces], at)
+        out = bare(shown[faces], at)
         face = (at - middle) / unit
         out[people.hairline(face) > -0.2] = (0.5, 0.7, 0.85)
         out[(face[:, 1] > -1) & (np.abs(face[:, 2] + 1.6) < 1.3)] = (0.8, 0.88, 0.88)
         return out
 
-    return [replace(body, faces=body.faces[seen], paint=paint)]
+    return [replace(body, faces=body.faces[shown], paint=paint)]
 
 
 def _drape(rng, colour: np.ndarray, high: float, flat: bool = False) -> Mesh:
-    """A sheet over the table that hangs down its sides, over a body unless flat."""
+    """A sheet over the table that hangs down at its sides; over a body unless flat."""
     fall = rng.uniform(0.2, 0.5)
     start = -TABLE[0] / 2 + (0.42 if not flat else 0.05)
     half = TABLE[1] / 2 + 0.015
@@ -93,24 +90,13 @@ def _drape(rng, colour: np.ndarray, high: float, flat: bool = False) -> Mesh:
         if rng.random() < 0.4:  # the anaesthetist's screen
             bump = bump + 0.35 * np.exp(-((t / 0.035) ** 2))
     ripple = 0.018 * np.sin(x * 17 + rng.uniform(0, 6)) * (over_y > 0)
-    place = np.stack(
-        [
-            np.minimum(x, TABLE[0] / 2 + 0.02),
-            np.sign(y) * (np.minimum(np.abs(y), half) + ripple + 0.12 * over_y),
-            high + bump * (over_y == 0) - over_y - over_x,
-        ],
-        1,
-    )
-    n = len(v)
-    faces = []
-    for r in range(len(u) - 1):
-        for k in range(n - 1):
-            p = r * n + k
-            faces += [[p, p + n, p + 1], [p + 1, p + n, p + n + 1]]
+    draped_x = np.minimum(x, TABLE[0] / 2 + 0.02)
+    draped_y = np.sign(y) * (np.minimum(np.abs(y), half) + ripple + 0.12 * over_y)
+    place = np.stack([draped_x, draped_y, high + bump * (over_y == 0) - over_y - over_x], 1)
     seed, spot = rng.uniform(0, 9), rng.uniform(-0.35, 0.1)
     field = rng.random() < 0.6 and not flat
 
-    def paint(faces_: np.ndarray, at: np.ndarray) -> np.ndarray:
+    def paint(faces: np.ndarray, at: np.ndarray) -> np.ndarray:
         folds = 1 + 0.07 * people.ripples(at * 1.3, seed) + 0.05 * people.ripples(at * 3, seed)
         out = colour.astype(np.float32) * folds[:, None]
         near = np.hypot(at[:, 0] - spot, at[:, 1])
@@ -121,4 +107,4 @@ def _drape(rng, colour: np.ndarray, high: float, flat: bool = False) -> Mesh:
         return out
 
     texture = np.stack([x, y, place[:, 2]], 1)
-    return Mesh(place, np.array(faces), paint, texture, two_sided=True)
+    return Mesh(place, grid_faces(len(u), len(v), closed=False), paint, texture, two_sided=True)

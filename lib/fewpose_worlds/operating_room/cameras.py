@@ -1,7 +1,7 @@
-"""The cameras of the operating room: three that hang from the ceiling and look down at one table.
+"""The three cameras of the operating room: they hang from the ceiling and look down at the table.
 
-Where they hang, how steeply they look and how wide they see is that of MVOR's rig, rounded; every day hangs it up
-anew, turned, shifted and bent a little, as rooms differ.
+Their positions, pitch and field of view are those of MVOR, rounded; each day they are turned, shifted and tilted a
+little, as rooms differ.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import numpy as np
 from fewpose_worlds.render import Camera, look_at
 
 VIEWS = 3
-FOCAL = 538 / 640  # of the picture's width: 61 degrees from side to side
-# Azimuth (degrees) and distance (metres) from the middle of the scene, height over the floor (metres), and how far
-# below the horizon the camera looks (degrees).
+FOCAL = 538 / 640  # focal length over the frame's width: 61 degrees from side to side
+# Azimuth (degrees) and distance (metres) from the middle of the room, height above the floor (metres), and downward
+# pitch (degrees).
 _RIG = ((183.0, 2.2, 2.57, 35.0), (12.0, 1.75, 2.67, 39.0), (115.0, 2.65, 2.83, 40.0))
-_ROLL = 3.0  # degrees: standard deviation of how crookedly they hang
+_ROLL = 3.0  # degrees, standard deviation
 
 
-def hang(rng: np.random.Generator, size: tuple[int, int]) -> list[Camera]:
-    """The three cameras of one day, pictures of size (height, width) pixels.
+def sample_cameras(rng: np.random.Generator, size: tuple[int, int]) -> list[Camera]:
+    """The three cameras of one day for frames of size (height, width) pixels.
 
-    They look at the middle of the scene, the world's origin; floor at z = 0, metres.
+    They look towards the world's origin; floor at z = 0, metres.
     """
     height, width = size
     turn = rng.uniform(0, 360)
@@ -38,13 +38,13 @@ def hang(rng: np.random.Generator, size: tuple[int, int]) -> list[Camera]:
     return cameras
 
 
-def matrix(camera: Camera) -> np.ndarray:
-    """Camera matrix [3,3]: pixels (centre of the top-left pixel = (0, 0)) of the camera frame."""
+def camera_matrix(camera: Camera) -> np.ndarray:
+    """Camera matrix [3,3], camera frame to pixels (centre of the top-left pixel = (0, 0))."""
     return np.array([[camera.focal, 0, camera.centre[0]], [0, camera.focal, camera.centre[1]], [0, 0, 1]])
 
 
-def to_room(camera: Camera) -> np.ndarray:
-    """Camera frame to room [4,4], millimetres: the room's floor is z = 0, its origin the scene."""
+def camera_to_room(camera: Camera) -> np.ndarray:
+    """Transform [4,4] of the camera frame to the room, in millimetres; the room's floor is z = 0."""
     out = np.eye(4)
     out[:3, :3] = camera.rotation.T
     out[:3, 3] = camera.position * 1000

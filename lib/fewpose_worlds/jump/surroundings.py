@@ -1,4 +1,4 @@
-"""Who and what is at a jump besides the athlete: the camera's operator, bystanders, things."""
+"""What is at a jump besides the athlete: the camera and its operator, bystanders and objects."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from fewpose_worlds import people
-from fewpose_worlds.body import pose_bodies
-from fewpose_worlds.everyday import poses
-from fewpose_worlds.everyday.scenes import box
-from fewpose_worlds.jump.kinematics import rotation
+from fewpose_worlds.body import pose_bodies, rotation
+from fewpose_worlds.everyday.poses import sample_pose
 from fewpose_worlds.jump.motion import RATE, JumpMotion
 from fewpose_worlds.jump.site import Site
 from fewpose_worlds.render import Camera, Mesh, look_at, render
+from fewpose_worlds.shapes import box
 
 
 @dataclass(frozen=True)
 class Operator:
-    """The camera over time: it stands still, pans after the athlete and zooms.
+    """The camera over time: it has one position, follows the athlete and zooms.
 
-    position [3] and aim [T,3] in world metres, zoom [T] focal length over frame size, roll radians.
+    position [3] and aim [T,3] in world metres, zoom [T] focal length over frame size, roll in radians.
     """
 
     position: np.ndarray
@@ -30,7 +29,7 @@ class Operator:
     roll: float
 
     def camera(self, time: float, size: int) -> Camera:
-        """The camera at a time in frames (fractions allowed), for frames of size x size."""
+        """The camera at a time in frames (or fractions of them), for frames of size x size."""
         time = float(np.clip(time, 0, len(self.zoom) - 1))
         i = min(int(time), len(self.zoom) - 2)
         u = time - i
@@ -41,15 +40,15 @@ class Operator:
 
 @dataclass(frozen=True)
 class Bystander:
-    """A person drawn once: picture [h,w,4] premultiplied, where and how large it stands."""
+    """A person rendered once: premultiplied RGBA image [h,w,4] with its position and scale."""
 
-    picture: np.ndarray
-    place: np.ndarray  # [3] world, metres: the point at the middle of the picture
-    metre: float  # pixels of the picture in a metre at `place`
+    image: np.ndarray
+    place: np.ndarray  # [3] world metres of the image's middle
+    metre: float  # pixels of the image for a metre at `place`
 
 
-def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
-    """Mostly from the side, now and then from beyond the pit or from the stands; imperfect pans."""
+def sample_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
+    """A camera mostly at the side, sometimes beyond the pit or in the stands, with imperfect pans."""
     height = motion.attempt.height
     land = motion.roots[motion.phases == "landing"][0, 1]
     side = rng.choice([-1.0, 1.0])
@@ -64,12 +63,12 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
         walk = gaussian_filter1d(rng.normal(0, 1, len(motion.roots) + 400), seconds * RATE)
         return amount * (walk / walk.std())[200:-200]
 
-    late = rng.uniform(-0.01, 0.05)  # seconds the operator is behind, or ahead
+    late = rng.uniform(-0.01, 0.05)  # seconds that the operator is late
     speed = np.gradient(motion.roots[:, 1]) * RATE
     y = gaussian_filter1d(motion.roots[:, 1], 0.07 * RATE) - late * gaussian_filter1d(speed, 0.1 * RATE)
     z = gaussian_filter1d(motion.roots[:, 2], 0.09 * RATE)
     follow = rng.uniform(0.55, 1.0)
-    # the middle of an upright athlete is near the pelvis, of a crouching one above it
+    # The middle of an upright athlete is near the pelvis, of a crouching one above it.
     z = 0.53 * height + follow * (z - 0.52 * height) + 0.05
     aim = np.stack([wander(0.03, 0.3), y + wander(0.09, 0.25), z + wander(0.06, 0.25)], 1)
     share = rng.uniform(0.7, 0.92)  # of the frame's height that the upright athlete fills
@@ -78,19 +77,18 @@ def draw_operator(rng: np.random.Generator, motion: JumpMotion) -> Operator:
     return Operator(position, aim, zoom, float(rng.normal(0, 0.025)))
 
 
-def draw_bystanders(rng: np.random.Generator, operator: Operator, site: Site, size: int) -> list[Bystander]:
+def sample_bystanders(rng: np.random.Generator, operator: Operator, site: Site, size: int) -> list[Bystander]:
     """Officials, coaches and other athletes along the runway, as the operator sees them."""
     n = int(rng.integers(1, 9))
-    kinds = rng.choice(
-        ["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"], n, p=[0.45, 0.15, 0.1, 0.08, 0.08, 0.06, 0.08]
-    )
-    rotations = np.stack([poses.sample(rng, str(kind))[0] for kind in kinds])
+    kinds = ["stand", "walk", "sit", "arms_up", "reach", "crouch", "run"]
+    kinds = rng.choice(kinds, n, p=[0.45, 0.15, 0.1, 0.08, 0.08, 0.06, 0.08])
+    rotations = np.stack([sample_pose(rng, str(kind))[0] for kind in kinds])
     rotations[:, 0] = rotation("z", rng.uniform(0, 2 * np.pi, n)) @ rotations[:, 0]
     out = site.far * rng.uniform(2.2, max(3.0, min(9.0, site.wall - 1.5)), n)
-    if abs(operator.position[0]) > 7:  # some stand on the operator's side and hide the athlete
+    if abs(operator.position[0]) > 7:  # some are on the operator's side and hide the athlete
         out = np.where(rng.random(n) < 0.12, -site.far * rng.uniform(2.0, 3.0, n), out)
     places = np.stack([out, rng.uniform(-16, site.pit[1] + 4, n), np.zeros(n)], 1)
-    phenotypes = np.stack([people.phenotypes(rng) for _ in range(n)])
+    phenotypes = np.stack([people.sample_phenotype(rng) for _ in range(n)])
     lowest = pose_bodies(phenotypes, rotations, np.zeros((n, 3))).vertices[..., 2].min(1)
     places[:, 2] = -lowest
     bodies = pose_bodies(phenotypes, rotations, places)
@@ -103,33 +101,29 @@ def draw_bystanders(rng: np.random.Generator, operator: Operator, site: Site, si
         metre = float(operator.zoom[len(operator.zoom) // 2]) * size / away
         pixels = int(np.clip(2 * half * metre, 8, 3 * size))
         camera = look_at(operator.position, middle, metre * away, pixels, pixels, operator.roll)
-        worn = people.look(rng, rng.random() < 0.5)
-        picture = render(camera, people.dress(bodies, i, worn, 1), site.light)
-        rgba = np.concatenate([picture.colour, picture.alpha[..., None]], -1)
+        look = people.sample_appearance(rng, rng.random() < 0.5)
+        rendering = render(camera, people.dress(bodies, i, look, 1), site.light)
+        rgba = np.concatenate([rendering.colour, rendering.alpha[..., None]], -1)
         standers.append(Bystander(rgba, middle, metre))
     return standers
 
 
-def draw_things(rng: np.random.Generator, site: Site) -> Mesh | None:
-    """Distance boards along the pit, benches, boxes, a cone or two."""
-    things = []
+def sample_objects(rng: np.random.Generator, site: Site) -> Mesh | None:
+    """Distance boards along the pit, benches, boxes and cones, as one mesh."""
+    boxes = []
     if rng.random() < 0.6:
         shade = rng.choice([0.1, 0.9]) * np.ones(3)
         for y in np.arange(site.pit[0] + rng.uniform(0, 2), site.pit[1], rng.choice([0.5, 1.0])):
-            place = [site.far * (site.pit_half + 0.35), y, 0.12]
-            things.append(box(np.array(place), np.array([0.06, 0.32, 0.24]), 0.0, shade))
+            boxes.append(box((site.far * (site.pit_half + 0.35), y, 0.12), (0.06, 0.32, 0.24), 0.0, shade))
     for _ in range(rng.integers(0, 6)):
         size = np.array([rng.uniform(0.1, 0.6), rng.uniform(0.1, 1.6), rng.uniform(0.15, 0.9)])
         out = site.far * rng.uniform(2.2, 4.5) * (-0.8 if rng.random() < 0.15 else 1)
         place = np.array([out, rng.uniform(-14, site.pit[1]), size[2] / 2])
-        things.append(box(place, size, rng.uniform(0, 3), people.colour(rng)))
-    if not things:
+        boxes.append(box(place, size, rng.uniform(0, 3), people.sample_colour(rng)))
+    if not boxes:
         return None
-    firsts = np.cumsum([0] + [len(m.vertices) for m in things])
-    shades = np.concatenate([m.paint(np.arange(len(m.faces)), m.vertices[:1]) for m in things])
-    return Mesh(
-        np.concatenate([m.vertices for m in things]),
-        np.concatenate([m.faces + first for m, first in zip(things, firsts, strict=False)]),
-        lambda faces, at: shades[faces],
-        flat=True,
-    )
+    firsts = np.cumsum([0] + [len(m.vertices) for m in boxes])
+    colours = np.concatenate([m.paint(np.arange(len(m.faces)), m.vertices[:1]) for m in boxes])
+    vertices = np.concatenate([m.vertices for m in boxes])
+    faces = np.concatenate([m.faces + first for m, first in zip(boxes, firsts, strict=False)])
+    return Mesh(vertices, faces, lambda f, at: colours[f], flat=True)

@@ -1,4 +1,4 @@
-"""Where everything and everybody is: a stage's equipment, its cast and the steps they take."""
+"""A scene: where the equipment and the clinicians are, and how the clinicians act from moment to moment."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from fewpose_worlds.operating_room import gear as gears
 from fewpose_worlds.operating_room.gear import Gear
 from fewpose_worlds.operating_room.site import Room
-from fewpose_worlds.operating_room.staff import DUTIES, Clinician, Wardrobe, pose, rotations
+from fewpose_worlds.operating_room.staff import DUTIES, Clinician, Wardrobe, rotations, sample_angles
 from fewpose_worlds.operating_room.table import TABLE, table
 from fewpose_worlds.render import Camera
 
-_APART = 0.52  # metres between the middles of two people, at least
-_CLEAR = 0.2  # metres from the middle of somebody to equipment
-_STAY = 0.55  # how likely somebody goes on with what he does from one moment to the next
+_DISTANCE = 0.52  # metres between the middles of two people, at least
+_CLEAR = 0.2  # metres from the middle of a person to equipment, at least
+_STAY = 0.55  # probability that a person keeps place and activity at the next moment
 
 
 @dataclass
 class Actor:
-    """One of the cast: where he works, where he is and what he does now."""
+    """A clinician of the scene: post, current place and activity."""
 
     who: Clinician
     post: np.ndarray  # [2] metres, NaN: anywhere
-    focus: np.ndarray  # [2] what he looks at from there
+    focus: np.ndarray  # [2] what they look at from the post
     place: np.ndarray
     facing: float
     kind: str
@@ -32,8 +32,8 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Equipment that stays, and the cast, who walk within the room and round the equipment."""
+class Scene:
+    """Room, equipment that stays, and clinicians who move around it."""
 
     room: Room
     gear: Gear
@@ -41,8 +41,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One moment of P people: phenotypes [P,6], rotations [P,21,3,3], places [P,3] on the floor."""
+class Moment:
+    """P clinicians at one moment: phenotypes [P,6], rotations [P,21,3,3], places [P,3] on the floor, seated [P]."""
 
     cast: list[Clinician]
     phenotypes: np.ndarray
@@ -51,59 +51,63 @@ class Step:
     seated: np.ndarray
 
 
-def set_stage(
-    rng: np.random.Generator, room: Room, cameras: list[Camera], day: Wardrobe, staff: list[Clinician]
-) -> Stage:
-    """Draw the equipment and three to six of the staff."""
+def sample_scene(
+    rng: np.random.Generator, room: Room, cameras: list[Camera], wardrobe: Wardrobe, staff: list[Clinician]
+) -> Scene:
+    """Random equipment and three to six of the staff."""
     high = rng.uniform(0.88, 1.08)
-    parts = [table(rng, day, high, rng.random() < 0.75)]
+    parts = [table(rng, wardrobe, high, rng.random() < 0.75)]
     if rng.random() < 0.65:
         parts.append(gears.c_arm(rng, high))
     parts += [gears.lamp(rng, np.array([rng.uniform(-0.5, 0.3), 0])) for _ in range(rng.integers(0, 3))]
     for _ in range(rng.integers(1, 3)):
-        angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 1.7)
-        spot = np.array([np.cos(angle), np.sin(angle)]) * away
-        before = min(_beside(camera.position[:2], spot) for camera in cameras) < 0.45
+        spot = _sample_spot(rng, 1.0, 1.7)
+        in_the_way = min(_off_sight(camera.position[:2], spot) for camera in cameras) < 0.45
         near = min(np.hypot(*(spot - camera.position[:2])) for camera in cameras) < 0.9
-        if not near and (not before or rng.random() < 0.3):  # seldom right before the table
+        if not near and (not in_the_way or rng.random() < 0.3):
             parts.append(gears.screens(rng, spot, int(rng.integers(1, 4))))
 
-    def add(make, low: float, high_: float) -> None:
-        """Something on the floor, low to high_ metres from the middle, clear of the rest."""
+    def add(make, nearest: float, farthest: float) -> None:
+        """Add what make(spot) gives, so many metres from the middle, where the floor is free."""
         for _ in range(20):
-            angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(low, high_)
-            spot = np.array([np.cos(angle), np.sin(angle)]) * away
+            spot = _sample_spot(rng, nearest, farthest)
             blocks = np.concatenate([part.blocks for part in parts])
             if inside(room, spot, 0.5) and gap(blocks, spot[None])[0] > 0.6:
                 parts.append(make(spot))
                 return
 
-    def turn_in(spot: np.ndarray) -> float:
+    def to_middle(spot: np.ndarray) -> float:
         return float(np.arctan2(-spot[1], -spot[0]) + rng.normal(0, 0.3))
 
     for _ in range(rng.integers(1, 3)):
-        add(lambda s: gears.instruments(rng, s, turn_in(s), day), 0.9, 1.9)
+        add(lambda s: gears.instruments(rng, s, to_middle(s), wardrobe), 0.9, 1.9)
     for _ in range(rng.integers(2, 6)):
-        add(lambda s: gears.cart(rng, s, turn_in(s)), 1.5, 3.8)
+        add(lambda s: gears.cart(rng, s, to_middle(s)), 1.5, 3.8)
     for _ in range(rng.integers(1, 4)):
         add(lambda s: gears.stand(rng, s), 1.1, 3.2)
     gear = Gear([m for part in parts for m in part.meshes], np.concatenate([part.blocks for part in parts]))
     count = int(rng.choice([3, 4, 5, 6], p=[0.2, 0.35, 0.3, 0.15]))
     chosen = [0, *(1 + rng.permutation(len(staff) - 1)[: count - 1])]
-    stage = Stage(room, gear, [])
+    scene = Scene(room, gear, [])
     for index in chosen:
-        stage.cast.append(_arrive(rng, stage, staff[index]))
-    return stage
+        scene.cast.append(_sample_actor(rng, scene, staff[index]))
+    return scene
 
 
-def _beside(eye: np.ndarray, spot: np.ndarray) -> float:
-    """Metres from a spot [2] to the line of sight from the eye [2] to the middle."""
-    along = np.clip((spot - eye) @ -eye / (eye @ eye), 0, 1)
-    return float(np.hypot(*(spot - eye * (1 - along))))
+def _sample_spot(rng: np.random.Generator, nearest: float, farthest: float) -> np.ndarray:
+    """A random point [2] of the floor, nearest to farthest metres from the middle."""
+    angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(nearest, farthest)
+    return np.array([np.cos(angle), np.sin(angle)]) * away
+
+
+def _off_sight(camera: np.ndarray, spot: np.ndarray) -> float:
+    """Metres from a spot [2] to the line of sight from a camera [2] to the middle."""
+    along = np.clip((spot - camera) @ -camera / (camera @ camera), 0, 1)
+    return float(np.hypot(*(spot - camera * (1 - along))))
 
 
 def gap(blocks: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Metres [n] from spots [n,2] on the floor to the nearest block [m,5]; negative within one."""
+    """Metres [n] from spots [n,2] on the floor to the nearest of blocks [m,5] (see `Gear`); negative within one."""
     offset = spots[:, None] - blocks[:, :2]
     c, s = np.cos(blocks[:, 4]), np.sin(blocks[:, 4])
     own = np.stack([offset[..., 0] * c + offset[..., 1] * s, offset[..., 1] * c - offset[..., 0] * s], -1)
@@ -117,14 +121,14 @@ def inside(room: Room, spot: np.ndarray, margin: float) -> bool:
     return bool((np.abs(room.local(spot)) < room.half - margin).all())
 
 
-def _free(stage: Stage, spot: np.ndarray, me: Actor | None) -> bool:
-    others = [a.place for a in stage.cast if a is not me]
-    apart = min((np.hypot(*(spot - other)) for other in others), default=9)
-    return apart > _APART and inside(stage.room, spot, 0.35) and gap(stage.gear.blocks, spot[None])[0] > _CLEAR
+def _is_free(scene: Scene, spot: np.ndarray, me: Actor) -> bool:
+    distance = min((np.hypot(*(spot - a.place)) for a in scene.cast if a is not me), default=9)
+    clear = distance > _DISTANCE and inside(scene.room, spot, 0.35)
+    return clear and gap(scene.gear.blocks, spot[None])[0] > _CLEAR
 
 
-def _arrive(rng: np.random.Generator, stage: Stage, who: Clinician) -> Actor:
-    """Somebody with a post of his duty, if one is free, else anywhere."""
+def _sample_actor(rng: np.random.Generator, scene: Scene, who: Clinician) -> Actor:
+    """A clinician at a post of their duty if one is free, else anywhere."""
     actor = Actor(who, np.full(2, np.nan), np.zeros(2), np.full(2, 99.0), 0.0, "stand", np.zeros(0))
     length, width = TABLE
     for _ in range(30):
@@ -136,31 +140,30 @@ def _arrive(rng: np.random.Generator, stage: Stage, who: Clinician) -> Actor:
             post = np.array([-length / 2 - rng.uniform(0.3, 0.8), rng.uniform(-0.6, 0.6)])
             focus = np.array([-length / 2, 0]) + rng.normal(0, 0.3, 2)
         elif who.duty == "instruments":
-            block = stage.gear.blocks[rng.integers(len(stage.gear.blocks))]
+            block = scene.gear.blocks[rng.integers(len(scene.gear.blocks))]
             angle = rng.uniform(0, 2 * np.pi)
             away = block[2:4].max() / 2 + rng.uniform(0.22, 0.3)
             post = block[:2] + np.array([np.cos(angle), np.sin(angle)]) * away
             focus = block[:2]
         else:
             break
-        if _free(stage, post, actor):
+        if _is_free(scene, post, actor):
             actor.post, actor.focus = post, focus
             break
-    _move(rng, stage, actor)
-    _do(rng, stage, actor)
+    _move(rng, scene, actor)
+    _sample_activity(rng, scene, actor)
     return actor
 
 
-def _move(rng: np.random.Generator, stage: Stage, actor: Actor) -> None:
-    """Back to the post, or somewhere else if there is none; stays put where nothing is free."""
+def _move(rng: np.random.Generator, scene: Scene, actor: Actor) -> None:
+    """Move to the post, or anywhere if there is none; no move if no place is free."""
     for _ in range(60):
         if np.isnan(actor.post).any():
-            angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 3.0)
-            spot = np.array([np.cos(angle), np.sin(angle)]) * away
+            spot = _sample_spot(rng, 0.8, 3.0)
             focus = rng.normal(0, 0.6, 2)
         else:
             spot, focus = actor.post + rng.normal(0, 0.06, 2), actor.focus
-        if _free(stage, spot, actor):
+        if _is_free(scene, spot, actor):
             actor.place = spot
             towards = focus - spot
             wander = 0.9 if actor.who.duty == "circulate" else 0.25
@@ -168,34 +171,34 @@ def _move(rng: np.random.Generator, stage: Stage, actor: Actor) -> None:
             return
 
 
-def _do(rng: np.random.Generator, stage: Stage, actor: Actor) -> None:
-    """Take up something that the duty asks for."""
+def _sample_activity(rng: np.random.Generator, scene: Scene, actor: Actor) -> None:
+    """Give the actor a random activity of their duty."""
     kinds = DUTIES[actor.who.duty]
     actor.kind = str(rng.choice(list(kinds), p=list(kinds.values())))
     if actor.kind in ("walk", "push", "carry"):
         actor.facing = float(rng.uniform(-np.pi, np.pi))
     ahead = actor.place + np.array([np.cos(actor.facing), np.sin(actor.facing)]) * 0.45
-    if actor.kind == "sit" and gap(stage.gear.blocks, ahead[None])[0] < 0.05:
+    if actor.kind == "sit" and gap(scene.gear.blocks, ahead[None])[0] < 0.05:
         actor.kind = "stand"  # there is no room for the knees
-    actor.angles = pose(rng, actor.kind)
+    actor.angles = sample_angles(rng, actor.kind)
 
 
-def act(rng: np.random.Generator, stage: Stage) -> Step:
-    """The next moment: some go on with what they do, others take up something else or walk."""
-    for actor in stage.cast:
+def next_moment(rng: np.random.Generator, scene: Scene) -> Moment:
+    """Let all actors stay, walk on or do something else; the moment after that."""
+    for actor in scene.cast:
         if rng.random() > _STAY:
-            _move(rng, stage, actor)
-            _do(rng, stage, actor)
+            _move(rng, scene, actor)
+            _sample_activity(rng, scene, actor)
         elif actor.kind in ("walk", "carry", "push"):
             ahead = np.array([np.cos(actor.facing), np.sin(actor.facing)]) * rng.uniform(0.2, 0.6)
-            if _free(stage, actor.place + ahead, actor):
+            if _is_free(scene, actor.place + ahead, actor):
                 actor.place = actor.place + ahead
-            actor.angles = pose(rng, actor.kind)
+            actor.angles = sample_angles(rng, actor.kind)
         else:
             actor.facing += float(rng.normal(0, 0.08))
             actor.angles = actor.angles + rng.normal(0, 3, actor.angles.shape) * (np.abs(actor.angles) > 2)
-    present = [actor for actor in stage.cast if actor.place[0] < 90]
-    return Step(
+    present = [actor for actor in scene.cast if actor.place[0] < 90]
+    return Moment(
         [a.who for a in present],
         np.stack([a.who.phenotype for a in present]),
         np.stack([rotations(rng, a.angles.copy(), a.facing) for a in present]),
