@@ -3,6 +3,7 @@
 import os
 
 __version__ = "0.1.0"
+LAYOUT = 2  # of a run's folder, run.json and columns; a run.json without the number is of layout 1
 
 if os.environ.get("FEWPOSE_RUN"):
     # Executed in a batch: bars are text, for the terminal that watches shows no widgets.

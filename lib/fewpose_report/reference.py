@@ -32,7 +32,7 @@ USES = {
 def write_readme(folder: Path) -> Path:
     """Write `reference_readme(folder)` into the folder."""
     path = Path(folder) / "README.md"
-    path.write_text(reference_readme(folder))
+    path.write_text(reference_readme(folder), encoding="utf-8")
     return path
 
 
@@ -43,7 +43,7 @@ def reference_readme(folder: Path) -> str:
     where there is no such file. Profiles that the text does not know are named at the end.
     """
     folder = Path(folder)
-    sections = re.split(r"^(?=## )", Path(__file__).with_suffix(".md").read_text(), flags=re.M)
+    sections = re.split(r"^(?=## )", Path(__file__).with_suffix(".md").read_text(encoding="utf-8"), flags=re.M)
 
     def fill(match: re.Match) -> str:
         name, path, rest = match.groups()

@@ -10,6 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fewpose import LAYOUT
+
 
 def published(paper: str) -> pd.DataFrame:
     """The numbers of the tables of "sports" or "operating_room" as published.
@@ -21,8 +23,12 @@ def published(paper: str) -> pd.DataFrame:
 
 
 def finished_folders(root: Path) -> list[Path]:
-    """Folders below `root` with a finished run.json."""
-    return sorted(path.parent for path in Path(root).rglob("run.json"))
+    """Folders below `root` with a finished run.json; ValueError if an older version of fewpose wrote one."""
+    folders = sorted(path.parent for path in Path(root).rglob("run.json"))
+    for folder in folders:
+        if json.loads((folder / "run.json").read_text()).get("layout") != LAYOUT:
+            raise ValueError(f"{folder} was made by an older version of fewpose: run its profile again, or delete it")
+    return folders
 
 
 def saved_files(root: Path) -> list[Path]:

@@ -13,8 +13,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+from fewpose import LAYOUT
 from fewpose_runs.fingerprints import fingerprints
-from fewpose_runs.profiles import LAYOUT, PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
+from fewpose_runs.profiles import PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
 
 # For glibc: what a step frees is kept for the next, which else gets gigabytes a second anew from the system: an
 # eighth of the time of a training.

@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from fewpose import LAYOUT
+
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
-
-LAYOUT = 2  # of a run's folder, run.json and columns; a run.json without the number is of layout 1
-RENAMED = {
+RENAMED = {  # what earlier versions said, and what it is now
+    "percent": "keep_percent",
     "percents": "keep_percent",
     "views": "cached_views",
     "second": "published",
     "second_views": "published_views",
+    "opinions": "voters",
+    "translated": "mapped",
     "own": "custom",
     "sports/limits": "sports/oracle_analysis",
     "sports/second_opinion": "sports/published_head",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from fewpose_report.reference import write_readme
 from fewpose_runs.profiles import read_notebook, shown
 from fewpose_runs.runs import finished_runs, outputs
 
@@ -28,9 +29,10 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
     report, target = outputs() / profile / "report", outputs() / "reference" / name
     if not (report / "results.csv").is_file():
         raise ValueError(f"outputs/{profile} has no report: run `make reproduce PROFILE={profile}`")
+    runs = finished_runs(profile)  # refuses those of older versions, before anything is replaced
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(report, target / "report", ignore=shutil.ignore_patterns("*.pdf"))
-    for run in finished_runs(profile):
+    for run in runs:
         for path in (p for pattern in (*KEPT, "figures/*.png") for p in run.glob(pattern)):
             if not (notebooks and path.parent.name == "figures"):
                 copy = target / path.relative_to(outputs() / profile)
@@ -41,6 +43,7 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
             copy.write_text(small_notebook(run / "notebook.ipynb"), encoding="utf-8")
     for figure in target.rglob("*.png"):
         figure.write_bytes(min(figure.read_bytes(), palette_png(Image.open(figure)), key=len))
+    write_readme(target.parent)
     return target
 
 

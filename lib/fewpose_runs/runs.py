@@ -21,10 +21,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewpose import SkippedInput
+from fewpose import LAYOUT, SkippedInput
 from fewpose_runs.fingerprints import fingerprint
 from fewpose_runs.profiles import (
-    LAYOUT,
     check_layout,
     check_parameters,
     notebook_parameters,

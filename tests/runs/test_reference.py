@@ -97,7 +97,7 @@ def test_only_small_results_of_finished_runs_are_kept(tmp_path, monkeypatch):
     for folder in ("figures", "checkpoints", "test"):
         (run / folder).mkdir(parents=True)
     for name in ("run.json", "metrics.csv", "figures/x.png", "figures/x.pdf", "test/a.npz", "checkpoints/net.pt"):
-        (run / name).write_text(json.dumps({}))
+        (run / name).write_text(json.dumps({"seed": 0, "device": "cpu", "seconds": 1}))
     (run / "figures" / "x.png").write_bytes(png(photograph(300)))
     executed(run, shown_image(drawing()))
     monkeypatch.setattr(reference, "outputs", lambda: tmp_path)

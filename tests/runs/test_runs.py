@@ -1,4 +1,4 @@
-"""Runs and batches, on a tiny house in a temporary folder that trains nothing."""
+"""Runs and batches, in a tiny project that trains nothing."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def write_notebook(path, *sources):
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch):
     """A root with one notebook and a profile of two runs."""
     monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -73,14 +73,14 @@ def house(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write_profile(house, name, text):
-    (house / "params").mkdir(exist_ok=True)
-    (house / "params" / f"{name}.yaml").write_text(text)
+def write_profile(project, name, text):
+    (project / "params").mkdir(exist_ok=True)
+    (project / "params" / f"{name}.yaml").write_text(text)
 
 
-def copy_library(house, monkeypatch):
+def copy_library(project, monkeypatch):
     """Let subprocesses use a copy: work on the real one would make their results out of date."""
-    library = house / "lib"
+    library = project / "lib"
     for package, names in (
         ("fewpose", ("__init__", "__main__", "speed/__init__", "speed/threads")),
         ("fewpose_runs", ("__init__", "cli", "fingerprints", "profiles", "runs", "engine")),
@@ -92,15 +92,15 @@ def copy_library(house, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(library))
 
 
-def manifest(house, run, profile="laptop"):
-    return json.loads((house / "outputs" / profile / "sports" / run / "run.json").read_text())
+def manifest(project, run, profile="laptop"):
+    return json.loads((project / "outputs" / profile / "sports" / run / "run.json").read_text())
 
 
 # ---- profiles ------------------------------------------------------------------------------------
 
 
-def test_parameters_are_read_without_running(house):
-    defaults = notebook_parameters(house / "notebooks" / "sports" / "tiny.ipynb")
+def test_parameters_are_read_without_running(project):
+    defaults = notebook_parameters(project / "notebooks" / "sports" / "tiny.ipynb")
     assert defaults == {"steps": 3, "learning_rate": 0.1, "widths": [1, 2], "title": "a", "fast": True, "seed": 5}
 
 
@@ -117,9 +117,9 @@ def test_parameters_are_read_without_running(house):
         ("7", "`parameters` must be a mapping"),
     ],
 )
-def test_wrong_parameters_stop_before_any_work(house, parameters, says):
+def test_wrong_parameters_stop_before_any_work(project, parameters, says):
     write_profile(
-        house,
+        project,
         "laptop",
         f"""\
         - {{run: zero, notebook: sports/tiny}}
@@ -128,7 +128,7 @@ def test_wrong_parameters_stop_before_any_work(house, parameters, says):
     )
     with pytest.raises(ValueError, match=says):
         reproduce("laptop")
-    assert not (house / "outputs").exists()
+    assert not (project / "outputs").exists()
 
 
 @pytest.mark.parametrize(
@@ -145,18 +145,18 @@ def test_wrong_parameters_stop_before_any_work(house, parameters, says):
         ("{run: a, notebook: [}", "not valid YAML"),
     ],
 )
-def test_wrong_entries_name_file_and_key(house, entry, says):
+def test_wrong_entries_name_file_and_key(project, entry, says):
     text = f"- {{run: zero, notebook: sports/tiny}}\n- {entry}\n"
-    write_profile(house, "laptop", text)
+    write_profile(project, "laptop", text)
     with pytest.raises(ValueError, match=says) as error:
         read_profile("laptop")
     assert "params/laptop.yaml" in str(error.value)
 
 
-def test_unknown_profile_names_close_ones(house):
+def test_unknown_profile_names_close_ones(project):
     with pytest.raises(ValueError, match=r"no profile 'labtop' .did you mean laptop"):
         read_profile("labtop")
-    write_profile(house, "empty", "")
+    write_profile(project, "empty", "")
     with pytest.raises(ValueError, match="must be a list of runs"):
         read_profile("empty")
 
@@ -170,24 +170,24 @@ def test_unknown_profile_names_close_ones(house):
         ("a, b = 1, 2", "only `name = literal`"),
     ],
 )
-def test_parameters_cells_hold_only_literals(house, cell, says):
-    path = house / "notebooks" / "other.ipynb"
+def test_parameters_cells_hold_only_literals(project, cell, says):
+    path = project / "notebooks" / "other.ipynb"
     write_notebook(path, cell, "pass")
     with pytest.raises(ValueError, match=says):
         notebook_parameters(path)
 
 
-def test_fingerprints_follow_code_parameters_and_needs(house):
+def test_fingerprints_follow_code_parameters_and_needs(project):
     before = fingerprints(read_profile("laptop"))
     assert before == fingerprints(read_profile("laptop"))
-    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    path = project / "notebooks" / "sports" / "tiny.ipynb"
     notebook = nbformat.read(path, 4)
     notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
     nbformat.write(notebook, path)
     assert before == fingerprints(read_profile("laptop"))  # outputs are not code
 
-    text = (house / "params" / "laptop.yaml").read_text()
-    write_profile(house, "laptop", text.replace("steps: 4", "steps: 6"))
+    text = (project / "params" / "laptop.yaml").read_text()
+    write_profile(project, "laptop", text.replace("steps: 4", "steps: 6"))
     after = fingerprints(read_profile("laptop"))
     assert after["one"] == before["one"] and after["two"] != before["two"]
 
@@ -197,9 +197,9 @@ def test_fingerprints_follow_code_parameters_and_needs(house):
     assert changed["one"] != after["one"] and changed["two"] != after["two"]
 
 
-def test_fingerprints_follow_the_users_files(house):
-    write_notebook(house / "notebooks" / "sports" / "own.ipynb", 'data_path = ""', "pass")
-    write_profile(house, "mine", "- {run: one, notebook: sports/own, parameters: {data_path: my}}")
+def test_fingerprints_follow_the_users_files(project):
+    write_notebook(project / "notebooks" / "sports" / "own.ipynb", 'data_path = ""', "pass")
+    write_profile(project, "mine", "- {run: one, notebook: sports/own, parameters: {data_path: my}}")
     marks = [fingerprints(read_profile("mine"))["one"]]
     for name, text in (
         ("annotations.json", "[1]"),
@@ -208,25 +208,25 @@ def test_fingerprints_follow_the_users_files(house):
         ("videos/1.mp4", "x"),
         ("videos/1.mp4", "xy"),
     ):
-        path = house / "my" / name
+        path = project / "my" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         marks.append(fingerprints(read_profile("mine"))["one"])
     assert len(set(marks)) == len(marks)
-    (house / "my" / "poses").mkdir()
-    (house / "my" / "poses" / "1_poses.csv").write_text("what predict wrote")
+    (project / "my" / "poses").mkdir()
+    (project / "my" / "poses" / "1_poses.csv").write_text("what predict wrote")
     assert fingerprints(read_profile("mine"))["one"] == marks[-1]
 
 
-def test_fingerprints_follow_the_users_weights_but_not_those_another_run_makes(house):
-    write_notebook(house / "notebooks" / "sports" / "own.ipynb", 'weights = ""', "pass")
+def test_fingerprints_follow_the_users_weights_but_not_those_another_run_makes(project):
+    write_notebook(project / "notebooks" / "sports" / "own.ipynb", 'weights = ""', "pass")
     for place, kinds in (("my/w.pth", 3), ("outputs/mine/w.pth", 1)):
-        (house / place).parent.mkdir(parents=True)
+        (project / place).parent.mkdir(parents=True)
         entry = f"{{run: one, notebook: sports/own, parameters: {{weights: {place}}}}}"
-        write_profile(house, "mine", f"- {entry}")
+        write_profile(project, "mine", f"- {entry}")
         marks = [fingerprints(read_profile("mine"))["one"]]
         for content in (b"ab", b"ba"):
-            (house / place).write_bytes(content)
+            (project / place).write_bytes(content)
             marks.append(fingerprints(read_profile("mine"))["one"])
         assert len(set(marks)) == kinds
 
@@ -241,10 +241,10 @@ SEEDS = """\
 
 
 @pytest.fixture
-def seeded(house):
-    write_notebook(house / "notebooks" / "sports" / "next.ipynb", 'supervised_run = ""\nseed = 0', "pass")
-    write_profile(house, "mine", SEEDS)
-    return house
+def seeded(project):
+    write_notebook(project / "notebooks" / "sports" / "next.ipynb", 'supervised_run = ""\nseed = 0', "pass")
+    write_profile(project, "mine", SEEDS)
+    return project
 
 
 def test_seeds_make_a_run_each_that_refers_to_runs_of_its_own_seed(seeded):
@@ -284,9 +284,9 @@ def test_names_with_seeds_are_not_taken_twice(seeded):
             read_profile("mine")
 
 
-def test_a_profile_of_another_encoding_is_named(house):
-    text = (house / "params" / "laptop.yaml").read_text()
-    (house / "params" / "my-sport.yaml").write_bytes(b"# Gel\xe4nde\n" + text.encode())
+def test_a_profile_of_another_encoding_is_named(project):
+    text = (project / "params" / "laptop.yaml").read_text()
+    (project / "params" / "my-sport.yaml").write_bytes(b"# Gel\xe4nde\n" + text.encode())
     with pytest.raises(ValueError, match=r"my-sport\.yaml is not valid YAML"):
         read_profile("my-sport")
 
@@ -307,7 +307,7 @@ def values(**changes):
     }
 
 
-def test_skipped_inputs_are_in_the_manifest(house, tmp_path):
+def test_skipped_inputs_are_in_the_manifest(project, tmp_path):
     from fewpose.data.video import read_videos
     from fewpose.skeleton import JUMP
 
@@ -321,12 +321,12 @@ def test_skipped_inputs_are_in_the_manifest(house, tmp_path):
     read_videos([good, cut], JUMP, every=10, size=(64, 64))
     warnings.warn("of something else", UserWarning, stacklevel=1)
     run.finish()
-    assert manifest(house, "tiny", "smoke")["skipped"] == ["videos: 1 broken or truncated, skipped: cut.mp4"]
+    assert manifest(project, "tiny", "smoke")["skipped"] == ["videos: 1 broken or truncated, skipped: cut.mp4"]
 
 
-def test_a_notebook_alone_is_the_smoke_profile(house):
+def test_a_notebook_alone_is_the_smoke_profile(project):
     run = start_run("sports/tiny", values())
-    assert run.folder == house / "outputs" / "smoke" / "sports" / "tiny"
+    assert run.folder == project / "outputs" / "smoke" / "sports" / "tiny"
     assert run.parameters["steps"] == 3 and "In" not in run.parameters and run.seed == 5
     with pytest.raises(ValueError, match=r"did not finish: run notebooks/sports/tiny\.ipynb first"):
         find_run("smoke", "sports", "tiny")
@@ -337,12 +337,12 @@ def test_a_notebook_alone_is_the_smoke_profile(house):
     table = pd.read_csv(find_run("smoke", "sports", "tiny") / "metrics.csv")
     assert tuple(table.columns) == COLUMNS and len(table) == 3
     assert (table.paper == "sports").all() and (table.seed == 5).all() and table.seconds[2] == 1.5
-    found = manifest(house, "tiny", "smoke")
+    found = manifest(project, "tiny", "smoke")
     assert found["status"] == "finished" and found["packages"]["torch"] == "2.11.0"
     assert found["parameters"]["widths"] == [1, 2] and found["peak_memory_mb"] > 0
 
 
-def test_seeds_are_fixed(house):
+def test_seeds_are_fixed(project):
     import random
 
     import numpy as np
@@ -355,7 +355,7 @@ def test_seeds_are_fixed(house):
     assert draw() == draw()
 
 
-def test_figures_are_saved_twice(house):
+def test_figures_are_saved_twice(project):
     import matplotlib.pyplot as plt
 
     run = start_run("sports/tiny", values())
@@ -373,19 +373,19 @@ def test_figures_are_saved_twice(house):
         ({"method": "teacher", "dataset": "jump", "metric": "ap", "value": 1}, "'ap' is no metric"),
     ],
 )
-def test_rows_are_checked(house, row, says):
+def test_rows_are_checked(project, row, says):
     with pytest.raises(ValueError, match=says):
         start_run("sports/tiny", values()).record(row)
 
 
-def test_parameters_of_a_notebook_are_checked(house):
+def test_parameters_of_a_notebook_are_checked(project):
     with pytest.raises(ValueError, match=r"tiny\.ipynb: steps must be an int"):
         start_run("sports/tiny", values(steps="many"))
     with pytest.raises(ValueError, match="steps is not set, run the parameters cell"):
         start_run("sports/tiny", {})
 
 
-def test_checkpoints_stay_only_with_the_same_fingerprint(house):
+def test_checkpoints_stay_only_with_the_same_fingerprint(project):
     start_run("sports/tiny", values()).checkpoint("state").write_text("half")
     again = start_run("sports/tiny", values())
     assert again.resumed and again.checkpoint("state").read_text() == "half"
@@ -397,29 +397,29 @@ def test_checkpoints_stay_only_with_the_same_fingerprint(house):
     assert not fresh.resumed and not fresh.checkpoint("state").exists()
 
 
-def test_find_run_says_what_to_run_first(house):
+def test_find_run_says_what_to_run_first(project):
     with pytest.raises(ValueError, match="has not been run: run `make reproduce PROFILE=laptop`"):
         find_run("laptop", "sports", "one")
 
 
-def test_a_run_of_an_older_layout_is_refused(house):
+def test_a_run_of_an_older_layout_is_refused(project):
     start_run("sports/tiny", values()).finish()
-    path = house / "outputs" / "smoke" / "sports" / "tiny" / "run.json"
+    path = project / "outputs" / "smoke" / "sports" / "tiny" / "run.json"
     path.write_text(path.read_text().replace('"layout": 2,', ""))
     with pytest.raises(ValueError, match="older version of fewpose: run `make reproduce PROFILE=smoke` again"):
         find_run("smoke", "sports", "tiny")
 
 
-def test_old_words_in_profiles_name_the_new_ones(house):
+def test_old_words_in_profiles_name_the_new_ones(project):
     write_notebook(
-        house / "notebooks" / "sports" / "published_head.ipynb", 'dataset = "jump"\ncached_views = 0', "pass"
+        project / "notebooks" / "sports" / "published_head.ipynb", 'dataset = "jump"\ncached_views = 0', "pass"
     )
     for entry, says in (
         ("sports/second_opinion", "is now called sports/published_head"),
         ("sports/published_head, parameters: {views: 2}", "'views' .it is now called cached_views"),
         ("sports/published_head, parameters: {dataset: own}", "is now called 'custom'"),
     ):
-        write_profile(house, "mine", f"- {{run: one, notebook: {entry}}}")
+        write_profile(project, "mine", f"- {{run: one, notebook: {entry}}}")
         with pytest.raises(ValueError, match=says):
             read_profile("mine")
 
@@ -427,13 +427,13 @@ def test_old_words_in_profiles_name_the_new_ones(house):
 # ---- batches -------------------------------------------------------------------------------------
 
 
-def test_a_batch_runs_once_and_then_only_what_changed(house, monkeypatch):
-    copy_library(house, monkeypatch)
+def test_a_batch_runs_once_and_then_only_what_changed(project, monkeypatch):
+    copy_library(project, monkeypatch)
     said = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
     assert "run 2 of 2" in said and "step 3" in said
-    assert manifest(house, "two")["parameters"]["steps"] == 4
-    assert manifest(house, "one")["parameters"]["steps"] == 3
-    folder = house / "outputs" / "laptop" / "sports" / "two"
+    assert manifest(project, "two")["parameters"]["steps"] == 4
+    assert manifest(project, "one")["parameters"]["steps"] == 3
+    folder = project / "outputs" / "laptop" / "sports" / "two"
     assert {p.name for p in folder.iterdir()} >= {"notebook.ipynb", "metrics.csv", "run.json"}
     assert [f.name for f in finished_runs("laptop")] == ["one", "two"]
     assert find_run("laptop", "sports", "two") == folder
@@ -452,7 +452,7 @@ def test_a_batch_runs_once_and_then_only_what_changed(house, monkeypatch):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
-def test_what_a_step_frees_is_kept_for_the_next(house, monkeypatch):
+def test_what_a_step_frees_is_kept_for_the_next(project, monkeypatch):
     steps = """\
 import resource, torch
 taken = []
@@ -461,18 +461,18 @@ for _ in range(20):
     taken.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 print("pages", taken[-1] - taken[9])
 """
-    copy_library(house, monkeypatch)
-    write_notebook(house / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, steps, END)
+    copy_library(project, monkeypatch)
+    write_notebook(project / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, steps, END)
     said = subprocess.run([*COMMAND, "--only", "one"], capture_output=True, text=True, check=True)
     assert int(re.search(r"pages (\d+)", said.stdout)[1]) < 100
 
 
-def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(house):
+def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(project):
     failing = 'if title == "bad":\n    raise ValueError("images/im0001.jpg is broken")\n'
-    path = house / "notebooks" / "sports" / "tiny.ipynb"
+    path = project / "notebooks" / "sports" / "tiny.ipynb"
     write_notebook(path, PARAMETERS, OPEN, WORK, failing, END)
     write_profile(
-        house,
+        project,
         "laptop",
         """\
         - {run: good, notebook: sports/tiny}
@@ -488,8 +488,8 @@ def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(house):
     assert [f.name for f in finished_runs("laptop")] == ["good"]
 
 
-def test_a_notebook_without_finish_leaves_no_result(house):
-    path = house / "notebooks" / "sports" / "tiny.ipynb"
+def test_a_notebook_without_finish_leaves_no_result(project):
+    path = project / "notebooks" / "sports" / "tiny.ipynb"
     write_notebook(path, PARAMETERS, OPEN)
     with pytest.raises(RunFailed, match=r"without run.finish\(\)"):
         reproduce("laptop", only=["one"])
@@ -499,44 +499,44 @@ def test_a_notebook_without_finish_leaves_no_result(house):
     assert finished_runs("laptop") == []
 
 
-def test_a_dead_kernel_is_told(house):
-    path = house / "notebooks" / "sports" / "tiny.ipynb"
+def test_a_dead_kernel_is_told(project):
+    path = project / "notebooks" / "sports" / "tiny.ipynb"
     write_notebook(path, PARAMETERS, OPEN, "import os\nos.kill(os.getpid(), 9)")
     with pytest.raises(RunFailed, match="process died"):
         reproduce("laptop", only=["one"])
 
 
-def test_killed_and_called_again_it_goes_on(house, monkeypatch):
+def test_killed_and_called_again_it_goes_on(project, monkeypatch):
     write_profile(
-        house,
+        project,
         "laptop",
         """\
         - {run: one, notebook: sports/tiny}
         - {run: slow, notebook: sports/tiny, parameters: {title: slow, steps: 10}, needs: [one]}
         """,
     )
-    copy_library(house, monkeypatch)
-    count = house / "outputs" / "laptop" / "sports" / "slow" / "checkpoints" / "count"
+    copy_library(project, monkeypatch)
+    count = project / "outputs" / "laptop" / "sports" / "slow" / "checkpoints" / "count"
     batch = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, start_new_session=True, text=True)
     deadline = time.monotonic() + 240
     while not (count.exists() and count.read_text() == "4") and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(batch.pid, signal.SIGKILL)
     batch.wait()
-    assert not (house / "outputs" / "laptop" / "sports" / "slow" / "run.json").exists()
-    first = manifest(house, "one")
+    assert not (project / "outputs" / "laptop" / "sports" / "slow" / "run.json").exists()
+    first = manifest(project, "one")
 
     second = subprocess.run(COMMAND, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr
     assert "sports/one: up to date" in second.stdout and "resuming" in second.stdout
     assert "step 1\n" not in second.stdout and "step 9" in second.stdout
-    assert manifest(house, "one") == first and manifest(house, "slow")["resumed"]
+    assert manifest(project, "one") == first and manifest(project, "slow")["resumed"]
 
 
-def test_two_batches_of_one_profile_do_not_mix(house):
+def test_two_batches_of_one_profile_do_not_mix(project):
     import fcntl
 
-    path = house / "outputs" / "laptop" / ".lock"
+    path = project / "outputs" / "laptop" / ".lock"
     path.parent.mkdir(parents=True)
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -544,7 +544,7 @@ def test_two_batches_of_one_profile_do_not_mix(house):
             reproduce("laptop")
 
 
-def test_only_takes_along_what_is_needed(house):
+def test_only_takes_along_what_is_needed(project):
     with pytest.raises(ValueError, match="has no run 'three': one, two"):
         reproduce("laptop", only=["three"])
     reproduce("laptop", only=["one"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose import LAYOUT
 from fewpose.metrics.people import METRICS, evaluate
 from fewpose.skeleton import COCO
 from fewpose_report.operating_room.people_results import load_people_tests, people_rows, save_people_test, summarise
@@ -27,7 +28,7 @@ def save(root, method, scale, seed, right, data=None):
     found = guesses(data, right)
     evidence = evaluate(found, data)
     save_people_test(folder, found, evidence, data, method=method, dataset="room", scale=scale, seed=seed)
-    (folder / "run.json").write_text(json.dumps({"status": "finished"}))
+    (folder / "run.json").write_text(json.dumps({"layout": LAYOUT}))
     return found, evidence
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose import LAYOUT
 from fewpose.metrics.pck import reference_length
 from fewpose.pseudo_labels import Candidates
 from fewpose_report.sports.label_audit import (
@@ -121,7 +122,7 @@ def test_audits_of_all_draws_come_together(tmp_path):
         ("d", "pseudo_labels_video"),
     ):
         (tmp_path / name / "test").mkdir(parents=True)
-        (tmp_path / name / "run.json").write_text(json.dumps({}))
+        (tmp_path / name / "run.json").write_text(json.dumps({"layout": LAYOUT}))
         (tmp_path / name / "test" / f"{method}_50_1_0.npz").touch()
         save_audit(tmp_path / name, audit_rows(candidates, keep, data, 1), risk_rows(candidates, data, 1))
     risk = read_audits(tmp_path, "risk_coverage", "pseudo_labels", 50)
@@ -136,7 +137,7 @@ def test_audits_of_all_draws_come_together(tmp_path):
 
 def test_no_ground_truth_at_all_is_saved_and_read_as_nothing(tmp_path):
     (tmp_path / "test").mkdir()
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text(json.dumps({"layout": LAYOUT}))
     (tmp_path / "test" / "pseudo_labels_5_1_0.npz").touch()
     save_audit(tmp_path, [], [])
     assert read_audits(tmp_path, "risk_coverage", "pseudo_labels", 5).empty

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 
+from fewpose import LAYOUT
 from fewpose.data.video import read_video
 from fewpose.drawing import draw_pose_on
 from fewpose.models.factory import build
@@ -53,7 +54,7 @@ def test_a_strip_is_a_row_a_network():
 
 def entry(folder, labels, hits, network=None):
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"parameters": {"network": "narrow"}}))
+    (folder / "run.json").write_text(json.dumps({"layout": LAYOUT, "parameters": {"network": "narrow"}}))
     if network is not None:
         save_weights(network, folder / "checkpoints" / "network.safetensors")
     distances = torch.ones(10, 20)

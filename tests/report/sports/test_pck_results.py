@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose import LAYOUT
 from fewpose.metrics.bootstrap import interval
 from fewpose.metrics.pck import pck
 from fewpose.training import History
@@ -158,7 +159,7 @@ def test_convergence_says_what_the_last_fifth_brought():
 def test_skipped_inputs_are_listed(tmp_path):
     for name, texts in (("a", ["videos: 1 broken skipped: cut.mp4"]), ("b", [])):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps({"skipped": texts}))
+        (tmp_path / name / "run.json").write_text(json.dumps({"layout": LAYOUT, "skipped": texts}))
     table = skipped_inputs(tmp_path)
     assert table.values.tolist() == [["a", "videos: 1 broken skipped: cut.mp4"]]
     assert skipped_inputs(tmp_path / "b").empty
@@ -184,7 +185,7 @@ def test_saved_tests_come_back(tmp_path):
     )
     with pytest.raises(ValueError, match="no finished run"):
         load_tests(tmp_path)
-    (folder / "run.json").write_text(json.dumps({"status": "finished"}))
+    (folder / "run.json").write_text(json.dumps({"layout": LAYOUT}))
     (back,) = load_tests(tmp_path)
     assert torch.equal(back["distances"].isnan(), distances.isnan())
     assert back["validation"].tolist() == [[5, 10], [10, 20]] and back["folder"] == folder
@@ -199,7 +200,7 @@ def test_tests_on_other_frames_are_refused(tmp_path):
     for i, n in enumerate((12, 10)):
         folder = tmp_path / f"run{i}"
         folder.mkdir()
-        (folder / "run.json").write_text("{}")
+        (folder / "run.json").write_text(json.dumps({"layout": LAYOUT}))
         save_test(
             folder,
             TinyNet(),
@@ -219,7 +220,7 @@ def test_a_row_that_two_runs_hold_is_refused(tmp_path):
     for name in ("old", "new"):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "run.json").write_text("{}")
+        (folder / "run.json").write_text(json.dumps({"layout": LAYOUT}))
         save_test(
             folder,
             TinyNet(),
@@ -235,7 +236,7 @@ def test_a_row_that_two_runs_hold_is_refused(tmp_path):
 
 
 def test_results_without_images_can_be_read(tmp_path):
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text(json.dumps({"layout": LAYOUT}))
     save_test(
         tmp_path,
         TinyNet(),
@@ -263,7 +264,7 @@ def test_metrics_of_finished_runs_only(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.csv").write_text(",".join(COLUMNS) + "\n" + ",".join([name] * len(COLUMNS)) + "\n")
         if finished:
-            (tmp_path / name / "run.json").write_text("{}")
+            (tmp_path / name / "run.json").write_text(json.dumps({"layout": LAYOUT}))
     assert list(read_metrics(tmp_path, COLUMNS)["run"]) == ["a"]
 
 
@@ -286,3 +287,9 @@ def test_curves_show_points_over_the_first_method_paired():
     absolute, points = pck_curves(table, list(named)[:2]).axes
     assert [line.get_label() for line in points.lines[:2]] == list(named)[:2]
     assert absolute.get_ylim()[0] == 50 and [text.get_text() for text in points.texts] == list(named)[:2]
+
+
+def test_runs_of_an_older_version_are_refused(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"status": "finished"}))
+    with pytest.raises(ValueError, match="was made by an older version of fewpose: run its profile again, or delete"):
+        load_tests(tmp_path)
