@@ -21,6 +21,7 @@ from fewpose_worlds.jump import stills as jump_stills
 from fewpose_worlds.jump.video import video_name
 from fewpose_worlds.operating_room import views as operating_room_views
 
+EXPORTED_RATE = 50  # frames a second of exported videos: 200 Hz would take minutes to render
 ABOVE = 0.08  # share of the everyday cameras that look down from a height
 
 
@@ -158,8 +159,8 @@ def operating_room(
 def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int = 3) -> Path:
     """Write a world to the folder `out` for other programs, images/*.jpg and annotations.json; returns the folder.
 
-    For jump also the first `videos` of its videos as MP4, named as the stills' `video_id`. Frames are size x size
-    pixels, those of operating_room size high and 4:3. ValueError for an unknown world or an impossible size.
+    For jump also the first `videos` of its videos as MP4 of 50 Hz, named as the stills' `video_id`. Frames are size x
+    size pixels, those of operating_room size high and 4:3. ValueError for an unknown world or an impossible size.
     """
     if world not in ("everyday", "jump", "operating_room"):
         raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
@@ -171,7 +172,7 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
         store.export_images(next(Path(work).iterdir()), Path(out))
     if world == "jump":
         for index, name in enumerate(list(dict.fromkeys(data.video))[:videos]):
-            jump_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4")
+            jump_stills.write_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4", EXPORTED_RATE)
     return Path(out)
 
 
