@@ -144,7 +144,7 @@ def fingerprint(
         "frames": len(images),
         "batch": batch,
         "block": block,
-        "mark": f"{crc:08x}",
+        "fingerprint": f"{crc:08x}",
     }
     return json.loads(json.dumps(info))
 

@@ -71,8 +71,7 @@ def loss_2d_soft(hm_soft: Tensor, rois: Tensor, s_2d: Tensor, kind: str = "weigh
     """
     c = s_2d[..., 2].clamp(0, 1)
     if kind == "temperature":
-        ce, valid = cross_entropy(c[..., None, None] * hm_soft, rois, s_2d)
-        return ce[valid].sum() / valid.sum().clamp_min(1)
+        return loss_2d_hard(c[..., None, None] * hm_soft, rois, s_2d)
     ce, valid = cross_entropy(hm_soft, rois, s_2d)
     return (c * ce)[valid].sum() / valid.sum().clamp_min(1)
 

@@ -11,7 +11,7 @@ from fewpose.crops import crop_maps, person_boxes
 from fewpose.data.multi_person import PeopleData
 from fewpose.data.pose_data import PoseData
 from fewpose.metrics.pck import normalised_distances
-from fewpose.models.rtmpose import CROP, rtmpose_predict
+from fewpose.models.rtmpose import CROP, published_rtmpose, rtmpose_predict
 from fewpose.skeleton import HALPE
 
 
@@ -19,11 +19,11 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
     """Normalised distances [N, K] of RTMPose-s from ground truth, NaN for keypoints it does not know.
 
     The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose: its ONNX file, or
-    "fetch" to look it up or get it once.
+    "download" to look it up or download it once.
     """
     matrix = crop_maps(person_boxes(world.poses, world.size, 1), CROP)
     crops = normalise(geometry.warp(world.frames.float(), matrix, CROP))
-    found = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, crops)
+    found = rtmpose_predict(published_rtmpose(None if rtmpose == "download" else rtmpose), crops)
     home = geometry.transform_points(geometry.invert(matrix), found)
     names = world.skeleton.keypoints
     shared = torch.tensor([name in HALPE.keypoints for name in names])
@@ -38,11 +38,11 @@ def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
     The network sees each person in the true box, widened by 1.25. NaN for keypoints that are occluded or out of the
     frame. rtmpose as for `realism`.
     """
-    found = []
+    network, found = published_rtmpose(None if rtmpose == "download" else rtmpose), []
     for frame, boxes in zip(people.frames, people.boxes, strict=True):
         matrix = crop_maps(boxes, CROP)
         crops = geometry.warp(frame.float().expand(len(boxes), -1, -1, -1), matrix, CROP)
-        seen = rtmpose_predict(None if rtmpose == "fetch" else rtmpose, normalise(crops))
+        seen = rtmpose_predict(network, normalise(crops))
         found.append(geometry.transform_points(geometry.invert(matrix), seen))
     ground_truth = torch.cat(people.keypoints)
     index = [HALPE.keypoints.index(name) for name in people.skeleton.keypoints]

@@ -31,10 +31,10 @@ def world(args: argparse.Namespace) -> int:
 
 
 def weights(args: argparse.Namespace) -> int:
-    from fewpose.models.download import fetch_onnx
+    from fewpose.models.download import download_onnx
 
     for name in args.weights:
-        print(fetch_onnx(name))
+        print(download_onnx(name))
     return 0
 
 
@@ -126,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     command.set_defaults(call=world)
 
-    command = commands.add_parser("weights", help="fetch pretrained weights once, sha256-checked")
+    command = commands.add_parser("weights", help="download pretrained weights once, sha256-checked")
     command.add_argument("weights", nargs="+", choices=("rtmpose_s", "yolox_tiny"))
     command.set_defaults(call=weights)
 

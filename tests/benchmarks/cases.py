@@ -39,7 +39,6 @@ CPU: dict[str, Callable[[], Case]] = {
     "moving_average": steps.moving_average,
     "joint_cutout": partial(steps.masked_joints, "cutout"),
     "joint_cutmix": partial(steps.masked_joints, "cutmix"),
-    "people_keypoints": people.reading,
     "keypoint_rcnn_step": people.training,
     "student_light": people.finding,
     "student_paper": partial(people.finding, "paper"),
@@ -58,7 +57,6 @@ CUDA: dict[str, Callable[[], Case]] = {
     "heatmap_smooth_decoding": partial(heatmaps.smooth_decoding, device="cuda"),
     "joint_cutout": partial(steps.masked_joints, "cutout", device="cuda"),
     "joint_cutmix": partial(steps.masked_joints, "cutmix", device="cuda"),
-    "people_keypoints": partial(people.reading, device="cuda"),
 }
 
 # The least that each case should reach, as a ratio or in its own unit.
@@ -78,7 +76,6 @@ AIMS = {
         "world_128": "60 frames/s of ours",
         "world_512": "15 frames/s of ours",
         "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
-        "people_keypoints": "3",
         "student_light": "4",
         "student_paper": "4",
     },

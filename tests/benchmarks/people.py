@@ -1,4 +1,4 @@
-"""Keypoint R-CNN: decoding and training step against torchvision's, and the student against its teacher."""
+"""Keypoint R-CNN: training step against torchvision's, and the student against its teacher."""
 
 from __future__ import annotations
 
@@ -17,28 +17,9 @@ from fewpose.models.teacher.three_stages import Teacher, onnx_teacher
 from fewpose.speed.precision import half_in_training
 
 from .augmentation import smooth_frames
-from .harness import Case, require, threads
+from .harness import Case, threads
 
 KEYPOINTS = 17
-
-
-def reading(people: int = 32, device: str = "cpu") -> Case:
-    """Decoding the heat maps of many people at once, against resizing them one by one."""
-    decoding = require("fewpose.models.student.decoding")
-    from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
-
-    torch.manual_seed(0)
-    coarse = torch.randn(people, KEYPOINTS, 14, 14)
-    maps = 4 * nn.functional.interpolate(coarse, (56, 56), mode="bicubic").to(device)
-    corner = 300 * torch.rand(people, 2)
-    boxes = torch.cat([corner, corner + 40 + 260 * torch.rand(people, 2)], 1).to(device)
-    return Case(
-        lambda: decoding.decode(maps, boxes),
-        lambda: heatmaps_to_keypoints(maps, boxes),
-        people,
-        "people/s",
-        f"torchvision's heatmaps_to_keypoints, {people} people of {KEYPOINTS} keypoints, {threads()}",
-    )
 
 
 def finding(network: str = "light", people: int = 5) -> Case:

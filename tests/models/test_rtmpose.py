@@ -195,19 +195,19 @@ def test_whole_network_equals_onnxruntime():
     reference = onnxruntime_outputs(file.outputs, crops)
     for a, b in zip(own, reference, strict=True):
         np.testing.assert_allclose(a.numpy(), b, atol=1e-4)
-    poses = rtmpose_predict(RTMPOSE, crops, batch=2)
+    poses = rtmpose_predict(published_rtmpose(RTMPOSE), crops, batch=2)
     assert poses.shape == (3, 26, 3)
     np.testing.assert_allclose(poses[..., 0], reference[0].argmax(-1) / 2)
     np.testing.assert_allclose(poses[..., 1], reference[1].argmax(-1) / 2)
     lower = np.minimum(reference[0].max(-1), reference[1].max(-1))
     np.testing.assert_allclose(poses[..., 2], lower, atol=1e-4)
-    assert rtmpose_predict(RTMPOSE, crops[:0]).shape == (0, 26, 3)
+    assert rtmpose_predict(published_rtmpose(RTMPOSE), crops[:0]).shape == (0, 26, 3)
 
 
 @needs_rtmpose
 def test_crops_of_another_size():
     with pytest.raises(ValueError, match="256, 192"):
-        rtmpose_predict(RTMPOSE, torch.zeros(1, 3, 192, 256))
+        rtmpose_predict(published_rtmpose(RTMPOSE), torch.zeros(1, 3, 192, 256))
 
 
 def outputs_of(x, y):
@@ -236,7 +236,7 @@ def test_heat_maps_agree_with_the_bins():
     crops = nn.functional.interpolate(torch.randn(2, 3, 16, 12, generator=generator), CROP)
     model = published_rtmpose(RTMPOSE)
     ours = model.read(model(crops))
-    theirs = rtmpose_predict(RTMPOSE, crops)[:, :17]
+    theirs = rtmpose_predict(published_rtmpose(RTMPOSE), crops)[:, :17]
     sure = theirs[..., 2] > 0.4
     apart = (ours - theirs)[..., :2].norm(dim=-1)
     assert not sure.any() or apart[sure].median() < 3

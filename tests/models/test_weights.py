@@ -1,4 +1,3 @@
-import hashlib
 import json
 
 import pytest
@@ -25,7 +24,7 @@ def file(model, tmp_path):
 
 def test_round_trip(model, file):
     other = narrow_higher_hrnet(17).eval()
-    report = load_weights(other, file, hashlib.sha256(file.read_bytes()).hexdigest())
+    report = load_weights(other, file)
     assert not report.missing and not report.refused
     x = torch.randn(1, 3, 64, 64)
     assert all(torch.equal(a, b) for a, b in zip(model(x), other(x), strict=True))
@@ -64,8 +63,6 @@ def test_damaged_files_are_named(model, file, tmp_path):
         file.write_bytes(broken)
         with pytest.raises(ValueError, match=r"a\.safetensors is not a readable safetensors file"):
             load_weights(model, file)
-    with pytest.raises(ValueError, match=r"a\.safetensors is damaged or another file"):
-        load_weights(model, file, "0" * 64)
     with pytest.raises(ValueError, match=r"no weights file .*absent"):
         load_weights(model, tmp_path / "absent.safetensors")
     foreign = tmp_path / "foreign.safetensors"

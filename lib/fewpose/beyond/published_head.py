@@ -20,7 +20,7 @@ from fewpose import geometry
 from fewpose.augment import Augmentation, labelling_views, normalise
 from fewpose.crops import crop_maps, person_boxes
 from fewpose.models.factory import build
-from fewpose.models.rtmpose import rtmpose_predict
+from fewpose.models.rtmpose import published_rtmpose, rtmpose_predict
 from fewpose.models.weights import load_weights, shipped
 from fewpose.pseudo_labels import Candidates
 from fewpose.skeleton import COCO, HALPE, Skeleton
@@ -48,11 +48,12 @@ class PublishedHead:
 def published_head(name: str) -> PublishedHead:
     """A head by name; ValueError for any other.
 
-    "rtmpose_s" knows 26 Halpe keypoints from photographs and is fetched once; "narrow" comes with the package, knows
+    "rtmpose_s" knows 26 Halpe keypoints from photographs and is downloaded once; "narrow" comes with the package, knows
     17 COCO keypoints from rendered people and is weak.
     """
     if name == "rtmpose_s":
-        return PublishedHead(HALPE, (256, 192), lambda crops: rtmpose_predict(None, crops, len(crops)))
+        rtmpose = published_rtmpose()
+        return PublishedHead(HALPE, (256, 192), lambda crops: rtmpose_predict(rtmpose, crops, len(crops)))
     if name == "narrow":
         network = build("narrow", len(COCO)).eval().requires_grad_(False)
         load_weights(network, shipped("everyday_narrow"))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewpose.data.multi_person import check_people
 from fewpose.skeleton import COCO, Skeleton
 
 _PARTS = ("hard", "soft", "hard3d", "soft3d")
@@ -51,12 +52,8 @@ class LabelledPeople:
         for i in range(n):
             people = len(self.boxes[i])
             for part in ("boxes", *_PARTS):
-                value = getattr(self, part)[i]
                 shape = (people, 4) if part == "boxes" else (people, k, 3)
-                if tuple(value.shape) != shape:
-                    raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
-                if not torch.isfinite(value).all():
-                    raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
+                check_people(self.name, part, i, getattr(self, part)[i], shape)
 
     def __len__(self) -> int:
         return len(self.use)

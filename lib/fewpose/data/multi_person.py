@@ -7,10 +7,9 @@ from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fewpose.data.pose_data import check_disjoint, chosen
+from fewpose.data.pose_data import check_disjoint, chosen, shrink
 from fewpose.skeleton import Skeleton
 
 
@@ -38,7 +37,7 @@ class BoxData:
             if len(getattr(self, part)) != len(self.frames):
                 raise ValueError(f"{self.name}: {part} must have one entry for each of {len(self.frames)} frames")
         for i, boxes in enumerate(self.boxes):
-            self._check_people("boxes", i, (len(boxes), 4))
+            check_people(self.name, "boxes", i, boxes, (len(boxes), 4))
             if (boxes[:, 2:] <= boxes[:, :2]).any():
                 raise ValueError(f"{self.name}: frame {i} has a box without width or height")
 
@@ -67,12 +66,13 @@ class BoxData:
         """Names of the fields that have one entry for each frame."""
         return [f.name for f in fields(self) if f.name not in ("name", "skeleton")]
 
-    def _check_people(self, part: str, i: int, shape: tuple[int, ...]) -> None:
-        value = getattr(self, part)[i]
-        if tuple(value.shape) != shape:
-            raise ValueError(f"{self.name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{self.name}: {part} of frame {i} are not finite")
+
+def check_people(name: str, part: str, i: int, value: Tensor, shape: tuple[int, ...]) -> None:
+    """ValueError unless what frame i has of its people is of this shape and finite."""
+    if tuple(value.shape) != shape:
+        raise ValueError(f"{name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name}: {part} of frame {i} are not finite")
 
 
 @dataclass
@@ -111,11 +111,10 @@ class PeopleData(BoxData):
     def __post_init__(self) -> None:
         super().__post_init__()
         for i, boxes in enumerate(self.boxes):
-            people, k = len(boxes), len(self.skeleton)
-            for part in ("keypoints", "keypoints3d"):
-                self._check_people(part, i, (people, k, 3))
-            for part in ("areas", "person"):
-                self._check_people(part, i, (people,))
+            person = (len(boxes),)
+            pose = (*person, len(self.skeleton), 3)
+            for part, shape in (("keypoints", pose), ("keypoints3d", pose), ("areas", person), ("person", person)):
+                check_people(self.name, part, i, getattr(self, part)[i], shape)
         check_disjoint(self.name, "day", self.day, self.split)
 
     def moments(self) -> Tensor:
@@ -131,10 +130,6 @@ class PeopleData(BoxData):
         if tuple(size) == self.size:
             return self
         sy, sx = size[0] / self.size[0], size[1] / self.size[1]
-        small = [
-            F.interpolate(part.float(), size, mode="bilinear", antialias=True).round().byte()
-            for part in self.frames.split(64)
-        ]
         map_ = torch.tensor([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
         keypoints = []
         for pose in self.keypoints:
@@ -145,7 +140,7 @@ class PeopleData(BoxData):
         factor = torch.tensor([sx, sy, sx, sy])
         return replace(
             self,
-            frames=torch.cat(small),
+            frames=shrink(self.frames, size),
             boxes=[box * factor for box in self.boxes],
             keypoints=keypoints,
             areas=[area * sx * sy for area in self.areas],

@@ -77,11 +77,7 @@ class PoseData:
         if factor == 1:
             return self
         size = round(height * factor), round(width * factor)
-        small = [
-            F.interpolate(part.float(), size, mode="bilinear", antialias=True).round().byte()
-            for part in self.frames.split(256)
-        ]
-        frames = torch.cat(small)
+        frames = shrink(self.frames, size)
         poses = self.poses.clone()
         poses[..., :2] = (poses[..., :2] + 0.5) * factor - 0.5
         return replace(self, frames=frames, poses=poses)
@@ -145,6 +141,12 @@ class PoseData:
             np.concatenate([p.split for p in parts]),
             self.name,
         )
+
+
+def shrink(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Frames [N, 3, H, W] uint8 averaged down to `size` (H, W)."""
+    parts = [F.interpolate(part.float(), size, mode="bilinear", antialias=True) for part in frames.split(64)]
+    return torch.cat([part.round().byte() for part in parts])
 
 
 def chosen(which: np.ndarray | Tensor | str, split: np.ndarray) -> np.ndarray:

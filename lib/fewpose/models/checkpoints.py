@@ -14,7 +14,7 @@ def load_official(model: HigherHRNet, state_dict: Mapping, backbone_only: bool =
     """Load an official HigherHRNet or HRNet (pose or classification) state dict into the model.
 
     Names may have the prefixes of wrappers ("module.", "1."), and a training checkpoint may hold the weights under
-    "state_dict". ``backbone_only`` does not load the head, as in the sports paper, whose keypoints are others. The
+    "state_dict". `backbone_only` does not load the head, as in the sports paper, whose keypoints are others. The
     report lists what does not fit.
 
     Official HigherHRNets have tag maps, which their deconvolution reads. A model without tags computes them from then

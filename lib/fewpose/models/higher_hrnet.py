@@ -19,12 +19,12 @@ NARROW = dict(width=16, modules=(1, 3, 1), blocks=2, stem=16, bottlenecks=2, dec
 class HigherHRNet(PoseModel):
     """HigherHRNet of any width; the defaults are W32 as published (28.6 M parameters).
 
-    ``width`` is the number of channels of the highest resolution; each branch below has twice the channels at half
-    the resolution. ``modules`` counts the fusion modules of stages 2, 3 and 4, ``blocks`` the residual blocks a
-    branch has in each, ``stem`` the channels of the stem, ``bottlenecks`` the blocks of stage 1, ``deconv_blocks``
+    `width` is the number of channels of the highest resolution; each branch below has twice the channels at half
+    the resolution. `modules` counts the fusion modules of stages 2, 3 and 4, `blocks` the residual blocks a
+    branch has in each, `stem` the channels of the stem, `bottlenecks` the blocks of stage 1, `deconv_blocks`
     those behind the deconvolution.
 
-    Official checkpoints also have the associative-embedding maps of the bottom-up method; see ``new_head``.
+    Official checkpoints also have the associative-embedding maps of the bottom-up method; see `new_head`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class HigherHRNet(PoseModel):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heat maps of images [N, 3, H, W] (RGB, ImageNet-normalised, H and W multiples of 32).
 
-        Returns ``[N, K, H/4, W/4]`` and ``[N, K, H/2, W/2]``, linear outputs whose targets are Gaussians of peak 1.
+        Returns `[N, K, H/4, W/4]` and `[N, K, H/2, W/2]`, linear outputs whose targets are Gaussians of peak 1.
         """
         x = self.features(images)
         quarter = self.final_layers[0](x)
@@ -92,7 +92,7 @@ class HigherHRNet(PoseModel):
         return self.stage4([*branches, self.transition3[-1](branches[-1])])[0]
 
     def set_dropout(self, p: float) -> None:
-        """Drop whole channels of every fused map with probability ``p`` ("all fusion layers", Ludwig et al. 3.2).
+        """Drop whole channels of every fused map with probability `p` ("all fusion layers", Ludwig et al. 3.2).
 
         It follows the ReLU, as in the code of that group, which leaves stage 4 out. ValueError outside of [0, 1).
         """
@@ -104,7 +104,7 @@ class HigherHRNet(PoseModel):
     def new_head(self, keypoints: int, tag_maps: bool = False) -> None:
         """Replace the heads by untrained ones for other keypoints; all other weights stay.
 
-        The part of the deconvolution that reads the first head's maps is replaced with it. With ``tag_maps`` the first
+        The part of the deconvolution that reads the first head's maps is replaced with it. With `tag_maps` the first
         head also computes K tag maps for it.
         """
         check_keypoints(keypoints)
@@ -216,12 +216,12 @@ def _initialise(part: nn.Module) -> None:
 
 
 def check_keypoints(keypoints: int) -> None:
-    """Raise ValueError unless there is at least one keypoint."""
+    """ValueError unless there is at least one keypoint."""
     if keypoints < 1:
         raise ValueError(f"A pose model needs at least one keypoint, not {keypoints}.")
 
 
 def check_dropout(p: float) -> None:
-    """ValueError unless ``p`` lies in [0, 1)."""
+    """ValueError unless `p` lies in [0, 1)."""
     if not 0 <= p < 1:
         raise ValueError(f"A dropout probability lies in [0, 1), not {p}.")

@@ -61,9 +61,9 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
 
 class OnnxGraph(nn.Module):
-    """The operations between the tensors ``inputs`` and ``outputs`` of an ONNX file.
+    """The operations between the tensors `inputs` and `outputs` of an ONNX file.
 
-    ``forward(*inputs)`` returns the list of outputs. Floating-point constants become parameters under their ONNX
+    `forward(*inputs)` returns the list of outputs. Floating-point constants become parameters under their ONNX
     names (dots become underscores), the others buffers.
     """
 
@@ -98,7 +98,7 @@ class OnnxGraph(nn.Module):
 
 
 def _between(file: OnnxFile, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> list[Node]:
-    """The nodes that ``outputs`` need when ``inputs`` are given, in order."""
+    """The nodes that `outputs` need when `inputs` are given, in order."""
     needed, nodes = set(outputs), []
     for node in reversed(file.nodes):
         if needed & set(node.outputs):

@@ -6,7 +6,6 @@ are a row of bins for x and one for y.
 """
 
 from contextlib import nullcontext
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,11 +35,11 @@ FINAL = "head.final_layer.weight"
 class RTMPose(PoseModel):
     """RTMPose with its published weights, except in the one layer that depends on the keypoints.
 
-    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (``final_layer``), whose rows a gated
+    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (`final_layer`), whose rows a gated
     attention unit turns into bins of x and of y (SimCC, section 3.1 of the RTMPose paper). Only the convolution
-    depends on the keypoints: ``carry_over`` starts each from the published row of its namesake.
+    depends on the keypoints: `carry_over` starts each from the published row of its namesake.
 
-    The first ``frozen`` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
+    The first `frozen` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
     backward pass. Batch norm is folded into the convolutions: the last stage learns at a tenth of the head's rate. A
     CPU that multiplies bf16 trains the convolutions in bf16, a third faster; predictions are of single precision.
     """
@@ -69,7 +68,7 @@ class RTMPose(PoseModel):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
 
-        Also of the features that `frozen_backbone` gives for images. Raises ValueError for images of another size:
+        Also of the features that `frozen_backbone` gives for images. ValueError for images of another size:
         the head has weights for each position.
         """
         x = images
@@ -120,7 +119,7 @@ class RTMPose(PoseModel):
         return FrozenParts(self.backbone[: self.frozen]) if self.frozen else None
 
     def set_dropout(self, p: float) -> None:
-        """Drop whole channels of the backbone's last map with probability ``p``."""
+        """Drop whole channels of the backbone's last map with probability `p`."""
         check_dropout(p)
         self.dropout.p = p
 
@@ -136,7 +135,7 @@ class RTMPose(PoseModel):
         self.keypoints = keypoints
 
     def carry_over(self, skeleton: Skeleton) -> dict[str, str]:
-        """Start each keypoint of ``skeleton`` from the published row of `halpe_of`; returns who got which.
+        """Start each keypoint of `skeleton` from the published row of `halpe_of`; returns who got which.
 
         A keypoint without one stays new.
         """
@@ -190,7 +189,7 @@ def target_height(side: int, sigma: float) -> float:
 def halpe_of(skeleton: Skeleton) -> dict[str, str]:
     """The Halpe keypoint from which each keypoint of a skeleton starts, if there is one.
 
-    It is the one of the same name, one with more words in its name (``left_big_toe`` for ``left_toe``), or the one at
+    It is the one of the same name, one with more words in its name (`left_big_toe` for `left_toe`), or the one at
     the other end of a limb.
     """
     known = HALPE.keypoints
@@ -218,9 +217,9 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
 
 
 def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZEN) -> RTMPose:
-    """RTMPose-s from ``path`` (ONNX), its head trainable and new unless for 26 keypoints.
+    """RTMPose-s from `path` (ONNX), its head trainable and new unless for 26 keypoints.
 
-    Without a path the file is looked up and, if need be, fetched (:func:`find_onnx`). Raises ValueError naming the
+    Without a path the file is looked up and, if need be, downloaded (`find_onnx`). ValueError naming the
     file if it is absent, damaged or no RTMPose.
     """
     path = find_onnx("rtmpose_s", path)
@@ -260,7 +259,7 @@ def published_rtmpose(path: str | Path | None = None) -> PublishedRTMPose:
     return PublishedRTMPose(read_onnx(find_onnx("rtmpose_s", path))).eval()
 
 
-def rtmpose_predict(path: str | Path | None, crops: Tensor, batch: int = 32) -> Tensor:
+def rtmpose_predict(network: PublishedRTMPose, crops: Tensor, batch: int = 32) -> Tensor:
     """The 26 Halpe keypoints that the published RTMPose-s predicts in crops.
 
     crops [N, 3, 256, 192]: one person each, upright, centred, ImageNet-normalised RGB. Returns [N, 26, 3]: x, y in
@@ -269,18 +268,11 @@ def rtmpose_predict(path: str | Path | None, crops: Tensor, batch: int = 32) -> 
     """
     if crops.ndim != 4 or tuple(crops.shape[1:]) != (3, *CROP):
         raise ValueError(f"RTMPose reads crops [N, 3, 256, 192], not {list(crops.shape)}.")
-    network = _published_graph(str(find_onnx("rtmpose_s", path))).to(crops.device)
     poses = []
     with torch.no_grad():
         for part in crops.split(batch):
             if not len(part):
                 continue
-            (x_score, x), (y_score, y) = (bins.max(-1) for bins in network(part))
+            (x_score, x), (y_score, y) = (bins.max(-1) for bins in network.graph(part))
             poses.append(torch.stack([x / BINS, y / BINS, torch.minimum(x_score, y_score)], -1))
     return torch.cat(poses) if poses else crops.new_zeros(0, 26, 3)
-
-
-@lru_cache(maxsize=1)
-def _published_graph(path: str) -> OnnxGraph:
-    file = read_onnx(path)
-    return OnnxGraph(file, file.inputs, file.outputs).eval().requires_grad_(False)

@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).parent / "files"
 class LoadReport:
     """Which weights of a checkpoint were loaded; prints as a few lines.
 
-    ``taken`` and ``missing`` name parameters of the model, ``refused`` maps names in the checkpoint to the reason why
+    `taken` and `missing` name parameters of the model, `refused` maps names in the checkpoint to the reason why
     they, or a part of them, were not loaded.
     """
 
@@ -45,9 +45,9 @@ class LoadReport:
 
 
 def take(model: nn.Module, given: Mapping[str, Tensor], backbone_only: bool = False) -> LoadReport:
-    """Copy the tensors of ``given`` that fit by name and shape into the model.
+    """Copy the tensors of `given` that fit by name and shape into the model.
 
-    With ``backbone_only`` the model keeps its own head: its ``model.head`` parameters and, of ``model.reads_head``,
+    With `backbone_only` the model keeps its own head: its `model.head` parameters and, of `model.reads_head`,
     the inputs that are heat maps.
     """
     own = model.state_dict()
@@ -80,10 +80,10 @@ def take(model: nn.Module, given: Mapping[str, Tensor], backbone_only: bool = Fa
 def save_weights(
     model: nn.Module, path: str | Path, meta: dict | None = None, half: bool = False, parts: tuple[str, ...] = ("",)
 ) -> Path:
-    """Write the model's weights and ``meta`` (JSON types) to a safetensors file, atomically.
+    """Write the model's weights and `meta` (JSON types) to a safetensors file, atomically.
 
-    ``half`` stores floating-point numbers in 16 bits. ``parts`` keeps only the tensors whose names have one of these
-    prefixes, for `load_part`. The description also holds the model's class, ``config`` and number of keypoints.
+    `half` stores floating-point numbers in 16 bits. `parts` keeps only the tensors whose names have one of these
+    prefixes, for `load_part`. The description also holds the model's class, `config` and number of keypoints.
     """
     state = model.state_dict().items()
     tensors = {name: value.detach().cpu() for name, value in state if name.startswith(parts)}
@@ -100,23 +100,18 @@ def save_weights(
 
 
 def read_meta(path: str | Path) -> dict:
-    """The description in a weights file: model, config, keypoints and the ``meta`` given to `save_weights`."""
+    """The description in a weights file: model, config, keypoints and the `meta` given to `save_weights`."""
     return _read(Path(path), tensors=False)[0]
 
 
-def load_weights(
-    model: nn.Module, path: str | Path, sha256: str | None = None, backbone_only: bool = False
-) -> LoadReport:
+def load_weights(model: nn.Module, path: str | Path, backbone_only: bool = False) -> LoadReport:
     """Load all weights of a file of `save_weights` into the model, and report it.
 
-    With ``backbone_only`` the file may be for other keypoints: the model keeps its own head, and the report lists what
-    was not loaded. ValueError naming the file if it is absent, damaged, of another checksum, another model or
-    another number of keypoints; the model is then unchanged.
+    With `backbone_only` the file may be for other keypoints: the model keeps its own head, and the report lists what
+    was not loaded. ValueError naming the file if it is absent, damaged, of another model or another number of
+    keypoints; the model is then unchanged.
     """
-    path = Path(path)
-    if sha256 is not None:
-        check_sha256(path, sha256)
-    about, given = _read(path)
+    about, given = _read(Path(path))
     if about.get("model") != type(model).__name__:
         raise ValueError(f"{path} holds a {about.get('model')}, the model is a {type(model).__name__}.")
     if not backbone_only and about["keypoints"] != model.keypoints:
@@ -186,7 +181,7 @@ def ship(path: str | Path, name: str) -> Path:
 
 
 def check_sha256(path: str | Path, expected: str) -> None:
-    """Raise ValueError naming the file unless it is there and has this checksum."""
+    """ValueError naming the file unless it is there and has this checksum."""
     if not Path(path).is_file():
         raise ValueError(f"There is no weights file {path}.")
     with open(path, "rb") as file:

@@ -47,7 +47,7 @@ class Darknet(nn.Module):
 def yolox_darknet(path: str | Path | None = None, channels: int = 64, frozen: int = 0) -> Darknet:
     """The backbone of YOLOX-tiny under an untrained pyramid; without a path the file is found or downloaded.
 
-    Raises ValueError naming the file if it is absent, damaged or no YOLOX.
+    ValueError naming the file if it is absent, damaged or no YOLOX.
     """
     path = find_onnx("yolox_tiny", path)
     try:

@@ -158,7 +158,7 @@ class StudentHeads(RoIHeads):
         # Regions of people without any keypoint would only cost time.
         rois, people = [], []
         for own, index, label, target in zip(proposals, matched, labels, targets, strict=True):
-            has_keypoints = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KINDS])
+            has_keypoints = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KEYPOINTS])
             has_keypoints = has_keypoints.any(0) if len(target["boxes"]) else has_keypoints.new_zeros(1)
             kept = ((label > 0) & has_keypoints[index]).nonzero()[:, 0]
             rois.append(own[kept])
@@ -181,9 +181,6 @@ class StudentHeads(RoIHeads):
                         torch.cat([t[POINTS[kind]] for t in targets]),
                     )
         return losses
-
-
-KINDS = tuple(KEYPOINTS)
 
 
 class Student(Network, GeneralizedRCNN):

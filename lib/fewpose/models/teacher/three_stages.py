@@ -77,7 +77,7 @@ def onnx_teacher(
     """The laptop profile's teacher: YOLOX-tiny and RTMPose-s as published, and a lifter.
 
     lifter is a file of `save_weights`, without one the shipped lifter is taken; the ONNX files are given, or found
-    and fetched as `find_onnx` does. ValueError naming a file that cannot be used.
+    and downloaded as `find_onnx` does. ValueError naming a file that cannot be used.
     """
     return Teacher(
         yolox_tiny(find_onnx("yolox_tiny", yolox or None)),

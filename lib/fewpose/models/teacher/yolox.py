@@ -24,7 +24,7 @@ FLOOR, OVERLAP = 0.05, 0.65  # lowest score, and IoU of non-maximum suppression
 class YoloX(nn.Module):
     """The network up to its raw outputs, which are decoded here for images of any size.
 
-    ``side`` is the length to which the shorter side of a frame is scaled (it was trained at 416).
+    `side` is the length to which the shorter side of a frame is scaled (it was trained at 416).
     """
 
     def __init__(self, file: OnnxFile, side: int = 416):
@@ -83,9 +83,9 @@ def raw_outputs(file: OnnxFile) -> tuple[str, ...]:
 
 
 def yolox_tiny(path: str | Path | None = None, side: int = 416) -> YoloX:
-    """The YOLOX of an ONNX file; without a path it is found or fetched (`download.find_onnx`).
+    """The YOLOX of an ONNX file; without a path it is found or downloaded (`download.find_onnx`).
 
-    Raises ValueError naming the file if it is absent, damaged or no YOLOX.
+    ValueError naming the file if it is absent, damaged or no YOLOX.
     """
     path = find_onnx("yolox_tiny", path)
     try:

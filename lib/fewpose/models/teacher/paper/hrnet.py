@@ -11,7 +11,7 @@ from fewpose.models.higher_hrnet import NARROW, HigherHRNet, heat_map_layer
 
 
 class HRNet(HigherHRNet):
-    """The features of :class:`HigherHRNet` under one 1x1 layer; official parameter names.
+    """The features of `HigherHRNet` under one 1x1 layer; official parameter names.
 
     Width 48 on crops of 384x288 is what Srivastav et al. use (63.6 M parameters).
     """
