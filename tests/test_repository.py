@@ -298,8 +298,8 @@ def test_help_is_quick_and_lists_the_commands():
         (["reproduce", "--only"], "expected at least one", 2),
         (["predict", "absent", "here"], "there is no video, image or folder here", 1),
         (["evaluate", "mvor"], "invalid choice: 'mvor'", 2),
-        (["evaluate", "mvor-pck", "--truth", "x"], "required: --detections", 2),
-        (["evaluate", "mvor-pck", "--truth", "t.json", "--detections", "d"], "t.json is", 1),
+        (["evaluate", "mvor-pck", "--ground-truth", "x"], "required: --detections", 2),
+        (["evaluate", "mvor-pck", "--ground-truth", "t.json", "--detections", "d"], "t.json is", 1),
     ],
 )
 def test_mistakes_end_with_one_sentence(arguments, says, code):

@@ -54,9 +54,9 @@ def evaluate(args: argparse.Namespace) -> int:
     from fewpose.metrics import mvor
 
     if args.metric == "mvor-pck":
-        table = mvor.pck(args.truth, args.detections)
+        table = mvor.pck(args.ground_truth, args.detections)
     else:
-        table = mvor.box_ap(args.truth, args.detections, args.as_published)
+        table = mvor.box_ap(args.ground_truth, args.detections, args.as_published)
     print(table.to_csv(index=False, float_format="%.5f"), end="")
     return 0
 
@@ -163,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
         ("mvor-boxes", "COCO's AP and AR of the boxes"),
     ):
         metric = metrics.add_parser(name, help=text, description=text + "; prints CSV")
-        metric.add_argument("--truth", type=Path, required=True, help="camma_mvor_2018.json")
+        metric.add_argument("--ground-truth", type=Path, required=True, help="camma_mvor_2018.json")
         metric.add_argument("--detections", type=Path, required=True, help="COCO results, JSON")
         metric.set_defaults(call=evaluate)
     metric.add_argument(

@@ -203,7 +203,7 @@ def test_the_first_annotation_is_never_found_in_the_published_numbers():
 def files(folder, true, results):
     for name, content in (("truth.json", true), ("found.json", results)):
         (folder / name).write_text(json.dumps(content))
-    return ["--truth", str(folder / "truth.json"), "--detections", str(folder / "found.json")]
+    return ["--ground-truth", str(folder / "truth.json"), "--detections", str(folder / "found.json")]
 
 
 def test_the_command_prints_csv(tmp_path, capsys):
