@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -115,26 +114,13 @@ def fit_student(
             raise ValueError(f"no loss is named {', '.join(unknown)}; there are {', '.join(parts)}")
         return {name: weights.get(name, 1.0) * loss for name, loss in parts.items()}
 
-    fingerprint = repr(
-        (
-            asdict(schedule),
-            asdict(mosaic),
-            scales,
-            sorted(weights.items()),
-            seed,
-            data.name,
-            len(data),
-            round(label_sum(data), 3),
-            weights_fingerprint(model),
-            model.roi_heads.branches,
-            model.roi_heads.soft,
-        )
-    )
+    settings = schedule, mosaic, scales, sorted(weights.items()), seed, model.roi_heads.branches, model.roi_heads.soft
+    labels = data.name, len(data), round(label_sum(data), 3)
     return minimise(
         model,
         losses,
         schedule,
-        fingerprint=fingerprint,
+        fingerprint=repr((settings, labels, weights_fingerprint(model))),
         score=score,
         seed=seed,
         checkpoint=checkpoint,

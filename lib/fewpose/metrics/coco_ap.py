@@ -14,21 +14,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from fewpose.metrics.coco_files import Detections, GroundTruth, Source, numbers, read_detections, read_ground_truth
 from fewpose.metrics.oks import oks
 
-BOXES = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP_small",
-    "AP_medium",
-    "AP_large",
-    "AR1",
-    "AR10",
-    "AR100",
-    "AR_small",
-    "AR_medium",
-    "AR_large",
-)
-KEYPOINTS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
+BOXES = "AP AP50 AP75 AP_small AP_medium AP_large AR1 AR10 AR100 AR_small AR_medium AR_large".split()
+KEYPOINTS = "AP AP50 AP75 AP_medium AP_large AR AR50 AR75 AR_medium AR_large".split()
 MAX_POSES = 20  # of an image, those of highest score, as COCO counts keypoints
 
 

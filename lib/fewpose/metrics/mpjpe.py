@@ -11,16 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from fewpose.metrics.oks import oks
 
 # The eight joints that the paper averages, in the order of every array here.
-UPPER_BODY = (
-    "left_shoulder",
-    "right_shoulder",
-    "left_hip",
-    "right_hip",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-)
+UPPER_BODY = [f"{side}_{joint}" for joint in ("shoulder", "hip", "elbow", "wrist") for side in ("left", "right")]
 HIPS = [UPPER_BODY.index("left_hip"), UPPER_BODY.index("right_hip")]
 PROTOCOLS = ("one_to_one", "paper")
 

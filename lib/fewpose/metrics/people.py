@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from fewpose.data.multi_person import PeopleData
 from fewpose.metrics.bootstrap import resample
@@ -77,7 +78,7 @@ def evaluate(found: Sequence[People], ground_truth: PeopleData) -> Evidence:
                 f"{ground_truth.name}: found poses of frame {i} have {people.keypoints.shape[1]} "
                 f"keypoints, the true ones {len(ground_truth.skeleton)}"
             )
-        overlaps.append(overlap(_corner_and_size(people.boxes), _corner_and_size(ground_truth.boxes[i])))
+        overlaps.append(box_iou(people.boxes.double(), ground_truth.boxes[i].double()).numpy())
         similarities.append(_similarity(people, ground_truth, i))
         scenes.append(_scene(people, ground_truth, i))
     scores = [_array(people.scores) for people in found]
@@ -89,15 +90,6 @@ def evaluate(found: Sequence[People], ground_truth: PeopleData) -> Evidence:
         {protocol: mpjpe(scenes, ground_truth.skeleton.sigmas, protocol) for protocol in PROTOCOLS},
         np.asarray(ground_truth.day),
     )
-
-
-def overlap(found: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
-    """Intersection over union [D, P] of boxes x, y, width, height: [D, 4] with [P, 4]."""
-    low = np.maximum(found[:, None, :2], ground_truth[None, :, :2])
-    ends = found[:, :2] + found[:, 2:], ground_truth[:, :2] + ground_truth[:, 2:]
-    high = np.minimum(ends[0][:, None], ends[1][None])
-    shared = np.maximum(high - low, 0).prod(-1)
-    return shared / (found[:, 2:].prod(1)[:, None] + ground_truth[:, 2:].prod(1) - shared)
 
 
 def _mpjpe_samples(result: Mpjpe, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:

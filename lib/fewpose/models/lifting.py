@@ -7,7 +7,7 @@ al., section 2.2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -222,22 +222,13 @@ def fit_lifter(
     def score() -> float:
         return -float(error(held_out, ground_truth))
 
-    fingerprint = repr(
-        (
-            asdict(schedule),
-            asdict(occlusion),
-            max_norm,
-            validation,
-            seed,
-            round(float(points.double().sum()), 3),
-            weights_fingerprint(model),
-        )
-    )
+    settings = schedule, occlusion, max_norm, validation, seed
+    drawn = round(float(points.double().sum()), 3)
     return minimise(
         model,
         losses,
         schedule,
-        fingerprint=fingerprint,
+        fingerprint=repr((settings, drawn, weights_fingerprint(model))),
         score=score,
         after_step=clip,
         weight_decay=0.0,
