@@ -75,11 +75,6 @@ class View:
         """The same view, its tensors on `device`."""
         return View(self.matrix.to(device), self.flipped.to(device), self.skeleton)
 
-    def split(self, n: int) -> list[View]:
-        """The views of n frames after the other, as tensors split."""
-        parts = zip(self.matrix.split(n), self.flipped.split(n), strict=True)
-        return [View(matrix, flipped, self.skeleton) for matrix, flipped in parts]
-
     def rename(self, values: Tensor) -> Tensor:
         """Swap left and right of [N, K, ...] where the view is mirrored; its own inverse."""
         mask = self.flipped.view(-1, *[1] * (values.ndim - 1))
