@@ -76,21 +76,21 @@ def test_a_killed_run_ends_with_the_very_file_of_an_undisturbed_one(tmp_path, te
     with open(f"{out}.partial", "ab") as file:
         file.write(b'[{"width": 96, "hei')  # killed in the middle of a line
     detector.boxes = plain
-    detector.asked = 0
+    detector.frames_seen = 0
     write_labels(teacher, frames, out, LIMITS, **options)
-    assert detector.asked == 1  # three blocks of two were done, one frame was left
+    assert detector.frames_seen == 1  # three blocks of two were done, one frame was left
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.json", "whole.json"]
 
-    detector.asked = 0
+    detector.frames_seen = 0
     write_labels(teacher, frames, out, LIMITS, **options)
-    assert detector.asked == 0  # finished: nothing to do
+    assert detector.frames_seen == 0  # finished: nothing to do
     write_labels(teacher, frames, out, Thresholds(0.4, 0.2), **options)
-    assert detector.asked == len(frames)  # other labels
-    detector.asked, other = 0, frames.clone()
+    assert detector.frames_seen == len(frames)  # other labels
+    detector.frames_seen, other = 0, frames.clone()
     other[0, 0, 0, 0] += 1
     write_labels(teacher, other, out, Thresholds(0.4, 0.2), **options)
-    assert detector.asked == len(frames)  # other pictures
+    assert detector.frames_seen == len(frames)  # other images
 
 
 def test_a_corrupt_frame_among_many(tmp_path, teacher):

@@ -26,12 +26,12 @@ class Rectangles(nn.Module):
 
     def __init__(self, side):
         super().__init__()
-        self.side, self.asked = side, 0
+        self.side, self.frames_seen = side, 0
         self.unused = nn.Parameter(torch.zeros(1))
 
     def boxes(self, images):
         found = []
-        self.asked += len(images)
+        self.frames_seen += len(images)
         for image in images:
             labels, count = ndimage.label((image.mean(0) > 50).numpy())
             boxes = (

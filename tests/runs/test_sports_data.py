@@ -20,7 +20,7 @@ from toy_video import write_toy_video
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A jump world as `python -m fewpose world jump` writes it, with short videos."""
-    folder = tmp_path_factory.mktemp("own")
+    folder = tmp_path_factory.mktemp("custom")
     worlds.export("jump", 12, 64, 3, folder, videos=0)
     paths = worlds.jump_videos(12, 64, 3, folder, 6, "train", rate=4)
     paths += worlds.jump_videos(12, 64, 3, folder, 6, "test", rate=4)
@@ -30,23 +30,23 @@ def exported(tmp_path_factory):
     return folder
 
 
-def test_an_exported_world_is_read_as_own_data(exported):
+def test_an_exported_world_is_read_as_custom_data(exported):
     rendered = worlds.jump(12, 64, 3, videos=6)
-    own = read_frames("custom", exported, 0, 0, 64, 0, exported)
-    assert own.skeleton == rendered.skeleton
-    assert np.array_equal(own.video, rendered.video) and np.array_equal(own.split, rendered.split)
+    custom = read_frames("custom", exported, 0, 0, 64, 0, exported)
+    assert custom.skeleton == rendered.skeleton
+    assert np.array_equal(custom.video, rendered.video) and np.array_equal(custom.split, rendered.split)
     labelled = rendered.poses[..., 2] > 0
-    assert torch.equal(own.poses[..., 2] > 0, labelled)
-    assert (own.poses - rendered.poses)[..., :2][labelled].abs().max() < 0.01
-    assert (own.frames.float() - rendered.frames.float()).abs().mean() < 4  # JPEG
+    assert torch.equal(custom.poses[..., 2] > 0, labelled)
+    assert (custom.poses - rendered.poses)[..., :2][labelled].abs().max() < 0.01
+    assert (custom.frames.float() - rendered.frames.float()).abs().mean() < 4  # JPEG
 
 
-def test_own_videos_of_held_out_athletes_stay_out(exported):
-    own = read_custom(exported, (64, 64))
-    raw = read_raw("custom", exported, own, 0, 0, 0, 3, exported)
-    assert set(raw.video) == set(own.video[own.split == "train"])
+def test_custom_videos_of_held_out_athletes_stay_out(exported):
+    custom = read_custom(exported, (64, 64))
+    raw = read_raw("custom", exported, custom, 0, 0, 0, 3, exported)
+    assert set(raw.video) == set(custom.video[custom.split == "train"])
     assert (raw.poses == 0).all() and set(raw.split) == {"train"}
-    assert raw.size == own.size
+    assert raw.size == custom.size
 
 
 @pytest.mark.parametrize("dataset", ["jump", "custom"])
@@ -59,39 +59,39 @@ def test_no_test_frame_nor_a_neighbour_is_in_a_training_pool(dataset, exported, 
     pool = concatenate(train.subset(few), train.subset(rest), raw)
     held_out = set(athletes.video[athletes.split != "train"])
     assert len(raw) and not set(pool.video) & held_out
-    apart = (pool.frames[:, None].float() - test.frames[None].float()).abs().mean((2, 3, 4))
-    assert apart.min() > 10  # neighbouring frames of one film differ by less
+    distances = (pool.frames[:, None].float() - test.frames[None].float()).abs().mean((2, 3, 4))
+    assert distances.min() > 10  # neighbouring frames of one video differ by less
 
 
-def test_a_truncated_film_of_the_pool_is_named_and_the_rest_read(exported, tmp_path):
-    folder = tmp_path / "own"
+def test_a_truncated_video_of_the_pool_is_named_and_the_rest_read(exported, tmp_path):
+    folder = tmp_path / "custom"
     shutil.copytree(exported, folder)
-    own = read_custom(folder, (64, 64))
-    film = sorted((folder / "videos").glob("*.mp4"))
-    cut = next(f for f in film if f.stem in set(own.video[own.split == "train"]))
+    custom = read_custom(folder, (64, 64))
+    files = sorted((folder / "videos").glob("*.mp4"))
+    cut = next(f for f in files if f.stem in set(custom.video[custom.split == "train"]))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     with pytest.warns(SkippedInput, match=f"1 broken or truncated, skipped: {cut.name}"):
-        raw = read_raw("custom", folder, own, 0, 0, 0, 3, folder)
-    assert set(raw.video) == set(own.video[own.split == "train"]) - {cut.stem}
+        raw = read_raw("custom", folder, custom, 0, 0, 0, 3, folder)
+    assert set(raw.video) == set(custom.video[custom.split == "train"]) - {cut.stem}
 
 
-def test_a_test_film_is_read_and_a_broken_one_passed_over(exported, tmp_path):
-    folder = tmp_path / "own"
+def test_a_test_video_is_read_and_a_broken_one_passed_over(exported, tmp_path):
+    folder = tmp_path / "custom"
     shutil.copytree(exported, folder)
-    own = read_custom(folder, (64, 64))
-    test = set(own.video[own.split == "test"])
-    film = read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path)
-    assert film.shape[1:] == (3, 64, 64) and 1 <= len(film) <= 60
-    films = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
-    for f in films:
-        f.write_bytes(b"no film")
-    with pytest.warns(SkippedInput, match=films[0].name):
+    custom = read_custom(folder, (64, 64))
+    test = set(custom.video[custom.split == "test"])
+    video = read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path)
+    assert video.shape[1:] == (3, 64, 64) and 1 <= len(video) <= 60
+    videos = [f for f in sorted((folder / "videos").glob("*.mp4")) if f.stem in test]
+    for f in videos:
+        f.write_bytes(b"no video")
+    with pytest.warns(SkippedInput, match=videos[0].name):
         assert read_test_video("custom", folder, 64, 0, test, 0, 0, tmp_path) is None
     assert read_test_video("lsp", folder, 64, 0, test, 0, 0, tmp_path) is None
 
 
 @pytest.mark.parametrize("width", [0, 64])
-def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch):
+def test_no_more_of_a_test_video_is_read_than_shown(width, tmp_path, monkeypatch):
     (tmp_path / "videos").mkdir()
     write_toy_video(tmp_path / "videos" / "walk.mp4")
     monkeypatch.setattr("fewpose_runs.sports_data.yolox_tiny", lambda: Rectangles(97))
@@ -100,12 +100,12 @@ def test_no_more_of_a_test_film_is_read_than_shown(width, tmp_path, monkeypatch)
     read, convert = [], cv2.cvtColor
     monkeypatch.setattr(cv2, "cvtColor", lambda *given: read.append(1) or convert(*given))
     monkeypatch.setattr("fewpose_runs.sports_data.SHOWN", 3)
-    film = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
-    assert torch.equal(film, whole[:3]) and len(read) == 3
-    assert film.untyped_storage().nbytes() == film.numel()
+    video = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    assert torch.equal(video, whole[:3]) and len(read) == 3
+    assert video.untyped_storage().nbytes() == video.numel()
 
 
-def test_one_film_of_the_test_split_can_be_asked_for(tmp_path):
+def test_one_video_of_the_test_split_can_be_exported(tmp_path):
     (path,) = worlds.jump_videos(12, 64, 3, tmp_path, 6, "test", rate=4, limit=1)
     data = worlds.jump(12, 64, 3, videos=6)
     assert path.exists() and path.stem in set(data.video[data.split == "test"])
@@ -117,41 +117,41 @@ def test_without_splits_whole_videos_are_dealt(exported, tmp_path):
         del image["split"]
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     shutil.copytree(exported / "images", tmp_path / "images")
-    own = read_custom(tmp_path, (64, 64))
-    assert {s: len(set(own.video[own.split == s])) for s in ("train", "val", "test")} == {
+    custom = read_custom(tmp_path, (64, 64))
+    assert {s: len(set(custom.video[custom.split == s])) for s in ("train", "val", "test")} == {
         "train": 3,
         "val": 1,
         "test": 2,
     }
-    assert np.array_equal(own.split, read_custom(tmp_path, (64, 64)).split)
+    assert np.array_equal(custom.split, read_custom(tmp_path, (64, 64)).split)
     content["images"][0]["split"] = "train"
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="only some images name"):
         read_custom(tmp_path, (64, 64))
 
 
-def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported, tmp_path):
+def test_images_without_video_id_are_of_the_video_that_their_name_holds(exported, tmp_path):
     content = json.loads((exported / "annotations.json").read_text())
-    folder = tmp_path / "own"
+    folder = tmp_path / "custom"
     shutil.copytree(exported, folder)
     for number, image in enumerate(content["images"]):
-        old, film = folder / "images" / image["file_name"], image.pop("video_id")
-        image["file_name"] = f"5f3a-{film}_{number:06d}.jpg"
+        old, video = folder / "images" / image["file_name"], image.pop("video_id")
+        image["file_name"] = f"5f3a-{video}_{number:06d}.jpg"
         old.rename(folder / "images" / image["file_name"])
     (folder / "annotations.json").write_text(json.dumps(content))
-    own = read_custom(folder, (64, 64))
-    films = {path.stem for path in (folder / "videos").glob("*.mp4")}
+    custom = read_custom(folder, (64, 64))
+    videos = {path.stem for path in (folder / "videos").glob("*.mp4")}
     known = read_custom(exported, (64, 64)).video
-    assert [v for v in own.video if v in films] == [v for v in known if v in films]
-    raw = read_raw("custom", folder, own, 0, 0, 0, 3, folder)
-    assert set(raw.video) == set(own.video[own.split == "train"])
+    assert [v for v in custom.video if v in videos] == [v for v in known if v in videos]
+    raw = read_raw("custom", folder, custom, 0, 0, 0, 3, folder)
+    assert set(raw.video) == set(custom.video[custom.split == "train"])
     shutil.rmtree(folder / "videos")
     with pytest.warns(UserWarning, match="no image names its video"):
         read_custom(folder, (64, 64))
 
 
 @pytest.mark.parametrize(
-    ("image", "film"),
+    ("image", "video"),
     [
         ("run1_0120.jpg", "run1"),
         ("run1/0120.jpg", "run1"),
@@ -161,21 +161,21 @@ def test_images_without_video_id_are_of_the_film_that_their_name_holds(exported,
         ("brun1.jpg", None),
     ],
 )
-def test_the_film_in_a_name(image, film):
-    assert match_video(image, {"run1", "run1.b"}) == film
+def test_the_video_in_a_name(image, video):
+    assert match_video(image, {"run1", "run1.b"}) == video
 
 
-def test_held_out_films_that_cannot_be_known_and_other_files_are_named(exported, tmp_path):
-    folder = tmp_path / "own"
+def test_held_out_videos_that_cannot_be_known_and_other_files_are_named(exported, tmp_path):
+    folder = tmp_path / "custom"
     shutil.copytree(exported, folder)
-    own = read_custom(folder, (64, 64))
-    (folder / "videos" / "notes.txt").write_text("no film")
+    custom = read_custom(folder, (64, 64))
+    (folder / "videos" / "notes.txt").write_text("no video")
     with pytest.warns(SkippedInput, match=r"1 files that are no videos, skipped: notes\.txt"):
-        training_videos(folder, own)
+        training_videos(folder, custom)
     for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
-        path.rename(path.with_name(f"film {number}.mp4"))
+        path.rename(path.with_name(f"video {number}.mp4"))
     with pytest.warns(UserWarning, match="no file in videos/ is named as a video of validation"):
-        training_videos(folder, own)
+        training_videos(folder, custom)
 
 
 def test_every_split_needs_a_person(exported, tmp_path):
@@ -210,21 +210,21 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
     }
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="mirrored views swap no sides"):
-        own = read_custom(tmp_path, (100, 100))
-    assert torch.allclose(own.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
-    y, x = (own.frames[0, 0] > 128).nonzero().float().mean(0)
+        custom = read_custom(tmp_path, (100, 100))
+    assert torch.allclose(custom.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
+    y, x = (custom.frames[0, 0] > 128).nonzero().float().mean(0)
     assert abs(x - 74.75) < 0.5 and abs(y - 49.75) < 0.5
 
 
 def test_a_pool_needs_a_video(exported, tmp_path):
-    own = read_custom(exported, (64, 64))
+    custom = read_custom(exported, (64, 64))
     with pytest.raises(ValueError, match=r"videos holds no video: \.mp4"):
-        read_raw("custom", tmp_path, own, 0, 0, 0, 10, tmp_path)
+        read_raw("custom", tmp_path, custom, 0, 0, 0, 10, tmp_path)
     (tmp_path / "videos").mkdir()
-    held_out = own.video[own.split == "test"][0]
+    held_out = custom.video[custom.split == "test"][0]
     (tmp_path / "videos" / f"{held_out}.mp4").write_bytes(b"")
     with pytest.raises(ValueError, match="holds no video outside of validation and test"):
-        read_raw("custom", tmp_path, own, 0, 0, 0, 10, tmp_path)
+        read_raw("custom", tmp_path, custom, 0, 0, 0, 10, tmp_path)
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
@@ -232,30 +232,30 @@ def test_an_unknown_data_set_is_named(tmp_path):
         read_frames("mpii", tmp_path, 10, 5, 64, 0, tmp_path)
 
 
-def test_films_of_the_training_videos_are_the_pool(tmp_path):
+def test_videos_of_training_athletes_are_the_pool(tmp_path):
     athletes = read_frames("jump", "", 12, 6, 64, 0, tmp_path)
     raw = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
     assert set(raw.video) == set(athletes.video[athletes.split == "train"])
-    films = sorted((tmp_path).rglob("*.mp4"))
-    written = [f.stat().st_mtime_ns for f in films]
+    videos = sorted((tmp_path).rglob("*.mp4"))
+    written = [f.stat().st_mtime_ns for f in videos]
     again = read_raw("jump", "", athletes, 12, 6, 0, 3, tmp_path, rate=4)
     assert torch.equal(raw.frames, again.frames)
-    assert written == [f.stat().st_mtime_ns for f in films]  # kept, not made again
+    assert written == [f.stat().st_mtime_ns for f in videos]  # kept, not made again
 
 
 def test_a_first_network_is_trained_as_the_run_it_comes_from(tmp_path, monkeypatch):
     monkeypatch.setattr("fewpose_runs.sports_data.find_run", tmp_path.joinpath)
-    told = {"steps": 7, "batch_size": 3, "labels": 50}
+    parameters = {"steps": 7, "batch_size": 3, "labels": 50}
     read = "fewpose_runs.sports_data.read_manifest"
-    monkeypatch.setattr(read, lambda folder: {"parameters": told})
+    monkeypatch.setattr(read, lambda folder: {"parameters": parameters})
     run = SimpleNamespace(
         profile="mine", checkpoint=lambda name: tmp_path / name, parameters={"labels": 50, "steps": 1}
     )
-    own = Schedule(99)
-    assert first_training(run, "", own, "warm_up.pt") == (own, tmp_path / "warm_up.pt")
-    schedule, checkpoint = first_training(run, "few", own)
-    assert schedule == Schedule(7, batch_size=3)
+    schedule = Schedule(99)
+    assert first_training(run, "", schedule, "warm_up.pt") == (schedule, tmp_path / "warm_up.pt")
+    earlier, checkpoint = first_training(run, "few", schedule)
+    assert earlier == Schedule(7, batch_size=3)
     assert checkpoint == tmp_path / "mine" / "sports" / "few" / "checkpoints" / "supervised.pt"
     run.parameters["labels"] = 100
     with pytest.raises(ValueError, match="labels is 100 here and 50 in the run few"):
-        first_training(run, "few", own)
+        first_training(run, "few", schedule)
