@@ -11,8 +11,10 @@ from fewpose.skeleton import COCO, MVOR
 from fewpose_runs.cli import main
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "mvor"
-TRUTH, FOUND = REAL / "camma_mvor_2018.json", REAL / "detections"
-needs_truth = pytest.mark.skipif(not TRUTH.is_file(), reason="MVOR's annotations are not beside the clone (see README)")
+GROUND_TRUTH, FOUND = REAL / "camma_mvor_2018.json", REAL / "detections"
+needs_ground_truth = pytest.mark.skipif(
+    not GROUND_TRUTH.is_file(), reason="MVOR's annotations are not beside the clone (see README)"
+)
 
 
 def needs(file):
@@ -26,7 +28,7 @@ def needs(file):
 OPENPOSE_HITS = [2064, 2057, 2015, 2074, 1155, 1319, 1605, 1766, 1201, 1448]
 
 
-@needs_truth
+@needs_ground_truth
 @pytest.mark.parametrize(
     ("file", "published"),
     [
@@ -37,7 +39,7 @@ OPENPOSE_HITS = [2064, 2057, 2015, 2074, 1155, 1319, 1605, 1766, 1201, 1448]
     ],
 )
 def test_pck_as_published(file, published):
-    table = mvor.pck(TRUTH, needs(f"{file}.json"))
+    table = mvor.pck(GROUND_TRUTH, needs(f"{file}.json"))
     joints, summary = table[table.level == "joint"], table[table.level != "joint"]
     assert tuple(summary.pck.round(1)) == published and (joints.persons == 2926).all()
     assert tuple(summary.name) == ("head", "shoulder", "hip", "elbow", "wrist", "mean")
@@ -45,18 +47,18 @@ def test_pck_as_published(file, published):
         assert tuple(joints.name) == MVOR.keypoints and joints.hits.tolist() == OPENPOSE_HITS
 
 
-@needs_truth
+@needs_ground_truth
 def test_faster_rcnn_as_published_and_corrected():
     six = ["AP", "AP50", "AP75", "AR1", "AR10", "AR100"]
     for as_published, answer in (
         (True, [0.50421, 0.75596, 0.57379, 0.29960, 0.59808, 0.60072]),
         (False, [0.50484, 0.75662, 0.57459, 0.29979, 0.59828, 0.60092]),
     ):
-        table = mvor.box_ap(TRUTH, needs("faster_rcnn_bbox.json"), as_published)
+        table = mvor.box_ap(GROUND_TRUTH, needs("faster_rcnn_bbox.json"), as_published)
         assert table.set_index("metric").value[six].round(5).tolist() == answer
 
 
-@needs_truth
+@needs_ground_truth
 @pytest.mark.parametrize(
     ("file", "published"),
     [
@@ -68,7 +70,7 @@ def test_faster_rcnn_as_published_and_corrected():
     ],
 )
 def test_boxes_as_published(file, published):
-    table = mvor.box_ap(TRUTH, needs(f"{file}.json"), as_published=True).set_index("metric")
+    table = mvor.box_ap(GROUND_TRUTH, needs(f"{file}.json"), as_published=True).set_index("metric")
     assert table.value[[*published]].round(3).to_dict() == published
 
 
@@ -157,7 +159,7 @@ def test_the_most_confident_that_covers_enough_and_for_several():
     assert hits(t, [found(near, image=2)]) == [0] * 10
 
 
-def test_missing_truth_and_boxes_alone():
+def test_missing_ground_truth_and_boxes_alone():
     person = upright() | {"left_wrist": (0, 0), "right_wrist": (0, 0)}
     t = ground_truth((1, person), (2, upright()), (2, None))
     table = mvor.pck(t, [found(upright())])
@@ -201,9 +203,9 @@ def test_the_first_annotation_is_never_found_in_the_published_numbers():
 
 
 def files(folder, true, results):
-    for name, content in (("truth.json", true), ("found.json", results)):
+    for name, content in (("ground_truth.json", true), ("found.json", results)):
         (folder / name).write_text(json.dumps(content))
-    return ["--ground-truth", str(folder / "truth.json"), "--detections", str(folder / "found.json")]
+    return ["--ground-truth", str(folder / "ground_truth.json"), "--detections", str(folder / "found.json")]
 
 
 def test_the_command_prints_csv(tmp_path, capsys):
@@ -235,20 +237,20 @@ def spoil(folder, what):
     if what == "missing":
         (folder / "found.json").unlink()
     if what == "no JSON":
-        (folder / "truth.json").write_text("level,name\n")
+        (folder / "ground_truth.json").write_text("level,name\n")
     return places
 
 
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("joints", "truth.json, annotations[0]: `keypoints` holds 33 numbers, not 30"),
+        ("joints", "ground_truth.json, annotations[0]: `keypoints` holds 33 numbers, not 30"),
         ("26 keypoints", "found.json[0]: `coco_keypoints` holds 78 numbers, not 51"),
         ("boxes", "found.json holds boxes alone: PCK needs 17 COCO keypoints"),
         ("nan", "found.json[0]: `score` must be finite numbers, not nan"),
         ("image", "found.json[0]: the ground truth has no image 3"),
         ("missing", "found.json is missing: give the JSON file of the detections"),
-        ("no JSON", "truth.json cannot be read as JSON"),
+        ("no JSON", "ground_truth.json cannot be read as JSON"),
     ],
 )
 def test_mistakes_end_with_one_sentence(tmp_path, capsys, what, says):
