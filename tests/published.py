@@ -30,7 +30,7 @@ needs_rtmpose, needs_yolox = needs("rtmpose_s"), needs("yolox_tiny")
 
 
 def onnxruntime_outputs(names, images):
-    """What onnxruntime answers in the tensors `names` of RTMPose-s to images [N, 3, H, W]."""
+    """What onnxruntime gives in the tensors `names` of RTMPose-s to images [N, 3, H, W]."""
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference here")
     onnx = pytest.importorskip("onnx")
     model = onnx.load(str(RTMPOSE))

@@ -38,7 +38,7 @@ def test_a_sure_network_agrees_with_itself_in_every_unflipped_view(monkeypatch):
     from fewpose import pseudo_labels as method
     from fewpose.augment import Augmentation
 
-    # the oracle tells dots by colour, not by side, so it is asked without mirrored views
+    # the oracle tells dots by colour, not by side, so it predicts without mirrored views
     monkeypatch.setattr(augment, "flipped_view", lambda n, w, s, d: augment.base_view(n, s, d))
     monkeypatch.setattr(method, "VIEWS", Augmentation(flip=0, scale=(0.8, 1.2), colour=0))
     data = dots(6, size=48)

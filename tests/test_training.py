@@ -38,7 +38,7 @@ class Killed(Exception):
 
 def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
     whole = TinyNet()
-    told = fit(whole, dots(), dots(seed=1, split="val"), SHORT, augmentation=STILL, seed=3)
+    undisturbed = fit(whole, dots(), dots(seed=1, split="val"), SHORT, augmentation=STILL, seed=3)
 
     from fewpose import training
 
@@ -58,7 +58,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, monkeypatch):
     resumed = TinyNet()
     history = fit(resumed, dots(), dots(seed=1, split="val"), SHORT, **arguments)
     assert torch.equal(weights(whole), weights(resumed))
-    assert history.loss == told.loss and history.score == told.score
+    assert history.loss == undisturbed.loss and history.score == undisturbed.score
 
     finished = TinyNet()
     monkeypatch.setattr(training, "supervised_loss", None)  # a finished training takes no step
@@ -156,8 +156,8 @@ def test_data_refuse_what_does_not_fit():
 
 
 def test_the_schedule_among_a_notebooks_parameters():
-    told = {"steps": 7, "batch_size": 3, "labels": 50, "patience": 2}
-    assert schedule_in(told) == Schedule(7, batch_size=3, patience=2)
+    parameters = {"steps": 7, "batch_size": 3, "labels": 50, "patience": 2}
+    assert schedule_in(parameters) == Schedule(7, batch_size=3, patience=2)
 
 
 def test_sgds_rate_rises_and_falls_to_a_tenth():

@@ -1,4 +1,4 @@
-"""A room with two people in every frame, and answers that are right or missing."""
+"""A room with two people in every frame, and predictions that are right or missing."""
 
 import numpy as np
 import torch

@@ -19,7 +19,7 @@ from fewpose import LAYOUT
 
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
-RENAMED = {  # what earlier versions said, and what it is now
+RENAMED = {  # names of earlier versions, and those of today
     "percent": "keep_percent",
     "percents": "keep_percent",
     "views": "cached_views",

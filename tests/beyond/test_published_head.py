@@ -139,7 +139,7 @@ class Same:
 
 
 def two(apart):
-    """The network's candidates and a head's answers for 10 frames, the head `apart` [10] px off."""
+    """The network's candidates and a head's predictions for 10 frames, the head `apart` [10] px off."""
     pose = torch.tensor([[20.0, 20, 1], [60, 20, 1], [20, 60, 1], [60, 60, 1]])
     base = pose.expand(10, 4, 3)
     views = base.expand(3, 10, 4, 3)
@@ -162,7 +162,7 @@ def test_labels_on_which_both_agree_are_selected_first():
 
 
 def find_dots(crops):
-    """The poses of `tiny.dots` by their colours: an answer that a mirrored view must not name."""
+    """The poses of `tiny.dots` by their colours: a prediction that a mirrored view must not name."""
     from fewpose.augment import MEAN, STD
 
     std, mean = torch.tensor(STD).view(3, 1, 1), torch.tensor(MEAN).view(3, 1, 1)
@@ -193,6 +193,6 @@ def test_published_heads_have_names():
     with pytest.raises(ValueError, match="rtmpose_s"):
         published_head("openpose")
     head = published_head("narrow")
-    answer = head.predict(torch.zeros(1, 3, *head.size))
-    assert answer.shape == (1, len(head.skeleton), 3)
-    assert answer.isfinite().all()
+    predicted = head.predict(torch.zeros(1, 3, *head.size))
+    assert predicted.shape == (1, len(head.skeleton), 3)
+    assert predicted.isfinite().all()

@@ -83,7 +83,7 @@ def test_joints_without_truth():
     other = scene([person(100)], found)
     assert math.isclose(mpjpe([*unseen, other], SIGMAS).per_joint[WRIST], 100)
     assert math.isclose(mpjpe([*unseen, other], SIGMAS, "paper").per_joint[WRIST], 50)
-    # without a hip there is no root; without any joint nobody asks for the person
+    # without a hip there is no root; without any joint the person does not count
     joints[HIPS[1]] = 0
     rootless = [scene([(pose, box, joints)], found)]
     assert len(mpjpe(rootless, SIGMAS).errors) == 0 and mpjpe(rootless, SIGMAS).missed == 0

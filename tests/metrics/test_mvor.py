@@ -50,12 +50,12 @@ def test_pck_as_published(file, published):
 @needs_ground_truth
 def test_faster_rcnn_as_published_and_corrected():
     six = ["AP", "AP50", "AP75", "AR1", "AR10", "AR100"]
-    for as_published, answer in (
+    for as_published, expected in (
         (True, [0.50421, 0.75596, 0.57379, 0.29960, 0.59808, 0.60072]),
         (False, [0.50484, 0.75662, 0.57459, 0.29979, 0.59828, 0.60092]),
     ):
         table = mvor.box_ap(GROUND_TRUTH, needs("faster_rcnn_bbox.json"), as_published)
-        assert table.set_index("metric").value[six].round(5).tolist() == answer
+        assert table.set_index("metric").value[six].round(5).tolist() == expected
 
 
 @needs_ground_truth

@@ -192,7 +192,7 @@ def test_perfect_people_and_3d_by_hand():
     everybody = sum(map(len, ground_truth.boxes))
     assert evidence.count("mpjpe") == everybody
     wrist = COCO.index("left_wrist")
-    ground_truth.keypoints[0][:, wrist, 2] = 0  # nobody could tell where it is: not asked for
+    ground_truth.keypoints[0][:, wrist, 2] = 0  # unlabelled: does not count
     exact[0].keypoints3d[:, wrist, 1] += 900
     assert evaluate(exact, ground_truth).value("mpjpe") == pytest.approx(10, abs=1e-3)
     ground_truth.keypoints[0][..., 2] = 0  # nothing to be seen of them

@@ -33,19 +33,19 @@ def test_the_teacher_costs_more_the_more_people():
 
 
 @pytest.mark.parametrize("believes", [-20.0, 20.0])
-def test_the_student_is_asked_about_so_many_people_whatever_it_believes(believes):
+def test_the_student_is_counts_about_so_many_people_whatever_it_believes(believes):
     student = tiny_student().eval()
     with torch.no_grad():
         student.roi_heads.box_predictor.cls_score.bias[1] = believes
-    asked = []
+    counts = []
     predictor = student.roi_heads.keypoint_predictors["hard"]
-    predictor.register_forward_hook(lambda _, regions, __: asked.append(len(regions[0])))
+    predictor.register_forward_hook(lambda _, regions, __: counts.append(len(regions[0])))
     costs = [student_cost(student, (64, 80), people) for people in (1, 3, 5)]
-    assert asked == [1, 3, 5]
+    assert counts == [1, 3, 5]
     assert 0 < costs[0].gflops < costs[1].gflops < costs[2].gflops
     assert costs[0].parameters == sum(p.numel() for p in student.parameters())
     find_people(student, torch.zeros(1, 3, 64, 80, dtype=torch.uint8))
-    assert asked[-1] == (0 if believes < 0 else 8)  # as before
+    assert counts[-1] == (0 if believes < 0 else 8)  # as before
 
 
 def test_the_laptops_student_costs_less_than_30_percent_of_its_teacher():

@@ -58,7 +58,7 @@ def test_shape_root_and_size():
 
 
 def test_a_turned_camera_sees_the_same_person_turned():
-    """Without the two numbers of the direction the answer turns with the camera, exactly."""
+    """Without the two numbers of the direction the output turns with the camera, exactly."""
     model = Lifter(16).eval()
     with torch.no_grad():
         model.first[0].weight[:, -2:] = 0
@@ -66,15 +66,15 @@ def test_a_turned_camera_sees_the_same_person_turned():
     middle = F.normalize(points.mean(1), dim=-1)
     ahead = points @ geometry.turn_to(middle)
     turn = geometry.turn_to(F.normalize(torch.tensor([[0.3, -0.2, 1.0]]), dim=-1))
-    answers = []
+    lifted = []
     for seen in (ahead, ahead @ turn.mT):
         rays = torch.cat([seen[..., :2] / seen[..., 2:], torch.ones(4, 17, 1)], -1)
-        answers.append(model(rays) @ geometry.turn_to(middle_ray(rays)))
+        lifted.append(model(rays) @ geometry.turn_to(middle_ray(rays)))
         torch.testing.assert_close(
             model.target(rays, seen) * model.std3d + model.mean3d,
             model.root_relative(seen) @ geometry.turn_to(middle_ray(rays)),
         )
-    torch.testing.assert_close(*answers, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(*lifted, atol=0.02, rtol=0.02)
 
 
 def test_it_learns_a_few_poses_by_heart():

@@ -68,7 +68,7 @@ def test_keypoints_start_from_their_namesakes():
 
 
 def target_bins(poses):
-    """SimCC answers that are the targets of RTMPose's training."""
+    """SimCC outputs that are the targets of RTMPose's training."""
     return [
         torch.exp(-((torch.arange(2 * side) - 2 * poses[..., i : i + 1]) ** 2) / (2 * sigma**2))
         for i, (side, sigma) in enumerate(zip((192, 256), SIGMAS, strict=True))
@@ -89,7 +89,7 @@ def test_bins_are_read_drawn_and_scored():
     here, there = model.loss(bins, poses, CROP), model.loss(bins, poses + torch.tensor([4.0, 0, 0]), CROP)
     assert abs(float(here)) < 1e-4 < 0.05 < float(there)
     outside = poses.clone()
-    outside[0, 0, 0] = -3  # not in the picture: asked of nobody
+    outside[0, 0, 0] = -3  # outside the image: does not count
     assert float(model.loss(bins, outside, CROP)) == pytest.approx(0, abs=1e-4)
     unlabelled = poses * torch.tensor([1.0, 1, 0])
     assert float(model.loss(bins, unlabelled, CROP)) == 0
@@ -132,8 +132,8 @@ def test_half_precision_teaches_the_same_and_answers_nothing(monkeypatch):
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
         return gradient, model.eval()(images)[0]
 
-    (single, answer), (half, same) = learned(False), learned(True)
-    assert torch.equal(answer, same)
+    (single, outputs), (half, same) = learned(False), learned(True)
+    assert torch.equal(outputs, same)
     assert not torch.equal(single, half)
     assert torch.cosine_similarity(single, half, dim=0) > 0.99
 

@@ -14,12 +14,12 @@ def make(step):
     return torch.rand(4, 5, generator=generator), {"step": torch.tensor(step)}
 
 
-def test_a_cpu_makes_each_step_when_it_is_asked_for():
-    asked = []
-    ahead = Prefetch(asked.append, 5, torch.device("cpu"))
+def test_a_cpu_makes_each_step_when_it_is_needed():
+    steps = []
+    ahead = Prefetch(steps.append, 5, torch.device("cpu"))
     ahead(3)
     ahead(1)
-    assert asked == [3, 1]
+    assert steps == [3, 1]
 
 
 @pytest.mark.skipif(workers() < 1, reason="one core: nothing is made ahead")

@@ -26,7 +26,7 @@ def _as_made(made: object) -> object:
 
 
 class Prefetch:
-    """`make(step)` for steps asked for one after the other; on a GPU's side made before.
+    """`make(step)` for successive steps; on CUDA made ahead of time.
 
     make must depend on the step alone and stay on the CPU: it then gives the same everywhere, and a training goes on
     after a kill at any step. On a CPU, which has nothing to wait for, it is simply called.

@@ -78,7 +78,7 @@ def save_test(
         iteration=iteration,
         seed=seed,
         poses=poses.numpy(),
-        truth=test.poses[chosen].numpy(),
+        ground_truth=test.poses[chosen].numpy(),
         validation=np.reshape(history.score if history else [], (-1, 2)),
         network=not isinstance(model, Tensor),  # whether the run's network alone predicts this
     )
@@ -105,9 +105,8 @@ def load_tests(root: Path) -> list[dict]:
     for path in saved_files(root):
         with np.load(path) as file:
             entry = {k: file[k].item() if file[k].ndim == 0 else file[k] for k in file.files}
-        for name in ("distances", "poses", "truth"):
+        for name in ("distances", "poses", "ground_truth"):
             entry[name] = torch.from_numpy(entry[name])
-        entry["ground_truth"] = entry.pop("truth")
         entry["folder"] = path.parent.parent
         entry["frames"] = read_examples(path.parent / "examples.jpg", len(entry["poses"]))
         if found and not np.array_equal(entry["video"], found[0]["video"]):

@@ -241,12 +241,12 @@ def test_unknown_rows_are_named():
 
 
 @torch.no_grad()
-def test_keypoints_are_read_as_asked():
+def test_keypoints_are_read_as_set():
     peak, oks = (tiny_student("single_hard", reading=how).eval() for how in ("peak", "oks"))
     maps, boxes = torch.randn(2, 17, 56, 56), torch.tensor([[5.0, 5, 45, 60], [30, 2, 79, 50]])
-    own, asked = peak.roi_heads.read(maps, boxes), oks.roi_heads.read(maps, boxes)
-    assert torch.equal(own[0], decode(maps, boxes)[0])
-    assert torch.equal(asked[0], expect(maps, boxes, oks.skeleton.sigmas)[0])
+    at_peak, at_oks = peak.roi_heads.read(maps, boxes), oks.roi_heads.read(maps, boxes)
+    assert torch.equal(at_peak[0], decode(maps, boxes)[0])
+    assert torch.equal(at_oks[0], expect(maps, boxes, oks.skeleton.sigmas)[0])
     for one, other in zip(find_people(peak, frames()), find_people(oks, frames()), strict=True):
         assert torch.equal(one.boxes, other.boxes)
         assert not torch.equal(one.keypoints, other.keypoints)
