@@ -27,7 +27,6 @@ def test_the_network_input_is_the_view_normalised():
     expected = normalise(seen(views[1], frames, 0.3, plain))
     assert torch.allclose(found, expected, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert len(network_input(views[0].split(7)[0], frames, 0, made)) == 7
 
 
 def test_no_frames_are_no_input():
