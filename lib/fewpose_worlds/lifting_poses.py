@@ -7,7 +7,6 @@ world and hands at work in any position before the body; cameras have any height
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import pi
 from pathlib import Path
 
@@ -24,21 +23,10 @@ BATCH = 128
 STATURE = 1.72, 0.09  # metres: mean and deviation of adults
 CALM = ("stand", "walk", "reach", "bend", "sit")  # kinds of everyday poses drawn more often
 _SOLE = 0.03  # metres from the heel's keypoint down to the floor
-
-
-@dataclass(frozen=True)
-class Cameras:
-    """Ranges of camera positions: metres from a person's hips, degrees above their height.
-
-    The person is up to `aside` degrees left or right of the optical axis and up to `beyond` degrees above or below it;
-    `roll` is a standard deviation in degrees.
-    """
-
-    distance: tuple[float, float] = (1.5, 7)
-    above: tuple[float, float] = (-5, 75)
-    aside: float = 29
-    beyond: float = 23
-    roll: float = 5
+# Cameras, in degrees: how high above a person's hips; how far the person is, at most, left or right of the optical axis
+# and above or below it; the standard deviation of the roll.
+ABOVE, ASIDE, BEYOND, ROLL = (-5, 75), 29, 23, 5
+DISTANCE = 1.5, 7  # metres from a person's hips to the camera
 
 
 def body_poses(count: int, seed: int = 0, cache: Path | None = None) -> Tensor:
@@ -96,17 +84,17 @@ def sample_work_pose(rng: np.random.Generator) -> np.ndarray:
     return Rotation.from_euler("XYZ", a, degrees=True).as_matrix()
 
 
-def views(bodies: Tensor, cameras: Cameras = Cameras()) -> Callable:
+def views(bodies: Tensor) -> Callable:
     """A function (count, generator) that gives `see` of so many random bodies of [N, K, 3], for `fit_lifter`."""
 
     def sample(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(bodies), (count,), generator=generator)
-        return see(bodies[index], generator, cameras)
+        return see(bodies[index], generator)
 
     return sample
 
 
-def see(bodies: Tensor, generator: torch.Generator, cameras: Cameras = Cameras()) -> tuple[Tensor, Tensor]:
+def see(bodies: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Rays and points [N, K, 3] of bodies [N, K, 3], each seen by a random camera.
 
     Rays as of `geometry.rays`, all visible; points in millimetres in the camera frame (x right, y down, z forward).
@@ -115,14 +103,14 @@ def see(bodies: Tensor, generator: torch.Generator, cameras: Cameras = Cameras()
     def u(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(bodies), generator=generator)
 
-    around, above = u(0, 2 * pi), torch.deg2rad(u(*cameras.above))
-    place = direction(around, above) * 1000 * u(*cameras.distance)[:, None]
+    around, above = u(0, 2 * pi), torch.deg2rad(u(*ABOVE))
+    place = direction(around, above) * 1000 * u(*DISTANCE)[:, None]
     # The azimuth of the optical axis; from steeply above, a degree of azimuth is a smaller angle.
-    azimuth = around + pi + torch.deg2rad(u(-1, 1) * cameras.aside) / above.cos().clamp_min(0.3)
-    forward = direction(azimuth, torch.deg2rad(u(-1, 1) * cameras.beyond) - above)
+    azimuth = around + pi + torch.deg2rad(u(-1, 1) * ASIDE) / above.cos().clamp_min(0.3)
+    forward = direction(azimuth, torch.deg2rad(u(-1, 1) * BEYOND) - above)
     right = torch.stack([azimuth.sin(), -azimuth.cos(), torch.zeros(len(bodies))], -1)
     down = torch.linalg.cross(forward, right)
-    roll = torch.deg2rad(torch.randn(len(bodies), generator=generator) * cameras.roll)[:, None]
+    roll = torch.deg2rad(torch.randn(len(bodies), generator=generator) * ROLL)[:, None]
     axes = [roll.cos() * right + roll.sin() * down, roll.cos() * down - roll.sin() * right, forward]
     points = (bodies - place[:, None]) @ torch.stack(axes, -1)
     # No point is nearer to the camera than 0.4 m.

@@ -24,10 +24,12 @@ def test_bodies_are_adults_about_their_hips_and_kept(tmp_path, monkeypatch):
         world.body_poses(0)
 
 
-def test_cameras_all_about_a_person():
+def test_cameras_all_about_a_person(monkeypatch):
+    monkeypatch.setattr(world, "ABOVE", (-5, 60))
+    monkeypatch.setattr(world, "ROLL", 0)
     standing = torch.zeros(500, 17, 3)
     standing[..., 2] = torch.linspace(700, -900, 17)  # head to feet along z, which is up
-    draw = world.views(standing, world.Cameras(above=(-5, 60), roll=0))
+    draw = world.views(standing)
     rays, points = draw(2000, torch.Generator().manual_seed(0))
     assert rays.shape == points.shape == (2000, 17, 3) and points[..., 2].min() > 300
     torch.testing.assert_close(rays[..., :2], points[..., :2] / points[..., 2:])
