@@ -36,11 +36,11 @@ def annotation(keypoints: np.ndarray, box, area: float, keypoints3d: np.ndarray,
     millimetres in the camera frame. main: whether this is the frame's main person; None where all people count alike,
     then keypoints have enough digits for keypoints3d to project onto them.
     """
-    digits = 0 if main is not None else 3
+    digits, role = (3, {}) if main is None else (0, {"main": bool(main)})
     return {
         "category_id": 1,
         "iscrowd": 0,
-        **({} if main is None else {"main": bool(main)}),
+        **role,
         "keypoints": np.round(keypoints, 2 + digits).ravel().tolist(),
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),
         "bbox": np.round(box, 2).tolist(),
@@ -133,7 +133,7 @@ def generate(
     are fewer than `few` (FEW_TASKS), and are joined in order. parameters hold all that the frames depend on, among it
     `name`, `frames` and `size` (one number or height and width). prepare() is called once before.
     """
-    if cache is not None and _is_complete(Path(cache), parameters):
+    if cache is not None and _is_complete(cache, parameters):
         return read(cache, skeleton, assemble)
     prepare()
     name, frames, size = (parameters[key] for key in ("name", "frames", "size"))
@@ -142,12 +142,10 @@ def generate(
     if cache is None:
         store = np.empty(shape, np.uint8)
     else:
-        cache = Path(cache)
         cache.mkdir(parents=True, exist_ok=True)
         (cache / "world.json").unlink(missing_ok=True)
         store = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, shape)
-    images: list[dict] = []
-    annotations: list[dict] = []
+    images, annotations = [], []
     with tqdm(total=frames, desc=f"world {name}", unit="frame", leave=False) as bar:
         for rendered, metadata, people in in_order(render, list(tasks), few or FEW_TASKS):
             for pixels, about, annotated in zip(rendered, metadata, people, strict=True):
@@ -178,20 +176,14 @@ def generate(
 
 
 def read(cache: Path, skeleton: Skeleton, assemble: Assemble = main_people) -> PoseData | PeopleData:
-    """The data of a complete world's folder, frames memory-mapped; RuntimeError if the folder is not complete."""
-    cache = Path(cache)
-    for name in ("world.json", "annotations.json", "frames.npy"):
-        if not (cache / name).is_file():
-            raise RuntimeError(f"{cache}: no complete world ({name} is missing); render it again")
-    coco = json.loads((cache / "annotations.json").read_text())
-    parameters = json.loads((cache / "world.json").read_text())
+    """The data of a complete world's folder, frames memory-mapped."""
+    coco, parameters = (json.loads((cache / name).read_text()) for name in ("annotations.json", "world.json"))
     frames = np.load(cache / "frames.npy", mmap_mode="c")  # private: a write never reaches the file
     return assemble(frames, coco, skeleton, parameters["name"])
 
 
 def export_images(cache: Path, out: Path) -> None:
     """Write a world's frames as images/*.jpg and its annotations.json to the folder `out`."""
-    cache, out = Path(cache), Path(out)
     (out / "images").mkdir(parents=True, exist_ok=True)
     coco = json.loads((cache / "annotations.json").read_text())
     frames = np.load(cache / "frames.npy", mmap_mode="r")
@@ -204,9 +196,8 @@ def export_images(cache: Path, out: Path) -> None:
 
 
 def _is_complete(cache: Path, parameters: dict) -> bool:
-    path = cache / "world.json"
     try:
-        return json.loads(path.read_text()) == parameters
+        return json.loads((cache / "world.json").read_text()) == parameters
     except (FileNotFoundError, json.JSONDecodeError):
         return False
 

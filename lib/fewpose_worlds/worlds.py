@@ -19,7 +19,7 @@ from fewpose_worlds.body import load_model
 from fewpose_worlds.everyday import stills as everyday_stills
 from fewpose_worlds.jump import stills as jump_stills
 from fewpose_worlds.jump.video import video_name
-from fewpose_worlds.operating_room import views as operating_room_views
+from fewpose_worlds.operating_room import views
 
 EXPORTED_RATE = 50  # frames a second of exported videos: 200 Hz would take minutes to render
 ABOVE = 0.08  # share of the everyday cameras that look down from a height
@@ -28,15 +28,14 @@ ABOVE = 0.08  # share of the everyday cameras that look down from a height
 def everyday(frames: int, size: int, seed: int = 0, cache: Path | None = None, above: float = ABOVE) -> PoseData:
     """The everyday world: frames [N,3,S,S] of diverse people, 17 COCO keypoints in pixels.
 
-    cache is the folder that keeps worlds between calls (None: rendered in memory each time); `above` the share of the
-    cameras that look down from a height. A smaller world is the beginning of a larger one of the same seed.
-    ValueError for impossible sizes.
+    cache is the folder that keeps worlds between calls (None: none is kept); `above` the share of the cameras that look
+    down from a height. A smaller world is the beginning of a larger one of a seed. ValueError for impossible sizes.
     """
     _check("everyday", frames, size)
     folder = None if cache is None else everyday_folder(frames, size, seed, cache, above)
     n = everyday_stills.SCENE
     tasks = [(seed, scene, min(n, frames - scene * n), size, above) for scene in range(-(-frames // n))]
-    parameters = _parameters("everyday", everyday_stills.VERSION, frames, size, seed)
+    parameters = dict(name="everyday", version=everyday_stills.VERSION, frames=frames, size=size, seed=seed)
     if above != ABOVE:
         parameters["above"] = above
     return store.generate(everyday_stills.make_scene, tasks, COCO, parameters, folder, load_model)
@@ -82,7 +81,7 @@ def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, video
     _check("jump", frames, size)
     videos = jump_stills.count_videos(frames, videos)
     folder = None if cache is None else Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed{seed}"
-    parameters = _parameters("jump", jump_stills.VERSION, frames, size, seed, videos=videos)
+    parameters = dict(name="jump", version=jump_stills.VERSION, frames=frames, size=size, seed=seed, videos=videos)
     tasks = jump_stills.tasks(frames, size, seed, videos)
     return store.generate(jump_stills.make_stills, tasks, JUMP, parameters, folder, load_model)
 
@@ -90,8 +89,7 @@ def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, video
 def jump_video(seed: int, index: int, size: int, path: Path) -> int:
     """Write video `index` of the jump world `seed` as an MP4 of 200 Hz, frames of size x size; its number of frames.
 
-    Athlete, site and camera are those of the stills. ValueError for an impossible size, RuntimeError if the file
-    cannot be written.
+    Athlete, site and camera are the stills'. ValueError for an impossible size, RuntimeError if writing fails.
     """
     _check("jump", 1, size)
     return jump_stills.write_video(seed, index, size, Path(path))
@@ -102,9 +100,9 @@ def jump_videos(
     size: int,
     seed: int,
     cache: Path,
-    videos: int | None = None,
-    split: str = "train",
-    rate: float = 200,
+    videos: int | None,
+    split: str,
+    rate: float,
     limit: int | None = None,
 ) -> list[Path]:
     """MP4 files in `cache` of the first `limit` videos of a split of `jump(frames, size, seed, videos=videos)`.
@@ -137,23 +135,20 @@ def operating_room(
     impossible sizes, fewer than three days, or fewer moments than days.
     """
     height, width = size
-    _check("operating_room", frames, height)
-    _check("operating_room", frames, width)
-    views = operating_room_views.VIEWS
+    _check("operating_room", frames, height, width)
     if days is None:
         days = max(3, frames // 60)
-    if not 3 <= days <= -(-frames // views):
+    if not 3 <= days <= -(-frames // views.VIEWS):
         raise ValueError(
             f"world operating_room: {frames} frames of {days} days; at least three days are needed "
-            f"(training, validation, test), each with {views} frames or more"
+            f"(training, validation, test), each with {views.VIEWS} frames or more"
         )
-    folder = None
-    if cache is not None:
-        folder = Path(cache) / f"operating_room_{frames}x{height}x{width}_{days}days_seed{seed}"
-    parameters = _parameters("operating_room", operating_room_views.VERSION, frames, [height, width], seed, days=days)
-    tasks = operating_room_views.tasks(frames, (height, width), seed, days)
-    make = operating_room_views.make_scene
-    return store.generate(make, tasks, COCO, parameters, folder, load_model, store.all_people, few=4)
+    folder = None if cache is None else Path(cache) / f"operating_room_{frames}x{height}x{width}_{days}days_seed{seed}"
+    parameters = dict(
+        name="operating_room", version=views.VERSION, frames=frames, size=[height, width], seed=seed, days=days
+    )
+    tasks = views.tasks(frames, (height, width), seed, days)
+    return store.generate(views.make_scene, tasks, COCO, parameters, folder, load_model, store.all_people, few=4)
 
 
 def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int = 3) -> Path:
@@ -176,13 +171,9 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
     return Path(out)
 
 
-def _parameters(name: str, version: int, frames: int, size: int | list[int], seed: int, **more: int) -> dict:
-    """What a cached world is compared by."""
-    return {"name": name, "version": version, "frames": frames, "size": size, "seed": seed, **more}
-
-
-def _check(world: str, frames: int, size: int) -> None:
-    if frames < 1 or not 32 <= size <= 1024:
+def _check(world: str, frames: int, *size: int) -> None:
+    if frames < 1 or not 32 <= min(size) <= max(size) <= 1024:
+        pixels = " x ".join(map(str, size))
         raise ValueError(
-            f"world {world}: {frames} frames of {size} pixels; at least 1 frame and a size from 32 to 1024 are needed"
+            f"world {world}: {frames} frames of {pixels} pixels; at least 1 frame and a size from 32 to 1024 are needed"
         )
