@@ -5,8 +5,8 @@ all joint frames are axis-aligned: x = the person's right, y = forward, z = up, 
 hip flexion, elbow flexion and ankle dorsiflexion are rotations by +angle about x, knee flexion and bending the trunk
 forward by -angle about x.
 
-Posing is linear blend skinning in numpy: it runs in worker processes, and needs corrections of the rest pose (Anny
-rests with its arms spread) that depend on the person.
+Posing is linear blend skinning in numpy: it runs in worker processes, and the correction of Anny's rest pose (its arms
+are spread) depends on the person.
 """
 
 from __future__ import annotations
@@ -108,13 +108,10 @@ def rig() -> Rig:
     # full mesh is done here once: exact keypoints at the cost of a few bones.
     full_vertices = stacked(full.template_vertices, full.blendshapes)
     full_weights = dense_weights(full)
-    regress = {name: w for name, w in zip(regressor.labels, regressor.regression_weights.numpy(), strict=True)}
+    regress = dict(zip(regressor.labels, regressor.regression_weights.numpy(), strict=True))
     tips = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}
-    head_top = np.zeros(len(full_weights))
-    head_bone = labels.index("head")
-    on_head = np.where(full_weights[:, head_bone] > 0.9, full_vertices[0, :, 2], -9)
-    head_top[on_head.argmax()] = 1
-    regress["head"] = head_top
+    on_head = np.where(full_weights[:, labels.index("head")] > 0.9, full_vertices[0, :, 2], -9)
+    regress["head"] = np.eye(1, len(on_head), on_head.argmax())[0]
     points = np.zeros((len(full_vertices), len(KEYPOINTS), len(labels), 4))
     heads = stacked(mesh.template_bone_heads, mesh.bone_heads_blendshapes)
     full_heads = stacked(full.template_bone_heads, full.bone_heads_blendshapes)
@@ -132,10 +129,8 @@ def rig() -> Rig:
         points[0, k, :, 3] = both.sum(0)
 
     def coefficients(phenotypes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values = {
-            name: torch.from_numpy(np.ascontiguousarray(phenotypes[:, i], np.float64))
-            for i, name in enumerate(PHENOTYPES)
-        }
+        columns = torch.from_numpy(np.ascontiguousarray(phenotypes.T, np.float64))
+        values = dict(zip(PHENOTYPES, columns, strict=True))
         ones = np.ones((len(phenotypes), 1))
         return tuple(
             np.concatenate([ones, m.get_phenotype_blendshape_coefficients(**values).numpy()], 1).astype(np.float32)
@@ -172,8 +167,7 @@ def rotation(axis: str, angle: np.ndarray) -> np.ndarray:
     """Rotation matrices [...,3,3] about one axis ('x', 'y' or 'z') by angles [...] in radians."""
     i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     angle = np.asarray(angle, dtype=float)
-    matrix = np.zeros((*angle.shape, 3, 3))
-    matrix[...] = np.eye(3)
+    matrix = np.tile(np.eye(3), (*angle.shape, 1, 1))
     matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
     matrix[..., i, j] = -np.sin(angle)
     matrix[..., j, i] = np.sin(angle)
@@ -207,17 +201,12 @@ def pose_bodies(phenotypes: np.ndarray, rotations: np.ndarray, roots: np.ndarray
     blended = (r.weights @ transforms.reshape(b, len(r.labels), 12)).reshape(b, -1, 3, 4)
     vertices = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
     rest_joints = heads[:, r.joint_bones].mean(2)
-    origin = rest_joints[:, :1].copy()
-    return Bodies(
-        vertices, keypoints, joints, frames, rest - origin, points[..., :3].sum(2) - origin, rest_joints - origin
-    )
+    at_rest = (points - rest_joints[:, :1] for points in (rest, points[..., :3].sum(2), rest_joints))
+    return Bodies(vertices, keypoints, joints, frames, *at_rest)
 
 
 def pose_keypoints(phenotypes: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints [B,25,3] of B posed people with the pelvis at 0, and the same at rest, in metres.
-
-    The same as of `pose_bodies`, without the mesh and ten times as fast.
-    """
+    """Keypoints [B,25,3] of B posed people with the pelvis at 0, and at rest: as `pose_bodies`, ten times as fast."""
     phenotypes, rotations = (np.asarray(a, np.float32) for a in (phenotypes, rotations))
     r = rig()
     mesh_c, full_c = r.coefficients(phenotypes)
@@ -226,10 +215,8 @@ def pose_keypoints(phenotypes: np.ndarray, rotations: np.ndarray) -> tuple[np.nd
     return np.einsum("bnij,bknj->bki", transforms, points, optimize=True), points[..., :3].sum(2)
 
 
-def bone_transforms(
-    r: Rig, heads: np.ndarray, rotations: np.ndarray, roots: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Transforms [B,N,3,4] of Anny's bones from rest to world, and our joints [B,21,3] and their frames [B,21,3,3].
+def bone_transforms(r: Rig, heads: np.ndarray, rotations: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Transforms [B,N,3,4] of Anny's bones from rest to world, our joints [B,21,3] and their frames [B,21,3,3].
 
     World metres; heads [B,N,3] are the bones' heads at rest.
     """
@@ -253,13 +240,6 @@ def bone_transforms(
     return transforms, joints, frames
 
 
-def standing_height(phenotypes: np.ndarray) -> np.ndarray:
-    """Height [B] of the pelvis above the soles of upright people, metres."""
-    b = len(phenotypes)
-    identity = np.broadcast_to(np.eye(3), (b, len(JOINTS), 3, 3))
-    return -pose_bodies(phenotypes, identity, np.zeros((b, 3))).vertices[..., 2].min(1)
-
-
 def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
     """World rotation [B,N,3,3] of each of Anny's bones relative to its rest pose."""
     at = {label: heads[:, i] for i, label in enumerate(r.labels)}
@@ -274,7 +254,7 @@ def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
     delta["neck01"] = g["chest"] @ _part(local["neck"], 0.5)
     delta["neck02"] = delta["neck03"] = g["neck"]
     delta["head"] = delta["eye.L"] = delta["eye.R"] = g["head"]
-    down, forward = np.array([0, 0, -1.0]), np.array([0, 1.0, 0])
+    up, down, forward = np.array([0, 0, 1.0]), np.array([0, 0, -1.0]), np.array([0, 1.0, 0])
     for s, side in (("L", "left"), ("R", "right")):
         # Arms: Anny's spread, bent arm is turned to hang straight, its elbow's axis along x.
         upper = at[f"lowerarm01.{s}"] - at[f"upperarm01.{s}"]
@@ -290,7 +270,7 @@ def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
         delta[f"upperarm01.{s}"] = collar @ _half_twist(whole, upper)
         delta[f"upperarm02.{s}"] = collar @ whole
         delta[f"lowerarm01.{s}"] = elbow @ to_fore
-        bend = _t(to_fore) @ local[f"{side}_wrist"] @ to_hand
+        bend = to_fore.mT @ local[f"{side}_wrist"] @ to_hand
         delta[f"lowerarm02.{s}"] = elbow @ to_fore @ _twist(bend, fore, 0.5)
         delta[f"wrist.{s}"] = g[f"{side}_wrist"] @ to_hand
         # Legs: Anny's straddle is closed, its feet turned to the front.
@@ -298,7 +278,6 @@ def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
         shank = at[f"foot.{s}"] - at[f"lowerleg01.{s}"]
         toes = at[f"toe2-1.{s}"] - at[f"foot.{s}"]
         toes[:, 2] = 0
-        up = np.array([0, 0, 1.0])
         to_thigh, to_shank = _arc(thigh, down), _arc(shank, down)
         to_foot = _align(toes, np.broadcast_to(up, toes.shape), forward, up)
         delta[f"pelvis.{s}"] = g["pelvis"]
@@ -313,10 +292,6 @@ def _bone_rotations(r: Rig, heads, rotations, frames) -> np.ndarray:
             if label.startswith(("finger", "metacarpal")) and label.endswith(s):
                 delta[label] = delta[f"wrist.{s}"]
     return np.stack([delta[label] for label in r.labels], 1).astype(np.float32)
-
-
-def _t(m: np.ndarray) -> np.ndarray:
-    return np.swapaxes(m, -1, -2)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -336,7 +311,7 @@ def _basis(primary, secondary) -> np.ndarray:
 
 def _align(primary, secondary, to_primary, to_secondary) -> np.ndarray:
     """Rotation that takes primary onto to_primary and secondary as near to to_secondary as possible."""
-    return _basis(to_primary, to_secondary) @ _t(_basis(primary, secondary))
+    return _basis(to_primary, to_secondary) @ _basis(primary, secondary).mT
 
 
 def _arc(vector, to) -> np.ndarray:

@@ -1,8 +1,7 @@
 """A small deferred renderer: the painter's algorithm fills face numbers, numpy shades the pixels.
 
-Faces are sorted by depth and drawn far to near with OpenCV into a buffer of face numbers at twice the image's
-resolution. Each covered pixel then interpolates normals and texture coordinates in its triangle, so shading is smooth
-and clothes have crisp edges although the mesh is coarse.
+Faces are drawn far to near with OpenCV into a buffer of face numbers at twice the image's resolution. Each covered
+pixel interpolates normals and texture coordinates in its triangle: smooth shading and crisp clothes on a coarse mesh.
 """
 
 from __future__ import annotations
@@ -191,12 +190,10 @@ def render(
         of_corners = np.stack([depth[corner] for corner in corners])
         weights /= of_corners
         weights /= np.maximum(weights[0] + weights[1] + weights[2], 1e-9)
-        weighted = weights * of_corners
-        pixel_depth[part] = weighted[0] + weighted[1] + weighted[2]
-        inside = [
-            sum(values[corner] * weight for corner, weight in zip(corners, weights, strict=True))
-            for values in attributes
-        ]
+        shares = weights * of_corners
+        pixel_depth[part] = shares[0] + shares[1] + shares[2]
+        weighted = list(zip(corners, weights, strict=True))
+        inside = [sum(values[corner] * weight for corner, weight in weighted) for values in attributes]
         u, v, w = inside[:3]
         length = np.sqrt(np.maximum(u * u + v * v + w * w, 1e-12))
         np.stack([u / length, v / length, w / length], -1, out=normal[part])
@@ -252,10 +249,7 @@ def fixed_point(pixels: np.ndarray) -> np.ndarray:
 
 
 def shadow(camera: Camera, meshes: Sequence[Mesh], direction: np.ndarray, blur: float):
-    """Share [H,W] of the lamp's light that the meshes keep from the ground z = 0.
-
-    direction [3] points towards the lamp; blur is the standard deviation in pixels.
-    """
+    """Share [H,W] of a lamp's light, direction [3] towards it, that the meshes keep from z = 0; blur in pixels."""
     mask = np.zeros((camera.height, camera.width), np.uint8)
     for m in meshes:
         a, b, c = m.faces.T
@@ -285,15 +279,10 @@ def visibility(
     keypoint lies below the skin), or any other surface is nearer.
     """
     pixels, depth = camera.project(points)
-    inside = (
-        (depth > NEAR)
-        & (pixels > -0.5).all(1)
-        & (pixels[:, 0] < camera.width - 0.5)
-        & (pixels[:, 1] < camera.height - 0.5)
-    )
+    end = camera.width - 0.5, camera.height - 0.5
+    inside = (depth > NEAR) & ((pixels > -0.5) & (pixels < end)).all(1)
     fine = np.rint((np.nan_to_num(pixels) + 0.5) * rendering.scale - 0.5)
-    col = np.clip(fine[:, 0], 0, rendering.person.shape[1] - 1).astype(int)
-    row = np.clip(fine[:, 1], 0, rendering.person.shape[0] - 1).astype(int)
+    row, col = np.clip(fine[:, ::-1], 0, np.array(rendering.person.shape) - 1).astype(int).T
     mine = rendering.person[row, col] == person
     nearer = rendering.depth[row, col] < depth - np.where(mine, skin_depth, 0.02)
     return np.where(inside, np.where(nearer, 1, 2), 0)
