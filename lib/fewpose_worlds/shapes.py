@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from fewpose_worlds.render import Mesh
@@ -19,6 +20,16 @@ def plain_paint(colour: np.ndarray) -> Callable:
     """The `Mesh.paint` of a single colour [3]."""
     shown = np.asarray(colour, np.float32)
     return lambda faces, at: np.tile(shown, (len(faces), 1))
+
+
+def texture_colours(texture: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Colours [n,3] of a texture [h,w,3] at columns and rows [n], which may lie between pixels."""
+    if len(columns) == 0:
+        return np.zeros((0, 3), np.float32)
+    texture = texture.astype(np.float32, copy=False)
+    # remap takes at most 32767 columns
+    parts = np.array_split(np.float32([columns, rows]), -(-len(columns) // 30000), axis=1)
+    return np.concatenate([cv2.remap(texture, x[None], y[None], cv2.INTER_LINEAR)[0] for x, y in parts])
 
 
 def grid_faces(rows: int, columns: int, closed: bool = True) -> np.ndarray:

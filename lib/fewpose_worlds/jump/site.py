@@ -1,8 +1,7 @@
 """Sites of the jump world: runway, board and pit, track and grass or hall, stands full of people.
 
 The ground is painted from metres, pixel by pixel, with edges softened by the pixel's footprint; the stands are a tile
-of wall that repeats around the site. World axes as of `jump_motion`: the athlete runs along +y at x = 0, the board
-ends at y = 0, the ground is z = 0.
+of wall that repeats. World axes as of `jump_motion`: the athlete runs along +y at x = 0, the board ends at y = 0.
 """
 
 from __future__ import annotations
@@ -14,12 +13,14 @@ import numpy as np
 
 from fewpose_worlds.jump.stands import banner_tile, stand_tile
 from fewpose_worlds.render import Camera, Light
-from fewpose_worlds.shapes import hex_colours
+from fewpose_worlds.shapes import hex_colours, texture_colours
 
 _TRACKS = hex_colours("a84a3a 963c32 ba5c46 3c5c96 4878aa 6e548c 5c6064 40765c c47854")
 _GRASS = hex_colours("54803e 688c48 466c3c 808c50")
 _FLOORS = hex_colours("969896 46648c ac9678 606e64")
 _SANDS = hex_colours("d6be92 e2d0ac bea074 a89478")
+_TILE_WIDTH = 48.0  # metres after which the stands repeat
+_BANNER = 36.0, 0.9  # width and height in metres of the tile of advertising boards
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,8 @@ class Site:
     ends: tuple[float, float]  # y of the end walls
     tile: np.ndarray  # [h,w,3] display colours, bottom row at the ground
     tile_height: float
-    tile_width: float
     banner: np.ndarray | None  # [h,w,3] tile of advertising boards nearer than the stands
-    banner_at: float
-    banner_height: float
+    banner_at: float  # |x| of these boards
     sky: np.ndarray  # [2,3] colour at the horizon and high up
     grain: np.ndarray  # [256,256] noise around 1
 
@@ -57,11 +56,7 @@ class Site:
 def sample_site(
     rng: np.random.Generator, far: int, pit: tuple[float, float], boards: tuple[float, ...], density: float
 ) -> Site:
-    """A random site.
-
-    far: sign of x of the side that the camera looks at; pit: y of both ends of the sand, boards: y of the take-off
-    boards (metres); density: pixels a metre of the stands' tile.
-    """
+    """A random site; density: pixels a metre of the stands' tile, the other arguments as of `Site`."""
     indoor = rng.random() < 0.3
     light, level = _light(rng, indoor)
     wall = float(rng.uniform(7, 16) if indoor else rng.uniform(9, 34))
@@ -75,14 +70,12 @@ def sample_site(
 
     runway = pick(_TRACKS)
     density = float(np.clip(density, 6, 70))
-    width, height = 48.0, float(rng.uniform(5, 14))
-    tile = stand_tile(rng, width, height, density, indoor)
+    height = float(rng.uniform(5, 14))
+    tile = stand_tile(rng, _TILE_WIDTH, height, density, indoor)
     blur = rng.uniform(0, 0.10) * density * rng.uniform(0, 1)
     if blur > 0.3:
         tile = cv2.GaussianBlur(tile, (0, 0), blur)
-    banner = None
-    if rng.random() < 0.55:
-        banner = banner_tile(rng, 36.0, 0.9, min(density * 1.5, 70))
+    banner = banner_tile(rng, *_BANNER, min(density * 1.5, 70)) * level if rng.random() < 0.55 else None
     grain = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)).astype(np.float32), (0, 0), 0.8)
     grain = 1 + 0.05 * grain / grain.std() + 0.04 * _clouds(rng, 256)
     if indoor:
@@ -113,10 +106,8 @@ def sample_site(
         ends=(-float(rng.uniform(48, 90)), pit[1] + float(rng.uniform(10, 40))),
         tile=tile * level,
         tile_height=height,
-        tile_width=width,
-        banner=None if banner is None else banner * level,
+        banner=banner,
         banner_at=float(rng.uniform(2.6, min(7, wall - 1))),
-        banner_height=0.9,
         sky=np.stack([sky_low, np.clip(sky_high, 0, 1)]).astype(np.float32),
         grain=grain,
     )
@@ -137,8 +128,7 @@ def _light(rng: np.random.Generator, indoor: bool) -> tuple[Light, float]:
     direction /= np.linalg.norm(direction)
     tone = np.array([1 + warm, 1.0, 1 - warm])
     light = Light(direction, sun * tone, sky * (2 - tone), np.full(3, rng.uniform(0.1, 0.3)))
-    level = float(np.sqrt(np.clip(sun * direction[2] + sky, 0.3, 1.3)))
-    return light, level
+    return light, float(np.sqrt(np.clip(sun * direction[2] + sky, 0.3, 1.3)))
 
 
 def _clouds(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -173,7 +163,7 @@ def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     up = np.flatnonzero(~ground)
     at = origin + rays[up] * to_wall[up, None]
     along = np.where(to_side[up] < to_end[up], at[:, 1], at[:, 0] + 17)
-    wall = _tile_colours(site.tile, along / site.tile_width, at[:, 2] / site.tile_height)
+    wall = _tile_colours(site.tile, along / _TILE_WIDTH, at[:, 2] / site.tile_height)
     rise = np.clip((at[:, 2:] - site.tile_height) / np.maximum(to_wall[up, None], 1) * 2, 0, 1)
     sky = site.sky[0] * (1 - rise) + site.sky[1] * rise
     edge = np.clip((site.tile_height - at[:, 2:]) / (to_wall[up, None] / camera.focal) + 0.5, 0, 1)
@@ -184,11 +174,11 @@ def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
             reach = (site.banner_at * site.far - origin[0]) / rays[:, 0]
         reach = np.where(reach > 0, reach, 0)
         z = origin[2] + rays[:, 2] * reach
-        hit = np.flatnonzero((reach > 0) & (z > 0) & (z < site.banner_height))
+        hit = np.flatnonzero((reach > 0) & (z > 0) & (z < _BANNER[1]))
         y = origin[1] + rays[hit, 1] * reach[hit]
         on = (y > -40) & (y < site.ends[1])
         hit, y = hit[on], y[on]
-        out[hit] = _tile_colours(site.banner, y / 36.0, z[hit] / site.banner_height)
+        out[hit] = _tile_colours(site.banner, y / _BANNER[0], z[hit] / _BANNER[1])
         ground[hit] = False
     return out.reshape(h, w, 3), ground.reshape(h, w)
 
@@ -196,16 +186,7 @@ def background(site: Site, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
 def _tile_colours(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Colours [n,3] of a tile that repeats with period 1 along u [n]; v [n] is clipped to [0,1]."""
     h, w = tile.shape[:2]
-    col = ((u % 1) * (w - 1)).astype(np.float32)
-    row = ((1 - np.clip(v, 0, 1)) * (h - 1)).astype(np.float32)
-    if len(col) == 0:
-        return np.zeros((0, 3), np.float32)
-    rows = max(1, -(-len(col) // 30000))  # remap takes at most 32767 columns
-    pad = rows * 30000 - len(col) if rows > 1 else 0
-    shape = (rows, -1)
-    col, row = (np.pad(a, (0, pad)).reshape(shape) for a in (col, row))
-    out = cv2.remap(tile.astype(np.float32, copy=False), col, row, cv2.INTER_LINEAR)
-    return out.reshape(-1, 3)[: len(u)]
+    return texture_colours(tile, (u % 1) * (w - 1), (1 - np.clip(v, 0, 1)) * (h - 1))
 
 
 def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -218,9 +199,8 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
         return np.clip((value - low) / soft + 0.5, 0, 1) * np.clip((high - value) / soft + 0.5, 0, 1)
 
     out = np.tile(site.field.astype(np.float32), (len(x), 1))
-    if not site.indoor:
-        mown = (np.sin(y * 1.2) > 0) * 0.08 - 0.04
-        out *= (1 + mown)[:, None]
+    if not site.indoor:  # stripes of mown grass
+        out *= (1 + ((np.sin(y * 1.2) > 0) * 0.08 - 0.04))[:, None]
 
     def lay(colour, cover):
         out[:] += (colour.astype(np.float32) - out) * cover[:, None].astype(np.float32)
@@ -234,12 +214,12 @@ def paint_ground(site: Site, at: np.ndarray, pixel: np.ndarray, slope: np.ndarra
         lay(site.lines, faint * on * within(phase, -0.025 - deep / 2, 0.025 + deep / 2, deep))
     lay(site.apron, within(x, -site.apron_half, site.apron_half, deep) * within(y, -60, site.pit[1] + 1.0, pixel))
     runway = within(y, -50, site.pit[0] + 0.02, pixel)
-    lay(site.runway, within(x, -0.61, 0.61, deep) * runway)
+    across = within(x, -0.61, 0.61, deep)
+    lay(site.runway, across * runway)
     faint = np.clip(0.05 / np.maximum(deep, 0.05), 0.3, 1)
     for edge in (-0.635, 0.635):
         lay(site.lines, within(x, edge - 0.025, edge + 0.025, deep) * runway * faint)
     for board in site.boards:
-        across = within(x, -0.61, 0.61, deep)
         lay(np.full(3, 0.93), across * within(y, board - 0.2, board, pixel))
         lay(np.array([0.35, 0.5, 0.3]), across * within(y, board, board + 0.1, pixel))
     rim = 0.08

@@ -10,7 +10,7 @@ import numpy as np
 from fewpose_worlds import people
 from fewpose_worlds.everyday.scenes import noise
 from fewpose_worlds.render import Camera, Light
-from fewpose_worlds.shapes import hex_colours
+from fewpose_worlds.shapes import hex_colours, texture_colours
 
 _FINE = 64  # pixels of texture a metre
 _HIGH = 3.0  # metres to the ceiling
@@ -58,8 +58,7 @@ def sample_room(rng: np.random.Generator) -> Room:
 
 def _floor(rng: np.random.Generator, half: np.ndarray) -> np.ndarray:
     rows, cols = np.ceil(2 * half[::-1] * _FINE).astype(int)
-    out = np.empty((rows, cols, 3), np.float32)
-    out[:] = _FLOORS[rng.integers(len(_FLOORS))] * rng.uniform(0.8, 1.1)
+    out = np.full((rows, cols, 3), _FLOORS[rng.integers(len(_FLOORS))] * rng.uniform(0.8, 1.1), np.float32)
     if rng.random() < 0.35:  # another colour under the table
         wide, tall = rng.uniform(1.2, 2.4, 2) * _FINE
         patch = [int(cols / 2 - wide), int(rows / 2 - tall)], [int(cols / 2 + wide), int(rows / 2 + tall)]
@@ -83,8 +82,7 @@ def _floor(rng: np.random.Generator, half: np.ndarray) -> np.ndarray:
 def _wall(rng: np.random.Generator, wide: float, base: np.ndarray) -> np.ndarray:
     """A wall `wide` metres long with a door, cupboards, sockets and notices; its last row is at the floor."""
     rows, cols = int(_HIGH * _FINE), int(wide * _FINE)
-    out = np.empty((rows, cols, 3), np.float32)
-    out[:] = base
+    out = np.full((rows, cols, 3), base, np.float32)
     if rng.random() < 0.5:
         out[rows - int(1.1 * _FINE) :] *= rng.uniform(0.75, 1.05) * (1 + rng.normal(0, 0.04, 3))
     for x in range(0, cols, int(rng.uniform(0.9, 1.6) * _FINE)):
@@ -148,22 +146,16 @@ def render_room(room: Room, camera: Camera, scale: int) -> tuple[np.ndarray, np.
         if mine.any():
             side = (k + 1) % 2
             along = (at[mine][:, side] + room.half[side]) / (2 * room.half[side])
-            out[mine] = _texture_colours(texture, np.stack([along, 1 - up[mine] / _HIGH], -1)[None])[0]
+            out[mine] = _texture_colours(texture, np.stack([along, 1 - up[mine] / _HIGH], -1))
     size = (camera.width, camera.height)
-    out, share = (cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (out, floor.astype(np.float32)))
-    return out, share
+    return tuple(cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (out, floor.astype(np.float32)))
 
 
 def _texture_colours(texture: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Colours [...,3] of a texture at positions [...,2] in [0,1]: along its columns, down its rows."""
     height, width = texture.shape[:2]
-    place = (np.clip(where, 0, 1) * (width - 1, height - 1)).astype(np.float32)
-    flat = place.reshape(1, -1, 2)
-    out = [  # remap takes at most 32767 columns
-        cv2.remap(texture.astype(np.float32, copy=False), part[..., 0], part[..., 1], cv2.INTER_LINEAR)
-        for part in np.array_split(flat, -(-flat.shape[1] // 30000), axis=1)
-    ]
-    return np.concatenate(out, 1).reshape(*place.shape[:-1], 3)
+    place = np.clip(where, 0, 1) * (width - 1, height - 1)
+    return texture_colours(texture, *place.reshape(-1, 2).T).reshape(*place.shape[:-1], 3)
 
 
 @dataclass(frozen=True)
