@@ -31,13 +31,10 @@ class Attempt:
     lift: float  # scale of thigh and knee angles, about 1
 
 
-def sample_attempt(seed: int, height: float | None = None, kind: str | None = None) -> Attempt:
-    """A random attempt, the same for the same arguments. ValueError for an unknown kind."""
-    if kind not in (None, "long", "triple"):
-        raise ValueError(f"sample_attempt: kind {kind!r} is neither 'long' nor 'triple'")
+def sample_attempt(seed: int, height: float | None = None) -> Attempt:
+    """A random attempt, the same for the same arguments."""
     rng = np.random.default_rng([seed, 2])
-    drawn = rng.choice(["long", "triple"])
-    kind = kind or str(drawn)
+    kind = str(rng.choice(["long", "triple"]))
     level = rng.uniform(0, 1)  # junior to elite
     turn = rng.normal(0, 0.6, 3)
     long = kind == "long"

@@ -45,8 +45,7 @@ _SEGMENTS = [
         )
     ),
 ]
-_PROXIMAL = np.array([JOINTS.index(a) for a, _, _, _ in _SEGMENTS])
-_DISTAL = np.array([JOINTS.index(b) for _, b, _, _ in _SEGMENTS])
+_PROXIMAL, _DISTAL = (np.array([JOINTS.index(segment[end]) for segment in _SEGMENTS]) for end in (0, 1))
 _MASS = np.array([m for _, _, m, _ in _SEGMENTS]) / sum(m for _, _, m, _ in _SEGMENTS)
 _ALONG = np.array([s for _, _, _, s in _SEGMENTS])[:, None]
 
@@ -65,7 +64,7 @@ def joint_positions(rest: np.ndarray, rotations: np.ndarray, roots: np.ndarray) 
 
     rest [21,3] joints at rest, rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis; metres.
     """
-    places, turned = np.empty((*roots.shape[:1], len(JOINTS), 3)), np.empty_like(rotations)
+    places, turned = np.empty((len(roots), len(JOINTS), 3)), np.empty_like(rotations)
     for j, parent in enumerate(PARENTS):
         if parent < 0:
             places[:, j], turned[:, j] = roots, rotations[:, j]
@@ -85,10 +84,8 @@ def leg_angles(thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray) -> tuple
     """Hip flexion, hip turn about y and knee flexion [T] (radians) that bring the ankle to `reach`.
 
     thigh [3] hip to knee and shank [3] knee to ankle at rest, reach [T,3] hip to ankle, all in the frame of the
-    pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). Beyond the length of the leg the
-    solution is the straight leg in that direction.
+    pelvis; hip rotation = R_y(turn) R_x(flexion), knee rotation = R_x(-knee). Out of reach: the straight leg.
     """
-    assert reach.ndim == 2 and reach.shape[1] == 3, reach.shape
     # |thigh + R_x(-k) shank| = |reach|  <=>  a cos k + b sin k = c
     a = thigh[1] * shank[1] + thigh[2] * shank[2]
     b = thigh[1] * shank[2] - thigh[2] * shank[1]
@@ -103,6 +100,5 @@ def leg_angles(thigh: np.ndarray, shank: np.ndarray, reach: np.ndarray) -> tuple
     turns = np.arctan2(reach[:, 0], reach[:, 2]) - np.arctan2(bent[:, 0], down)
     flexions, turns = ((a + np.pi) % (2 * np.pi) - np.pi for a in (flexions, turns))
     branch = np.abs(turns).argmin(0)[None]
-    flexion = np.take_along_axis(flexions, branch, 0)[0]
-    turn = np.take_along_axis(turns, branch, 0)[0]
+    flexion, turn = (np.take_along_axis(angles, branch, 0)[0] for angles in (flexions, turns))
     return flexion, turn, knee

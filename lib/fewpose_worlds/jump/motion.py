@@ -27,8 +27,7 @@ class JumpMotion:
     """One attempt at 200 Hz in metres: the athlete runs along +y, the toe leaves the board at y = 0, z is up.
 
     rotations [T,21,3,3] child relative to parent, roots [T,3] pelvis, phases [T] names, contacts [T,2] whether the
-    left and right foot is planted, mass_centre [T,3], distances of each flight from toe to the next toe (hop, step) or
-    to the heels in the pit.
+    left and right foot is planted, mass_centre [T,3], distances of the flights from toe to toe or the heels in the pit.
     """
 
     attempt: Attempt
@@ -41,10 +40,9 @@ class JumpMotion:
 
 
 def jump_motion(attempt: Attempt, rest: np.ndarray | None = None) -> JumpMotion:
-    """Solve the motion of an attempt for a body.
+    """Solve the motion of an attempt; RuntimeError if the iteration does not converge.
 
-    rest [21,3]: joint positions of the upright body, ground at z = 0, metres; by default an average body of the
-    attempt's height. RuntimeError if the iteration does not converge.
+    rest [21,3]: joints of the upright body, ground at z = 0, metres (default: an average one of the attempt's height).
     """
     rest = rest_joints(attempt.height) if rest is None else np.asarray(rest, float)
     rest = rest - rest[0] * [1, 1, 0]
@@ -128,8 +126,7 @@ class _Solver:
     def _place(self) -> np.ndarray:
         """Set times and positions of all contacts; returns the path [T,3] of the centre of mass."""
         cs, pieces = self.contacts, []
-        clock, forward = 0.0, 0.0
-        sink = 0.0  # upward speed at touch-down
+        clock, forward, sink = 0.0, 0.0, 0.0  # sink: upward speed at touch-down
         for i, c in enumerate(cs):
             on = self._pelvis_state(i, 0)
             c.on, c.foot = clock, forward - on[1]
@@ -147,11 +144,9 @@ class _Solver:
             else:
                 rise = c.rise
                 c.flight = (rise + np.sqrt(rise**2 + 2 * GRAVITY * (off[2] - nxt[2]))) / GRAVITY
-            cubic = CubicSpline(
-                [c.on, c.off],
-                [[forward, on[2]], [forward + off[1] - on[1], off[2]]],
-                bc_type=((1, [c.speed_on, sink]), (1, [c.speed_off, rise])),
-            )
+            places = [[forward, on[2]], [forward + off[1] - on[1], off[2]]]
+            speeds = (1, [c.speed_on, sink]), (1, [c.speed_off, rise])
+            cubic = CubicSpline([c.on, c.off], places, bc_type=speeds)
             pieces.append(("stance", c.on, c.off, cubic))
             forward += off[1] - on[1]
             pieces.append(("air", c.off, c.off + c.flight, forward, c.speed_off, off[2], rise))
@@ -173,19 +168,14 @@ class _Solver:
                 mass[now, 2] = z + rise * t - GRAVITY / 2 * t**2
             else:
                 z, speed, y, sink = rest
-                mass[now, 1] = y + self._brake(speed, t)
-                deep = z - self._low()
+                # The way that the centre of mass still goes after the heels touch the sand, and how low it comes.
+                shares = (0.62, 0.30) if self.attempt.landing == "fall" else (0.52, 0.20)
+                way, low = (share * self.attempt.height for share in shares)
+                mass[now, 1] = y + way * (1 - np.exp(-speed * t / way))
+                deep = z - low
                 tau = max(deep / abs(sink), 0.045)
                 mass[now, 2] = z - deep + (deep + (sink + deep / tau) * t) * np.exp(-t / tau)
         return mass
-
-    def _low(self) -> float:
-        return (0.30 if self.attempt.landing == "fall" else 0.20) * self.attempt.height
-
-    def _brake(self, speed: float, t: np.ndarray) -> np.ndarray:
-        """Distance [T] that the centre of mass covers after the heels touch the sand."""
-        way = (0.62 if self.attempt.landing == "fall" else 0.52) * self.attempt.height
-        return way * (1 - np.exp(-speed * t / way))
 
     def _pose_legs(self, rotations: np.ndarray, roots: np.ndarray, lean: np.ndarray) -> np.ndarray:
         """Solve planted legs, swing the others through their keys; returns planted [T,2]."""
@@ -203,16 +193,13 @@ class _Solver:
             for start, end, between in zip(own, own[1:], keys, strict=False):
                 first = np.searchsorted(self.times, start.off) - 1
                 last = int(np.searchsorted(self.times, end.on))
-                if last <= 0:
-                    continue
-                if first < 1:  # the clip starts within this swing
-                    first = None
-                _swing(angles, self.times, first, last, between, lean, out)
+                if last > 0:
+                    begun = first if first >= 1 else None  # None: the clip starts within this swing
+                    _swing(angles, self.times, begun, last, between, lean, out)
             hip, turn, knee, ankle, toes = angles.T
             rotations[:, JOINT_INDEX[f"{side}_hip"]] = rotation("y", turn) @ rotation("x", hip)
-            rotations[:, JOINT_INDEX[f"{side}_knee"]] = rotation("x", -knee)
-            rotations[:, JOINT_INDEX[f"{side}_ankle"]] = rotation("x", ankle)
-            rotations[:, JOINT_INDEX[f"{side}_toes"]] = rotation("x", toes)
+            for part, angle in (("knee", -knee), ("ankle", ankle), ("toes", toes)):
+                rotations[:, JOINT_INDEX[f"{side}_{part}"]] = rotation("x", angle)
         return planted
 
     def _planted_leg(self, c: Contact, side: str, now, pelvis, roots) -> np.ndarray:
@@ -263,7 +250,6 @@ class _Solver:
 
 def _swing(angles, times, first, last, keys, lean, out) -> None:
     """Set angles [T,5] between the planted frames first and last: a spline through keys with continuous slopes."""
-    frames = slice((first + 1) if first is not None else 0, last)
     inner = [k for k in keys if (first is None or k[0] > times[first] + 0.012) and k[0] < times[last] - 0.012]
     stamp = np.array([k[0] for k in inner])
     pitch = np.interp(stamp, times, lean)
@@ -280,11 +266,10 @@ def _swing(angles, times, first, last, keys, lean, out) -> None:
         stamps = np.concatenate([[times[first]], stamp, [times[last]]])
         rows = np.vstack([angles[first], rows, angles[last]])
         start = (1, np.clip((angles[first] - angles[first - 1]) * RATE, -limit, limit))
+    frames = slice((first + 1) if first is not None else 0, last)
     if len(stamps) < 2:
         angles[frames] = rows[-1]
         return
-    spline = CubicSpline(stamps, rows, bc_type=(start, (1, end_slope)))
-    now = times[frames]
-    values = spline(now)
+    values = CubicSpline(stamps, rows, bc_type=(start, (1, end_slope)))(times[frames])
     values[:, 2] = np.maximum(values[:, 2], np.radians(3))  # knees do not bend backwards
     angles[frames] = values

@@ -81,10 +81,7 @@ _STEP_TRAIL = _keys("0.2 -24 60 -16, 0.55 -26 84 -14, 0.88 -20 96 -10")
 
 
 def swing_keys(contacts: list[Contact], side: str, style: str, lift: float) -> list[list[tuple[float, ...]]]:
-    """Keys (time, thigh, knee, ankle) of each swing between two contacts of the leg `side`.
-
-    lift scales the angles of thigh and knee.
-    """
+    """Keys (time, thigh, knee, ankle) of each swing of the leg `side`; lift scales the angles of thigh and knee."""
     own = [c for c in contacts if side in c.sides]
     swings = []
     for start, end in pairwise(own):

@@ -56,8 +56,7 @@ def stand_tile(rng: np.random.Generator, width: float, height: float, density: f
     h, w = int(height * density), int(width * density)
     kind = str(rng.choice(["crowd", "sparse", "plain"], p=[0.55, 0.25, 0.2]))
     seat = _sample_colour(rng) * 0.7
-    tile = np.empty((h, w, 3), np.float32)
-    tile[:] = seat if kind != "plain" else rng.uniform(0.3, 0.8) * np.ones(3)
+    tile = np.full((h, w, 3), seat if kind != "plain" else rng.uniform(0.3, 0.8), np.float32)
     tile *= (0.75 + 0.25 * np.linspace(0, 1, h, dtype=np.float32))[:, None, None]
     d = density
     low = rng.uniform(0.9, 1.6)  # metres of wall below the first row
@@ -66,7 +65,7 @@ def stand_tile(rng: np.random.Generator, width: float, height: float, density: f
             for x in np.arange(0, width, rng.uniform(1.5, 5)):
                 cv2.line(tile, (int(x * d), 0), (int(x * d), h), (tile[0, 0] * 0.75).tolist(), max(1, int(0.1 * d)))
         else:  # trees and bushes
-            tile[:] = np.array([0.62, 0.70, 0.72])
+            tile[:] = (0.62, 0.70, 0.72)
             for _ in range(220):
                 z = abs(rng.normal(0, 0.35)) * height
                 centre = int(rng.uniform(0, width) * d), int(h - z * d)
@@ -101,10 +100,8 @@ def _spectator(tile: np.ndarray, rng: np.random.Generator, x: float, y: float, d
 
     ellipse(0.28, 0.21, 0.33, shirt)
     if rng.random() < 0.12:
-        thick = max(1, int(0.09 * d))
         for side in (-1, 1):
             ends = point(0.16 * side, 0.5), point(0.3 * side, 0.95)
-            cv2.line(tile, *ends, skin.tolist(), thick, cv2.LINE_AA, shift)
-    hair = rng.choice([0.08, 0.2, 0.45]) * np.array([1, 0.85, 0.7])
-    ellipse(0.74, 0.11, 0.14, hair)
+            cv2.line(tile, *ends, skin.tolist(), max(1, int(0.09 * d)), cv2.LINE_AA, shift)
+    ellipse(0.74, 0.11, 0.14, rng.choice([0.08, 0.2, 0.45]) * np.array([1, 0.85, 0.7]))  # hair
     ellipse(0.70, 0.09, 0.115, skin)

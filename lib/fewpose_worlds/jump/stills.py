@@ -50,25 +50,23 @@ def make_stills(seed: int, index: int, n: int, size: int, split: str) -> store.R
     video = sample_video(seed, index, size)
     phases = video.motion.phases
     times = pick_frames(np.random.default_rng([seed, 33, index]), phases, n)
-    frames = render_frames(video, times, seed)
+    images, *labels = render_frames(video, times, seed)
     metadata = [{"video_id": video.name, "frame": int(t), "split": split, "phase": str(phases[t])} for t in times]
     annotations = []
-    for pose, pose3d, (left, top, right, bottom) in zip(frames.poses, frames.poses3d, frames.boxes, strict=True):
+    for pose, pose3d, (left, top, right, bottom) in zip(*labels, strict=True):
         width, height = right - left, bottom - top
         annotations.append([store.annotation(pose, [left, top, width, height], width * height, pose3d, True)])
-    return frames.images.transpose(0, 3, 1, 2), metadata, annotations
+    return images.transpose(0, 3, 1, 2), metadata, annotations
 
 
 def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE) -> int:
     """Write video `index` of the world `seed` as MP4 with `rate` frames a second; returns the number of frames.
 
-    Athlete, site and camera are those of its stills. ValueError for a rate above 200, RuntimeError if the file cannot
-    be written.
+    Athlete, site and camera are the stills'. ValueError for a rate above 200, RuntimeError if writing fails.
     """
     if not 1 <= rate <= RATE:
         raise ValueError(f"{path}: a rate of {rate} frames a second; rates from 1 to {RATE:.0f} are possible")
     video = sample_video(seed, index, size)
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.part.mp4")
     writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter_fourcc(*"mp4v"), rate, (size, size))
@@ -76,7 +74,7 @@ def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE
         raise RuntimeError(f"{path}: the video could not be opened for writing")
     times = np.arange(0, len(video.motion.roots), RATE / rate).astype(int)
     for first in tqdm(range(0, len(times), 50), desc=path.name, unit="50 frames", leave=False):
-        for image in render_frames(video, times[first : first + 50], seed).images:
+        for image in render_frames(video, times[first : first + 50], seed)[0]:
             writer.write(np.ascontiguousarray(image[..., ::-1]))
     writer.release()
     os.replace(unfinished, path)

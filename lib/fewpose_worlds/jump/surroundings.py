@@ -18,15 +18,12 @@ from fewpose_worlds.shapes import box
 
 @dataclass(frozen=True)
 class Operator:
-    """The camera over time: it has one position, follows the athlete and zooms.
+    """The camera over time: it has one position, follows the athlete and zooms."""
 
-    position [3] and aim [T,3] in world metres, zoom [T] focal length over frame size, roll in radians.
-    """
-
-    position: np.ndarray
-    aim: np.ndarray
-    zoom: np.ndarray
-    roll: float
+    position: np.ndarray  # [3] world metres
+    aim: np.ndarray  # [T,3] world metres
+    zoom: np.ndarray  # [T] focal length over frame size
+    roll: float  # radians
 
     def camera(self, time: float, size: int) -> Camera:
         """The camera at a time in frames (or fractions of them), for frames of size x size."""
@@ -89,8 +86,7 @@ def sample_bystanders(rng: np.random.Generator, operator: Operator, site: Site, 
         out = np.where(rng.random(n) < 0.12, -site.far * rng.uniform(2.0, 3.0, n), out)
     places = np.stack([out, rng.uniform(-16, site.pit[1] + 4, n), np.zeros(n)], 1)
     phenotypes = np.stack([people.sample_phenotype(rng) for _ in range(n)])
-    lowest = pose_bodies(phenotypes, rotations, np.zeros((n, 3))).vertices[..., 2].min(1)
-    places[:, 2] = -lowest
+    places[:, 2] = -pose_bodies(phenotypes, rotations, np.zeros((n, 3))).vertices[..., 2].min(1)
     bodies = pose_bodies(phenotypes, rotations, places)
     standers = []
     for i in range(n):
@@ -103,8 +99,7 @@ def sample_bystanders(rng: np.random.Generator, operator: Operator, site: Site, 
         camera = look_at(operator.position, middle, metre * away, pixels, pixels, operator.roll)
         look = people.sample_appearance(rng, rng.random() < 0.5)
         rendering = render(camera, people.dress(bodies, i, look, 1), site.light)
-        rgba = np.concatenate([rendering.colour, rendering.alpha[..., None]], -1)
-        standers.append(Bystander(rgba, middle, metre))
+        standers.append(Bystander(np.dstack([rendering.colour, rendering.alpha]), middle, metre))
     return standers
 
 
