@@ -1,7 +1,6 @@
 """The three cameras of the operating room: they hang from the ceiling and look down at the table.
 
-Their positions, pitch and field of view are those of MVOR, rounded; each day they are turned, shifted and tilted a
-little, as rooms differ.
+Their positions, pitch and field of view are MVOR's, rounded; as rooms differ, all are changed a little each day.
 """
 
 from __future__ import annotations
@@ -19,10 +18,7 @@ _ROLL = 3.0  # degrees, standard deviation
 
 
 def sample_cameras(rng: np.random.Generator, size: tuple[int, int]) -> list[Camera]:
-    """The three cameras of one day for frames of size (height, width) pixels.
-
-    They look towards the world's origin; floor at z = 0, metres.
-    """
+    """The cameras of one day, which look towards the world's origin, for frames of size (height, width) pixels."""
     height, width = size
     turn = rng.uniform(0, 360)
     cameras = []

@@ -21,10 +21,7 @@ STEEL, WHITE, DARK = np.full(3, 0.62), np.array([0.86, 0.87, 0.86]), np.full(3, 
 
 @dataclass(frozen=True)
 class Gear:
-    """Meshes, and the rectangles [n,5] of floor that people cannot enter.
-
-    A rectangle is the x and y of its middle, the lengths of its sides, and its turn in radians.
-    """
+    """Meshes, and rectangles [n,5] of floor that people cannot enter: middle x, y, two sides, turn in radians."""
 
     meshes: list[Mesh]
     blocks: np.ndarray

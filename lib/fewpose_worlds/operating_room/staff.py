@@ -1,7 +1,6 @@
 """The staff of the operating room: their clothes, and how they stand, reach, bend and sit.
 
-Clothes are those of `people`, with a mask and a surgical cap painted onto the head, and a gown or a lead apron as a
-skirt around the legs.
+Clothes are those of `people`; mask and cap are painted onto the head, a gown or lead apron is a skirt around the legs.
 """
 
 from __future__ import annotations
@@ -49,6 +48,14 @@ class Clinician:
     hang: float
     sleeves: Garment | None
     duty: str
+
+    def skin_depth(self) -> np.ndarray:
+        """Depth [25] of each keypoint below skin and clothes in metres, for an adult."""
+        depth = people.SKIN_DEPTH.copy()
+        if self.gown is not None:
+            depth[11:15] += 0.08  # hips and knees under the gown
+            depth[15:17] += 0.06 * (self.hang > 0.7)
+        return depth
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,8 @@ def dress(bodies: Bodies, i: int, who: Clinician, person: int) -> list[Mesh]:
         out = bare(faces, at)
         part = part_of[faces]
         if who.sleeves is not None:
-            arm = part == people.ARM
             covered = people.limb_fraction(at, bodies.rest_joints[i], "shoulder", "wrist")
-            arm &= covered < who.look.sleeve
+            arm = (part == people.ARM) & (covered < who.look.sleeve)
             out[arm] = who.sleeves.paint(at[arm])
         # The top covers the shoulders up to the neck; scrubs leave a V free in front.
         neck = bodies.rest_joints[i][JOINT_INDEX["neck"]]
@@ -164,22 +170,12 @@ def dress(bodies: Bodies, i: int, who: Clinician, person: int) -> list[Mesh]:
         vertices[mouth] += (0.008 * forward).astype(vertices.dtype)
     meshes[0] = replace(meshes[0], paint=paint)
     if who.gown is not None:  # legs under it would show through, as faces are sorted by depth
-        share = people.limb_fraction(rest, bodies.rest_joints[i], "hip", "ankle")
-        share = share[meshes[0].faces].max(1)
+        share = people.limb_fraction(rest, bodies.rest_joints[i], "hip", "ankle")[meshes[0].faces].max(1)
         shown = np.flatnonzero((part_of != people.LEG) | (share > who.hang - 0.08))
         kept, whole = meshes[0].faces[shown], meshes[0].paint
         meshes[0] = replace(meshes[0], faces=kept, paint=lambda f, at: whole(shown[f], at))
         meshes.append(people.skirt(bodies, i, replace(who.look, bottom=who.gown, skirt=who.hang), person))
     return meshes
-
-
-def skin_depth(who: Clinician) -> np.ndarray:
-    """Depth [25] of each keypoint below skin and clothes in metres, for an adult."""
-    depth = people.SKIN_DEPTH.copy()
-    if who.gown is not None:
-        depth[11:15] += 0.08  # hips and knees under the gown
-        depth[15:17] += 0.06 * (who.hang > 0.7)
-    return depth
 
 
 def sample_angles(rng: np.random.Generator, kind: str) -> np.ndarray:

@@ -1,8 +1,7 @@
 """The operating-room world: clinicians at work, seen by three ceiling cameras.
 
-A day is a room, cameras, clothes and a staff; it is divided into scenes of some moments with the same equipment. A
-moment is one pose and place of each clinician, seen by all three cameras. Train, val and test are split by day.
-Clinicians are labelled, the draped patient is not.
+A day is a room, cameras, clothes and a staff, and has scenes of some moments with the same equipment. A moment is a
+pose and place of each clinician, seen by all cameras. Splits are by day. The draped patient is not labelled.
 """
 
 from __future__ import annotations
@@ -18,14 +17,7 @@ from fewpose_worlds.operating_room.cameras import VIEWS, camera_matrix, camera_t
 from fewpose_worlds.operating_room.gear import Gear, stool
 from fewpose_worlds.operating_room.scene import Moment, next_moment, sample_scene
 from fewpose_worlds.operating_room.site import Room, Sensor, apply_sensor, render_room, sample_room, sample_sensor
-from fewpose_worlds.operating_room.staff import (
-    Clinician,
-    Wardrobe,
-    dress,
-    sample_clinician,
-    sample_wardrobe,
-    skin_depth,
-)
+from fewpose_worlds.operating_room.staff import Clinician, Wardrobe, dress, sample_clinician, sample_wardrobe
 from fewpose_worlds.render import Camera, Rendering, render, shadow, visibility
 
 VERSION = 2  # of the images and labels: one of the parameters that a cached world is compared by
@@ -53,16 +45,12 @@ class Day:
     staff: list[Clinician]
 
 
-def splits(days: int, seed: int) -> list[str]:
-    """The split of each day."""
-    return store.random_splits(np.random.default_rng([seed, 51]), days, _RATIO)
-
-
 def tasks(frames: int, size: tuple[int, int], seed: int, days: int) -> list[tuple]:
     """The arguments of `make_scene` for each scene of each day."""
     shares = store.even_shares(-(-frames // VIEWS), days)
+    splits = store.random_splits(np.random.default_rng([seed, 51]), days, _RATIO)
     out, first = [], 0
-    for day, (count, split) in enumerate(zip(shares, splits(days, seed), strict=True)):
+    for day, (count, split) in enumerate(zip(shares, splits, strict=True)):
         for scene in range(-(-count // SCENE)):
             moments = min(SCENE, count - scene * SCENE)
             here = min(moments * VIEWS, frames - first * VIEWS)
@@ -74,10 +62,7 @@ def tasks(frames: int, size: tuple[int, int], seed: int, days: int) -> list[tupl
 def make_scene(
     seed: int, day: int, scene: int, first: int, frames: int, size: tuple[int, int], split: str
 ) -> store.Rendered:
-    """The first `frames` frames of a scene, all views of a moment before the next moment.
-
-    first is the number of its first moment in the world.
-    """
+    """The first frames of a scene, all views of a moment before the next; `first` is the number of its first moment."""
     today = sample_day(seed, day, size)
     rng = np.random.default_rng([seed, 53, day, scene])
     sampled = sample_scene(rng, today.room, today.cameras, today.wardrobe, today.staff)
@@ -101,16 +86,10 @@ def make_scene(
             images.append(apply_sensor(noise, image, sensor))
             annotated = (annotate(rendering, camera, bodies, i, who) for i, who in enumerate(moment.cast))
             annotations.append([one for one in annotated if one is not None])
-            metadata.append(
-                {
-                    "video_id": f"day{day:03d}",
-                    "split": split,
-                    "moment": number,
-                    "view": view,
-                    "camera_matrix": np.round(camera_matrix(camera), 6).tolist(),
-                    "camera_to_room": np.round(camera_to_room(camera), 6).tolist(),
-                }
-            )
+            about = {"video_id": f"day{day:03d}", "split": split, "moment": number, "view": view}
+            about["camera_matrix"] = np.round(camera_matrix(camera), 6).tolist()
+            about["camera_to_room"] = np.round(camera_to_room(camera), 6).tolist()
+            metadata.append(about)
     return np.stack(images), metadata, annotations
 
 
@@ -160,7 +139,7 @@ def annotate(rendering: Rendering, camera: Camera, bodies: Bodies, i: int, who: 
         return None
     points = bodies.keypoints[i]
     height = np.linalg.norm(np.ptp(bodies.rest[i], axis=0)) / 2.0
-    flags = annotated(visibility(rendering, camera, points, i, skin_depth(who) * height)[_COCO])
+    flags = annotated(visibility(rendering, camera, points, i, who.skin_depth() * height)[_COCO])
     pixels = camera.project(points)[0][_COCO]
     keypoints = np.concatenate([pixels, flags[:, None]], 1)
     keypoints[flags == 0] = 0
