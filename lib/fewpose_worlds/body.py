@@ -111,7 +111,7 @@ def rig() -> Rig:
     regress = dict(zip(regressor.labels, regressor.regression_weights.numpy(), strict=True))
     tips = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}
     on_head = np.where(full_weights[:, labels.index("head")] > 0.9, full_vertices[0, :, 2], -9)
-    regress["head"] = np.eye(1, len(on_head), on_head.argmax())[0]
+    regress["head"] = np.eye(1, len(on_head), on_head.argmax())[0]  # its highest vertex alone
     points = np.zeros((len(full_vertices), len(KEYPOINTS), len(labels), 4))
     heads = stacked(mesh.template_bone_heads, mesh.bone_heads_blendshapes)
     full_heads = stacked(full.template_bone_heads, full.bone_heads_blendshapes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -207,17 +207,13 @@ def dress(bodies: Bodies, i: int, look: Appearance, person: int) -> list[Mesh]:
     puff[(part == ARM) & (arm < look.sleeve)] = look.loose
     puff[((part == LEG) | (part == TORSO)) & (leg < look.leg) & (leg > 0.05)] = look.loose
     puff[part == FOOT] = 0.006
-    thickness = {"bald": 0.0, "short": 0.012, "full": 0.035}.get(look.hair_style, 0.02)
-    if look.cap is not None:
-        thickness = 0.016
+    hair = {"bald": 0.0, "short": 0.012, "full": 0.035}.get(look.hair_style, 0.02)
+    thickness = hair if look.cap is None else 0.016
     grown = np.clip(hairline(face) * 0.8 + 0.4, 0, 1)
     puff[part == HEAD] = (thickness * grown)[part == HEAD]
     vertices += normals * puff[:, None]
 
-    def paint(faces: np.ndarray, at: np.ndarray) -> np.ndarray:
-        return _paint(look, joints, middle, unit, faces, at)
-
-    meshes = [Mesh(vertices, rig().faces, paint, rest, person)]
+    meshes = [Mesh(vertices, rig().faces, partial(_paint, look, joints, middle, unit), rest, person)]
     head, to_world = bodies.joints[i, JOINT_INDEX["head"]], bodies.frames[i, JOINT_INDEX["head"]]
 
     def face_to_world(points: np.ndarray) -> np.ndarray:
@@ -260,7 +256,8 @@ def _paint(look: Appearance, joints, middle, unit, faces: np.ndarray, at: np.nda
     strap = (part == TORSO) & (z < collar)
     if look.sleeve == 0:
         strap &= np.abs(x) < 0.15
-    below = ((part == LEG) | (part == FOOT)) & (leg < look.leg) | (part == TORSO) & (z < hip + 0.12)
+    lower = (part == LEG) | (part == FOOT)
+    below = lower & (leg < look.leg) | (part == TORSO) & (z < hip + 0.12)
     above = (strap | (part == LEG)) & (z > hip + look.hem) | (part == ARM) & (arm < look.sleeve)
     for cloth, mask in ((look.bottom, below), (look.top, above)):
         if mask.any():
@@ -274,9 +271,7 @@ def _paint(look: Appearance, joints, middle, unit, faces: np.ndarray, at: np.nda
         digits &= bib & (np.abs(z - hip - 0.29 * s) < 0.045 * s)
         out[bib] = look.bib
         out[digits & (np.abs(x) < 0.075 * s)] = 0.08
-    lower = (part == LEG) | (part == FOOT)
-    sock = lower & (leg > 1 - look.socks) & (leg > look.leg)
-    out[sock] = look.sock_colour
+    out[lower & (leg > 1 - look.socks) & (leg > look.leg)] = look.sock_colour
     if look.gloves is not None:
         out[part == HAND] = look.gloves
     ground = joints[JOINT_INDEX["left_ankle"], 2]

@@ -101,8 +101,7 @@ class Mesh:
 class Rendering:
     """Rendered meshes without background: colour [H,W,3] premultiplied by alpha [H,W] in [0,1].
 
-    person [h,w] (its number, -1 objects, -2 nothing) and depth [h,w] metres (inf: nothing) have `scale`
-    times the resolution.
+    person [h,w] (number, -1 objects, -2 nothing) and depth [h,w] metres (inf: nothing) have `scale` times its pixels.
     """
 
     colour: np.ndarray

@@ -1,7 +1,6 @@
 """A world's cache folder, frames.npy, annotations.json (COCO keypoints) and world.json, and how it is filled.
 
-world.json is written last and holds the parameters of the frames: a folder without it, or with others, is rendered
-again.
+world.json is written last and holds the frames' parameters: a folder without it, or with others, is rendered again.
 """
 
 from __future__ import annotations

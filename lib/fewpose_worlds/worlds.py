@@ -74,9 +74,8 @@ def everyday_people(frames: int, size: int, seed: int, cache: Path, above: float
 def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, videos: int | None = None) -> PoseData:
     """The jump world: labelled frames [N,3,S,S] of long and triple jumps, 20 JUMP keypoints in pixels.
 
-    Frames are spread over time and phases of `videos` videos (default: 25 frames each), which are split in the
-    paper's ratio 122 : 18 : 46; cache as of `everyday`. ValueError for impossible sizes, fewer than three videos, or
-    fewer frames than videos.
+    Frames are spread over time and phases of `videos` videos (default: 25 frames each), split in the paper's ratio
+    122 : 18 : 46; cache as of `everyday`. ValueError for impossible sizes, or not 3 to `frames` videos.
     """
     _check("jump", frames, size)
     videos = jump_stills.count_videos(frames, videos)
@@ -107,8 +106,7 @@ def jump_videos(
 ) -> list[Path]:
     """MP4 files in `cache` of the first `limit` videos of a split of `jump(frames, size, seed, videos=videos)`.
 
-    They are named as the stills' `video`, have `rate` frames a second, and existing ones are kept. Errors as of
-    `jump_video`.
+    They are named as the stills' `video` and have `rate` frames a second; existing ones are kept. Errors: `jump_video`.
     """
     _check("jump", frames, size)
     videos = jump_stills.count_videos(frames, videos)

@@ -72,9 +72,7 @@ def sample_pose(rng: np.random.Generator, kind: str | None = None) -> tuple[np.n
     if rng.random() < 0.5:
         angles = angles[SWAP] * (1, -1, -1)
     rotations = Rotation.from_euler("XYZ", angles, degrees=True).as_matrix()
-    air = 0.0
-    if rng.random() < AIRBORNE.get(kind, 0):
-        air = rng.uniform(0.03, 0.2 if kind == "run" else 0.8)
+    air = rng.uniform(0.03, 0.2 if kind == "run" else 0.8) if rng.random() < AIRBORNE.get(kind, 0) else 0.0
     return rotations, kind, air
 
 

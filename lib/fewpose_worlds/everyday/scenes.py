@@ -37,8 +37,7 @@ def noise(rng: np.random.Generator, rows: int, cols: int, finest: int = 2) -> np
     step, weight = 64, 1.0
     while step >= finest:
         grid = rng.standard_normal((max(rows // step, 1) + 2, max(cols // step, 1) + 2))
-        grid = grid.astype(np.float32)
-        out += weight * cv2.resize(grid, (cols, rows), interpolation=cv2.INTER_CUBIC)
+        out += weight * cv2.resize(grid.astype(np.float32), (cols, rows), interpolation=cv2.INTER_CUBIC)
         step, weight = step // 2, weight * 0.75
     return out / 1.4
 
@@ -52,20 +51,16 @@ def sample_site(rng: np.random.Generator) -> Site:
     direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     hard = rng.uniform(0, 1) ** 0.7 * (0.6 if indoor else 1.0)
     level = rng.uniform(0.75, 1.15)
-    light = Light(
-        direction,
-        level * tint * (0.25 + 0.75 * hard),
-        level * (0.62 - 0.25 * hard) * np.array([0.96, 0.99, 1.06]),
-        level * rng.uniform(0.12, 0.3) * np.ones(3),
-    )
+    sun, sky = level * tint * (0.25 + 0.75 * hard), level * (0.62 - 0.25 * hard) * np.array([0.96, 0.99, 1.06])
+    light = Light(direction, sun, sky, level * rng.uniform(0.12, 0.3) * np.ones(3))
     shade = 0.75 + 0.3 * level * tint
     ground = _ground(rng, indoor)
     wall = _indoor_wall(rng) if indoor else _outdoor_wall(rng)
     distance = rng.uniform(3.5, 10) if indoor else rng.uniform(15, 60)
     height = rng.uniform(2.6, 5) if indoor else distance
     softness = rng.uniform(0.4, 1.5) + 5 * (1 - hard)
-    textures = _tinted(ground, shade), _tinted(wall, shade)
-    return Site(*textures, distance, height, indoor, light, 0.25 + 0.4 * hard, softness)
+    ground, wall = (_tinted(texture, shade) for texture in (ground, wall))
+    return Site(ground, wall, distance, height, indoor, light, 0.25 + 0.4 * hard, softness)
 
 
 def _tinted(texture: np.ndarray, shade: np.ndarray) -> np.ndarray:
@@ -92,12 +87,10 @@ def _ground(rng: np.random.Generator, indoor: bool) -> np.ndarray:
         base = np.array(base) * rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
     if kind == "track" and rng.random() < 0.3:
         base = np.array([0.22, 0.38, 0.62]) * rng.uniform(0.8, 1.2)
-    out = np.empty((n, n, 3), np.float32)
-    out[:] = base
+    out = np.full((n, n, 3), base, np.float32)
     y, x = np.mgrid[:n, :n] * (_TILE / n)
     if kind == "track":
-        lane = np.abs((y % 1.22) - 0.6) < 0.03
-        out[lane] = 0.9
+        out[np.abs((y % 1.22) - 0.6) < 0.03] = 0.9  # lines between lanes
     elif kind == "wood":
         plank = np.floor(y / 0.12)
         board = np.floor(x / 1.6 + plank * 0.37)
@@ -110,7 +103,7 @@ def _ground(rng: np.random.Generator, indoor: bool) -> np.ndarray:
         odd = (np.floor(x / size) + np.floor(y / size)) % 2 > 0
         out[odd] = out[odd] * rng.uniform(0.6, 1.1)
         out[((x % size) < 0.03) | ((y % size) < 0.03)] *= 0.75
-    elif kind == "carpet" or kind == "grass":
+    elif kind in ("carpet", "grass"):
         out *= (1 + 0.12 * np.sin(2 * np.pi * y / rng.choice([1, 2, 4])))[..., None]
     rough = {"grass": 0.16, "sand": 0.12, "asphalt": 0.1}.get(kind, 0.05)
     return out * cv2.merge((1 + rough * noise(rng, n, n, 1),) * 3)
@@ -123,8 +116,7 @@ def _outdoor_wall(rng: np.random.Generator) -> np.ndarray:
     top = np.array([0.35, 0.55, 0.85]) if blue else np.repeat(rng.uniform(0.6, 0.9), 3)
     low = np.array([0.78, 0.85, 0.92]) * rng.uniform(0.85, 1.05)
     t = np.linspace(0, 1, rows)[:, None, None] ** 0.8
-    sky = np.broadcast_to(top * (1 - t) + low * t, (rows, cols, 3))
-    out = np.ascontiguousarray(sky, np.float32)
+    out = np.full((rows, cols, 3), top * (1 - t) + low * t, np.float32)
     cloud = np.clip(noise(rng, rows, cols, 4) * 0.6 + rng.uniform(-0.5, 0.4), 0, 1)[..., None]
     out += (np.array([0.95, 0.95, 0.97]) - out) * cloud
     for _ in range(rng.integers(1, 4)):
@@ -168,8 +160,7 @@ def _outdoor_wall(rng: np.random.Generator) -> np.ndarray:
 def _indoor_wall(rng: np.random.Generator) -> np.ndarray:
     """A wall with windows, doors, pictures, shelves and a skirting board."""
     rows, cols = _WALL
-    out = np.empty((rows, cols, 3), np.float32)
-    out[:] = sample_colour(rng) * 0.45 + 0.45
+    out = np.full((rows, cols, 3), sample_colour(rng) * 0.45 + 0.45, np.float32)
     if rng.random() < 0.3:
         out[:, ::16] *= 0.9
     if rng.random() < 0.25:
@@ -236,7 +227,6 @@ def _wall_colours(place: Site, x, y, up) -> np.ndarray:
     """Colours [h,w,3] of the far wall in directions x, y at heights `up` in metres."""
     height, width = place.wall.shape[:2]
     around = (0.5 - np.arctan2(y, x) / (2 * np.pi)) * (width - 1)
-    repeat = 3.0  # times around the horizon, so that the texture is not magnified too much
-    around = (around * repeat) % (width - 1)
+    around = (around * 3.0) % (width - 1)  # thrice around the horizon, or the texture would be magnified too much
     row = np.clip(1 - up / place.height, 0, 1) * (height - 1)
     return cv2.remap(place.wall, around, row, cv2.INTER_LINEAR)

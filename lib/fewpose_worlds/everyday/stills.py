@@ -24,10 +24,7 @@ _SPLITS = ("train", "val", "test") + ("train",) * 7
 
 
 def make_scene(seed: int, scene: int, frames: int, size: int, above: float) -> store.Rendered:
-    """The first `frames` frames of a scene, size x size pixels; the same for the same arguments.
-
-    `above` is the share of the cameras that look down from a height.
-    """
+    """The first frames of a scene, size x size pixels; `above` is the share of cameras that look down from a height."""
     place = scenes.sample_site(np.random.default_rng([seed, scene]))
     generators = [np.random.default_rng([seed, scene, frame]) for frame in range(frames)]
     groups = [_sample_people(rng) for rng in generators]
@@ -37,7 +34,7 @@ def make_scene(seed: int, scene: int, frames: int, size: int, above: float) -> s
     for frame, (rng, group) in enumerate(zip(generators, groups, strict=True)):
         bodies = everybody.subset(slice(first, first + len(group[0])))
         first += len(bodies)
-        image, annotated = _render_frame(rng, place, bodies, group[3], group[4], size, above)
+        image, annotated = _render_frame(rng, place, bodies, *group[3:], size, above)
         images.append(image)
         annotations.append(annotated)
         metadata.append({"video_id": f"scene{scene:05d}", "frame": frame, "split": _SPLITS[scene % len(_SPLITS)]})
@@ -47,14 +44,13 @@ def make_scene(seed: int, scene: int, frames: int, size: int, above: float) -> s
 def _sample_people(rng: np.random.Generator):
     """Phenotypes, rotations (facing anywhere), roots, kinds of pose and heights above the ground of some people."""
     count = 1 + int(rng.choice([0, 1, 2, 3, 4], p=[0.42, 0.24, 0.18, 0.1, 0.06]))
-    rotations, kinds, heights = [], [], []
+    sampled = []
     for i in range(count):
         calm = i > 0 and rng.random() < 0.6
         pose, kind, height = poses.sample_pose(rng, str(rng.choice(["stand", "walk", "reach"])) if calm else None)
         pose[0] = rotation("z", rng.uniform(0, 2 * np.pi)) @ pose[0]
-        rotations.append(pose)
-        kinds.append(kind)
-        heights.append(height)
+        sampled.append((pose, kind, height))
+    rotations, kinds, heights = zip(*sampled, strict=True)
     phenotypes = np.stack([people.sample_phenotype(rng, rng.random() < 0.45) for _ in range(count)])
     return phenotypes, np.stack(rotations), np.zeros((count, 3)), kinds, heights
 
@@ -80,9 +76,7 @@ def _render_frame(rng, place: scenes.Site, bodies: Bodies, kinds, heights, size:
     rendering = render(camera, meshes, place.light)
     blur = place.softness * size / 128
     towards = place.light.direction if place.softness < 3.5 else np.array([0, 0, 1.0])
-    dark = None
-    if place.shadow > 0.3 or not place.indoor:
-        dark = shadow(camera, casting, towards, blur)
+    dark = shadow(camera, casting, towards, blur) if place.shadow > 0.3 or not place.indoor else None
     image = _apply_camera_effects(rng, rendering, scenes.backdrop(place, camera, dark), size)
     annotations = [_annotate(rendering, camera, bodies, i) for i in shown]
     return image, [one for one in annotations if one is not None]
@@ -116,13 +110,10 @@ def _sample_camera(rng, vertices: np.ndarray, size: int, place: scenes.Site, abo
 
 def _place_behind(rng, bodies: Bodies, i: int, camera: Camera, place: scenes.Site) -> bool:
     """Move person i somewhere behind the main one; whether they are in the frame there."""
-
-    def extent(k: int) -> float:
-        return float(np.linalg.norm(np.ptp(bodies.vertices[k], axis=0)))
-
+    mine, mains = (float(np.linalg.norm(np.ptp(bodies.vertices[k], axis=0))) for k in (i, 0))
     main = bodies.vertices[0].mean(0)
     away = np.linalg.norm(main[:2] - camera.position[:2])
-    far = away * max(1.25, 1.2 * extent(i) / extent(0)) * rng.uniform(1, 3)
+    far = away * max(1.25, 1.2 * mine / mains) * rng.uniform(1, 3)
     if place.indoor:
         far = min(far, away + place.distance)
     where = rng.choice([-1, 1]) * rng.uniform(0.12, 0.52)
@@ -140,8 +131,7 @@ def _sample_objects(rng, place: scenes.Site, camera: Camera, bodies: Bodies, kin
     low = v[:, 2].min()
     points = dict(zip(KEYPOINTS, bodies.keypoints[0], strict=True))
     if kind == "sit":
-        hips = (points["left_hip"] + points["right_hip"]) / 2
-        knees = (points["left_knee"] + points["right_knee"]) / 2
+        hips, knees = ((points[f"left_{joint}"] + points[f"right_{joint}"]) / 2 for joint in ("hip", "knee"))
         back = hips - knees
         under = hips[:2] + back[:2] * 0.12
         top = max(hips[2] - 0.13, 0.1)
@@ -152,9 +142,9 @@ def _sample_objects(rng, place: scenes.Site, camera: Camera, bodies: Bodies, kin
         radius = rng.uniform(0.05, 0.12)
         spot = end + rng.normal(0, 1, 3) * 0.15
         made.append(shapes.ball((*spot[:2], max(spot[2], radius)), radius, sample_colour(rng)))
-    forward = v.mean(0)[:2] - camera.position[:2]
-    away = np.linalg.norm(forward)
-    forward = forward / away
+    towards = v.mean(0)[:2] - camera.position[:2]
+    away = np.linalg.norm(towards)
+    forward = towards / away
     right = np.array([forward[1], -forward[0]])
     half = camera.width / camera.focal / 2  # half the frame's width over the depth
 
@@ -199,9 +189,7 @@ def _apply_camera_effects(rng, rendering: Rendering, background: np.ndarray, siz
     if rng.random() < 0.07:
         image[:] = image.mean(2, keepdims=True)
     grain = rng.uniform(0, 0.035) * rng.random()
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
-    noise *= np.float32(grain)
-    image += noise
+    image += np.float32(grain) * rng.standard_normal(image.shape, dtype=np.float32)
     image *= 255
     out = cv2.cvtColor(np.clip(image, 0, 255, image).astype(np.uint8), cv2.COLOR_RGB2BGR)
     if rng.random() < 0.6:
