@@ -18,6 +18,8 @@ ROOT = repo_root()
 LIB = ROOT / "lib"
 MODULES = sorted(LIB.rglob("*.py"))
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+PAPER_NOTEBOOKS = {"00_start_here", "supervised", "pseudo_labels", "mean_teacher", "tables_and_curves"}
+PAPER_NOTEBOOKS |= {"teacher", "student", "tables_and_poses"}
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -30,6 +32,10 @@ def tracked_files():
     if listed.returncode:
         pytest.skip("not a git clone")
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def title_cell(path):
+    return "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
 
 
 def code_cells(path):
@@ -118,6 +124,20 @@ def test_commands_in_readmes_exist():
 def test_notebooks_are_stripped():
     found = tool("nbstripout", "--keep-id", "--verify", *NOTEBOOKS)
     assert found.returncode == 0, f"run `make strip`: {found.stdout}{found.stderr}"
+
+
+def test_notebooks_link_their_executed_copies():
+    """Each executed copy of the laptop profile is linked from the notebook it is a copy of, and by README."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = {}
+    for path in NOTEBOOKS:
+        for link in re.findall(r"\[An executed copy with its figures\]\((\S+)\)", title_cell(path)):
+            copy = (path.parent / link).resolve()
+            assert copy in tracked_files() and title_cell(copy).splitlines()[0] == title_cell(path).splitlines()[0]
+            assert f"[executed]({copy.relative_to(ROOT).as_posix()})" in readme
+            linked[path] = copy
+    papers = [p for p in NOTEBOOKS if p.stem in PAPER_NOTEBOOKS]
+    assert len(papers) == len(PAPER_NOTEBOOKS) and set(papers) <= set(linked)
 
 
 @each_notebook

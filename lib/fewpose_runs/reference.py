@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def _small(notebook: dict, width: int) -> dict:
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
     for cell in notebook["cells"]:
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags" and v}
+        cell["source"] = re.sub(r"\n+\*\[An executed copy.*\*", "", "".join(cell["source"]))  # it is this one
         if cell["cell_type"] == "code":
             cell["outputs"] = [small for output in cell["outputs"] if (small := _small_output(output, width))]
     return notebook

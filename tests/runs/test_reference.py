@@ -82,6 +82,16 @@ def test_what_a_browser_cannot_use_is_left_out(tmp_path):
     assert notebook["metadata"] == {"kernelspec": {"name": "python3"}} and cell["metadata"] == {}
 
 
+def test_the_copy_does_not_link_to_itself(tmp_path):
+    path = executed(tmp_path)
+    notebook = json.loads(path.read_text())
+    link = "*[An executed copy with its figures](../outputs/x/notebook.ipynb), from `make reproduce`.*"
+    title = {"cell_type": "markdown", "metadata": {}, "source": ["# Title\n", "\n", "Text.\n", "\n", link]}
+    path.write_text(json.dumps(notebook | {"cells": [title, *notebook["cells"]]}))
+    copy = json.loads(reference.small_notebook(path))
+    assert copy["cells"][0]["source"] == "# Title\n\nText."
+
+
 def test_figures_shrink_until_the_notebook_is_small_enough(tmp_path, monkeypatch):
     path = executed(tmp_path, shown_image(photograph()))
     whole = len(reference.small_notebook(path).encode())
