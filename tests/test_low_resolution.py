@@ -40,7 +40,7 @@ def test_constant_frames_stay():
 
 @pytest.mark.parametrize("s", [0.5, 49, float("nan")])
 def test_scales_that_leave_nothing_are_refused(s):
-    with pytest.raises(ValueError, match="can be lowered 1 to 48 times"):
+    with pytest.raises(ValueError, match="can be downsampled 1 to 48 times"):
         low_resolution(frames(), s)
 
 

@@ -3,10 +3,10 @@
 import os
 
 __version__ = "0.1.0"
-LAYOUT = 2  # of a run's folder, run.json and columns; a run.json without the number is of layout 1
+LAYOUT = 2  # version of run folders, run.json and columns; a run.json without it has layout 1
 
 if os.environ.get("FEWPOSE_RUN"):
-    # Executed in a batch: bars are text, for the terminal that watches shows no widgets.
+    # in a batch progress bars are text: a terminal shows no widgets
     import tqdm.auto
     import tqdm.std
 
@@ -14,4 +14,4 @@ if os.environ.get("FEWPOSE_RUN"):
 
 
 class SkippedInput(UserWarning):
-    """Part of the input was not used; a run lists it in its run.json, the report shows it."""
+    """Part of the input was skipped; a run lists this in its run.json, and the report shows it."""

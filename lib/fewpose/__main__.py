@@ -1,4 +1,4 @@
-"""`python -m fewpose`: the one place in this package that knows a sibling, the command line."""
+"""`python -m fewpose`, the command line: the only module of this package that imports a sibling."""
 
 import sys
 

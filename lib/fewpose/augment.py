@@ -1,4 +1,4 @@
-"""Random views of a batch that remember how to be undone."""
+"""Random views of a batch of frames, and their exact inverses."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ NORMALISE = np.column_stack([np.diag(1 / (255 * np.array(STD))), -np.array(MEAN)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random views, Ludwig et al. section 4.2; the defaults are the paper's.
+    """Ranges of the random views: Ludwig et al., section 4.2, which gives no numbers for flip and colour.
 
-    shift is a fraction of the frame's side (40 px at 512). scale is HigherHRNet's: the part of the frame that is
-    seen, so 1.5 zooms out. colour is the jitter of brightness, contrast and saturation; 0 leaves the pixels alone.
+    flip is a probability, rotation in degrees, shift a fraction of the frame's side (40 px at 512). scale is as in
+    HigherHRNet the part of the frame that is seen, so 1.5 zooms out. colour jitters brightness, contrast and saturation
+    by factors 1 ± colour; 0 leaves the pixels unchanged.
     """
 
     flip: float = 0.5
@@ -37,9 +38,9 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """How a batch of frames was looked at: maps [N, 2, 3] from frame to view pixels, and flips.
+    """The transforms of a batch of frames: maps [N, 2, 3] from frame to view pixels, and flips.
 
-    `flipped` [N] says which frames were mirrored; their left and right keypoints change names.
+    `flipped` [N] says which frames are mirrored; their left and right keypoints swap names.
     """
 
     matrix: Tensor
@@ -82,12 +83,12 @@ class View:
 
 
 def base_view(n: int, skeleton: Skeleton, device: torch.device | str = "cpu") -> View:
-    """The frames as they are."""
+    """The view of n frames as they are."""
     return View(geometry.identity(n, device), torch.zeros(n, dtype=bool, device=device), skeleton)
 
 
 def flipped_view(n: int, width: int, skeleton: Skeleton, device: torch.device | str = "cpu") -> View:
-    """The frames mirrored."""
+    """The view of n frames of `width` pixels, mirrored."""
     flipped = torch.ones(n, dtype=bool, device=device)
     return View(geometry.mirror(width, flipped), flipped, skeleton)
 
@@ -127,10 +128,10 @@ def random_view(
 
 
 def random_colours(n: int, strength: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Brightness, contrast, saturation of n images each times 1 ± strength: [n,3,3] and [n,3].
+    """Random brightness, contrast and saturation of n images, each a factor 1 ± strength: [n, 3, 3] and [n, 3].
 
-    The three act one after the other. As each is linear in the pixel they are one matrix on its colours, and a share
-    of the image's mean luma, by contrast, added to all three.
+    As each is linear in the pixels, all three together are one matrix on the colours plus an offset, whose weights for
+    the image's mean red, green and blue are the second result.
     """
     factors = 1 + strength * (2 * torch.rand(n, 3, generator=generator) - 1)
     brightness, contrast, saturation = factors.unbind(1)
@@ -141,7 +142,7 @@ def random_colours(n: int, strength: float, generator: torch.Generator) -> tuple
 
 
 def jitter_colour(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Images [N, 3, H, W] (0..255) in `random_colours`."""
+    """Images [N, 3, H, W] (0..255) with `random_colours` applied."""
     n, _, h, w = images.shape
     matrix, share = (x.to(images.device) for x in random_colours(n, strength, generator))
     offset = (share * images.mean(dim=(2, 3))).sum(1).view(-1, 1, 1)
@@ -163,15 +164,15 @@ def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def network_input(view: View, frames: Tensor, colour: float, generator: torch.Generator) -> Tensor:
-    """What a network reads of frames [N, 3, H, W] in the view: `normalise(seen(…))`, channels last.
+    """The network input for frames [N, 3, H, W] in the view: `normalise(seen(…))`, channels last.
 
-    Bytes on a CPU go through OpenCV, each frame by itself: it stays in the cache on its way.
+    uint8 frames on a CPU go through OpenCV one by one, so that each stays in the cache.
     """
     if frames.dtype != torch.uint8 or frames.device.type != "cpu":
         out = torch.empty(frames.shape, device=frames.device, memory_format=torch.channels_last)
         return normalise(seen(view, frames, colour, generator), out)
     n, _, height, width = frames.shape
-    # NumPy asks for huge pages of memory: a large batch costs half as long as by torch.empty.
+    # NumPy allocates huge pages: a large batch takes half as long as with torch.empty
     out = np.empty((n, height, width, 3), np.float32)
     source, maps = frames.numpy(), view.matrix.numpy()
     if colour:

@@ -12,9 +12,9 @@ MARGIN = 1.25  # the crop is this much larger than the person's box
 
 
 def person_boxes(poses: Tensor, size: tuple[int, int], threshold: float = 0.1) -> Tensor:
-    """Boxes [N, 4] (x0, y0, x1, y1 from the frame's edge) of the keypoints that score enough.
+    """Boxes [N, 4] (x0, y0, x1, y1 in pixels from the frame's edge) of the keypoints of poses [N, K, 3].
 
-    Where none does, the whole frame of `size` (H, W).
+    Those with a score of at least `threshold`; without any the whole frame of `size` (H, W).
     """
     sure = poses[..., 2:] >= threshold
     low = torch.where(sure, poses[..., :2], torch.inf).amin(1) + 0.5
@@ -26,12 +26,12 @@ def person_boxes(poses: Tensor, size: tuple[int, int], threshold: float = 0.1) -
 def crop_maps(boxes: Tensor, size: tuple[int, int], margin: float = MARGIN) -> Tensor:
     """Maps [P, 2, 3] from pixels of the frame to those of a crop of `size` (H, W) around a box.
 
-    boxes [P, 4] x0, y0, x1, y1 in pixels from the frame's edge. The box is centred; its longer side relative to the
-    crop fills 1 / margin.
+    boxes [P, 4] x0, y0, x1, y1 in pixels from the frame's edge. The box is centred; the side that is longer relative to
+    the crop fills 1 / margin of it.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1.0)
     scale = (sides.new_tensor([size[1], size[0]]) / sides).amin(1) / margin
-    # A box spans pixel edges, its centre in centre-based pixels is half a pixel less.
+    # boxes count from pixel edges, maps from pixel centres: half a pixel less
     centre = (boxes[:, 2:] + boxes[:, :2]) / 2 - 0.5
     matrix = boxes.new_zeros(len(boxes), 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale
@@ -43,7 +43,7 @@ def crop_maps(boxes: Tensor, size: tuple[int, int], margin: float = MARGIN) -> T
 def cut_crops(frames: Tensor, index: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
     """Crops [P, 3, H, W] in 0..255 of `size`: person p is in frame `index[p]` under `matrix[p]`.
 
-    What shrinks to less than half is averaged first, else fine stripes would flicker.
+    Frames that shrink to less than half are averaged first, against aliasing.
     """
     out = torch.empty(len(index), 3, *size, device=frames.device)
     shrink = 1 / torch.linalg.det(matrix[:, :, :2]).abs().sqrt().clamp_min(1e-6)

@@ -30,21 +30,21 @@ def side_colour(skeleton: Skeleton, *indices: int) -> str:
 
 @contextmanager
 def video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that adds an image [H, W, 3] BGR of `size` to an MP4 of `rate` frames a second.
+    """A function that adds an image [H, W, 3] BGR of `size` to an MP4 of `rate` frames per second.
 
-    The file appears when all is written, and not at all after an error; RuntimeError if OpenCV can write none.
-    Codecs halve the resolution of colours, so an odd last row or column is dropped.
+    The file appears when it is complete, and not at all after an error; RuntimeError if OpenCV cannot write MP4. Codecs
+    halve the resolution of colours, so an odd last row or column is dropped.
     """
     height, width = (side - side % 2 for side in size)
     # absolute, as `data.video.open_video` reads: FFmpeg takes "10:30 run.mp4" for a protocol
-    # hidden: what a kill leaves of it is no video to any reader
+    # hidden: readers skip what a killed run leaves behind
     part = path.absolute().with_name(f".{path.stem}.part.mp4")
     for code in CODES:
         writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
         if writer.isOpened():
             break
     else:
-        raise RuntimeError(f"{path}: OpenCV can write no MP4 here")
+        raise RuntimeError(f"{path}: OpenCV cannot write MP4 on this machine")
     try:
         yield lambda image: writer.write(np.ascontiguousarray(image[:height, :width]))
         writer.release()
@@ -58,7 +58,7 @@ def draw_pose_on(image: np.ndarray, pose: Tensor, skeleton: Skeleton) -> np.ndar
     """A copy of an image [H, W, 3] BGR with the limbs and keypoints of a pose [K, 3]."""
     image, shown = image.copy(), pose[:, 2] > MIN_CONFIDENCE
     thick = max(1, round(max(image.shape[:2]) / 500))
-    # 1/16 of a pixel: whole pixels would make limbs tremble from frame to frame
+    # 1/16 of a pixel: with whole pixels limbs would jitter from frame to frame
     points = (pose[:, :2] * 16).round().int().tolist()
     for a, b in skeleton.limb_index:
         if shown[a] and shown[b]:
@@ -78,5 +78,5 @@ def add_title(image: np.ndarray, title: str) -> np.ndarray:
 
 
 def bgr(colour: str) -> tuple[int, int, int]:
-    """A colour of matplotlib as OpenCV draws it."""
+    """A matplotlib colour as OpenCV's blue, green, red."""
     return tuple(round(255 * c) for c in to_rgb(colour)[::-1])

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ANGLE = 60.0  # field of view, in degrees along the longer side, of a camera that is not calibrated
+ANGLE = 60.0  # assumed field of view of a camera in degrees, along the longer side of its image
 
 
 def identity(n: int, device: torch.device | str = "cpu") -> Tensor:
@@ -23,12 +23,11 @@ def identity(n: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 def similarity(size: tuple[int, int], degrees: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Maps [N, 2, 3] that turn, magnify and move an image of `size` (H, W) about its centre.
+    """Maps [N, 2, 3] that rotate and scale an image of `size` (H, W) about its centre, then shift it.
 
-    degrees [N] turn clockwise as seen on the screen, scale [N] > 1 magnifies, shift [N, 2] moves by pixels of the
-    target.
+    degrees [N] are clockwise on the screen, scale [N] > 1 enlarges, shift [N, 2] is in pixels of the target.
     """
-    assert degrees.shape == scale.shape == shift.shape[:1], "one angle, scale and shift an image"
+    assert degrees.shape == scale.shape == shift.shape[:1], "one angle, scale and shift per image"
     height, width = size
     centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=shift.device)
     angle = torch.deg2rad(degrees)
@@ -73,22 +72,21 @@ def inside(poses: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images [N, C, H, W] drawn bilinearly into targets of `size` (H', W'); outside is 0.
+    """Images [N, C, H, W] resampled bilinearly into targets of `size` (H', W'); outside is 0.
 
-    matrix [N, 2, 3] maps source pixels to target pixels. Works for heat maps as for frames (see `at_stride` for their
-    maps).
+    matrix [N, 2, 3] maps source pixels to target pixels. Heat maps are warped likewise, with the maps of `at_stride`.
     """
-    assert matrix.shape == (len(images), 2, 3), "one map an image"
+    assert matrix.shape == (len(images), 2, 3), "one map per image"
     h, w = images.shape[-2:]
     grid = sampling_grid(invert(matrix.float()), (h, w), size)
     return F.grid_sample(images, grid.to(images.dtype), align_corners=False)
 
 
 def sampling_grid(back: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Where `F.grid_sample` looks, [N, H', W', 2], for maps [N, 2, 3] from target to source pixels.
+    """The grid [N, H', W', 2] for `F.grid_sample`, from maps [N, 2, 3] of target to source pixels.
 
-    It wants pixel x of a source of width W at (2x + 1)/W - 1. As F.affine_grid, but several times as fast on a CPU:
-    that multiplies matrices of three columns.
+    Pixel x of a source of width W has the grid coordinate (2x + 1)/W - 1. Several times as fast on a CPU as
+    F.affine_grid, which multiplies matrices of three columns.
     """
     height, width = size
     x = torch.arange(width, device=back.device)
@@ -103,7 +101,7 @@ def sampling_grid(back: Tensor, source: tuple[int, int], size: tuple[int, int]) 
 def warp_bytes(images: Tensor, matrix: Tensor) -> Tensor:
     """As `warp`, for images [N, 3, H, W] uint8 on a CPU into targets of their size, still uint8.
 
-    By OpenCV, four times as fast: it looks at 1/32 of a pixel and rounds to whole levels.
+    By OpenCV, four times as fast: it rounds positions to 1/32 of a pixel and values to whole levels.
     """
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for image, target, one in zip(images.numpy(), out.numpy(), matrix.numpy(), strict=True):
@@ -112,12 +110,12 @@ def warp_bytes(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 def warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """One image [3, H, W] uint8 under a map [2, 3], as `warp_bytes` draws it, but [H, W, 3]."""
+    """One image [3, H, W] uint8 under a map [2, 3] as in `warp_bytes`, but [H, W, 3]."""
     return cv2.warpAffine(cv2.merge(tuple(image)), matrix, image.shape[:0:-1])
 
 
 def at_stride(matrix: Tensor, stride: int) -> Tensor:
-    """The same maps between heat maps of a stride, whose cell u covers pixel (u + 0.5) s - 0.5."""
+    """The same maps between heat maps of stride s, whose cell u has its centre at pixel (u + 0.5) s - 0.5."""
     centre = (stride - 1) / 2
     linear = matrix[..., :2]
     full = torch.full_like(matrix[..., 2:], centre)
@@ -125,10 +123,10 @@ def at_stride(matrix: Tensor, stride: int) -> Tensor:
 
 
 def rays(poses: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
-    """Poses [P, K, 3] in pixels as directions: x / z and y / z of a camera with z straight ahead.
+    """Poses [P, K, 3] in pixels as rays: x / z and y / z in the axes of the camera; the third value is kept.
 
-    size (H, W) of the image, or of that of each person [P, 2]. The field of view is taken to be `ANGLE` along the
-    longer side, with the middle of the image straight ahead. The third is kept.
+    size is (H, W) of the image, or [P, 2] of each person's image. The camera is assumed to have a field of view of
+    `ANGLE` along the longer side and its principal point in the middle of the image.
     """
     sides = torch.as_tensor(size, dtype=poses.dtype, device=poses.device).expand(len(poses), 2)
     focal = sides.amax(1) / (2 * tan(radians(ANGLE) / 2))
@@ -138,7 +136,7 @@ def rays(poses: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
 
 
 def turn_to(directions: Tensor) -> Tensor:
-    """Rotations [N, 3, 3] that take the z axis to unit vectors [N, 3] of positive z, shortest."""
+    """The smallest rotations [N, 3, 3] that take the z axis to unit vectors [N, 3] of positive z."""
     x, y, z = directions.unbind(-1)
     share = 1 / (1 + z)
     rows = [1 - x * x * share, -x * y * share, x, -x * y * share, 1 - y * y * share, y, -x, -y, z]

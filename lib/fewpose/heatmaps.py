@@ -23,11 +23,11 @@ def gaussian_targets(poses: Tensor, size: tuple[int, int], stride: int, sigma: f
     """
     h, w = size[0] // stride, size[1] // stride
     centre = (poses[..., :2] + 0.5) / stride - 0.5
-    # A Gaussian is a product of its rows and columns: two short vectors instead of a K h w loop.
+    # a 2D Gaussian is the outer product of two 1D ones
     cells = torch.arange(max(h, w), device=poses.device)
     scale = 1 / (math.sqrt(2) * sigma)
     exponent = (scale * cells - (scale * centre).unsqueeze(-1)).square_().neg_()
-    # Not below e⁻²⁰: numbers too small to be normal cost a CPU five times the others.
+    # at least e⁻²⁰: denormal numbers are five times slower on a CPU
     bell = exponent.clamp_min_(-20).exp_()  # [N, K, 2, cells]
     row = bell[..., 0, :w] * (poses[..., 2:] > 0)
     return bell[..., 1, :h].unsqueeze(-1) * row.unsqueeze(-2)
@@ -44,10 +44,9 @@ def aggregate(heatmaps: list[Tensor]) -> Tensor:
 
 
 def decode(heatmaps: Tensor, stride: int) -> Tensor:
-    """Poses [N, K, 3] (x, y in frame pixels, confidence = height of the peak) of [N, K, h, w].
+    """Poses [N, K, 3] (x, y in frame pixels, confidence = height of the peak) from heat maps [N, K, h, w].
 
-    The peak is found to a fraction of a cell by a parabola through the logarithms of its neighbours, which is exact
-    for a Gaussian.
+    A parabola through the logarithms of the peak and its neighbours, exact for a Gaussian, gives fractions of a cell.
     """
     h, w = heatmaps.shape[-2:]
     index, found = peaks(heatmaps)
@@ -61,15 +60,17 @@ def decode(heatmaps: Tensor, stride: int) -> Tensor:
 
 
 def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """The first highest cell [N, K, 1] of maps [N, K, h, w], counted row by row, and their values
-    [N, K, 5] left of it, above it, in it, right of it and below it."""
+    """Flat index [N, K, 1] of the first highest cell of maps [N, K, h, w], and the values [N, K, 5] around it.
+
+    These are left of it, above it, at it, right of it and below it.
+    """
     h, w = heatmaps.shape[-2:]
     flat, steps = heatmaps.flatten(2), [-1, -w, 0, 1, w]
     if flat.device.type != "cpu" or flat.dtype != torch.float32:
         index = flat.argmax(-1, keepdim=True)
         beside = (index + index.new_tensor(steps)).clamp_(0, h * w - 1)
         return index, flat.gather(-1, beside)
-    # NumPy's argmax is several times as fast: it reads the maps as fast as memory gives them.
+    # NumPy's argmax is several times as fast: only memory bandwidth limits it
     array = flat.detach().numpy()
     index = array.argmax(-1)[..., None]
     maps = np.arange(array.shape[0] * array.shape[1]).reshape(*array.shape[:2], 1) * (h * w)
@@ -78,26 +79,26 @@ def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def smooth(heatmaps: Tensor, width: float = SMOOTHING, sigma: float = SIGMA) -> Tensor:
-    """Heat maps [N, K, h, w] smoothed by a Gaussian of `width` cells; a target keeps its height.
+    """Heat maps [N, K, h, w] smoothed by a Gaussian of `width` cells; a target of `sigma` cells keeps its height.
 
-    A network's peak is ragged, and the parabola of `decode` reads three cells of it: smoothed before, many cells vote
-    (DARK, Zhang et al. 2020, section 3.2).
+    Predicted peaks are ragged, and the parabola of `decode` uses only three cells; after smoothing, many cells
+    contribute (DARK, Zhang et al. 2020, section 3.2).
     """
     rows, columns = (band(side, width, heatmaps) for side in heatmaps.shape[-2:])
     return ((1 + (width / sigma) ** 2) * rows) @ heatmaps @ columns.T
 
 
 def band(side: int, width: float, like: Tensor) -> Tensor:
-    """The matrix [side, side] that takes the weighted mean around each cell of a row."""
+    """The matrix [side, side] that smooths a row of cells by a Gaussian of `width` cells."""
     cells = torch.arange(side, device=like.device, dtype=like.dtype)
     weights = torch.exp(-((cells[:, None] - cells) ** 2) / (2 * width**2))
     return weights / weights.sum(1, keepdim=True)
 
 
 def soft_argmax(heatmaps: Tensor, stride: int, sharpness: float = 30.0) -> Tensor:
-    """Points [N, K, 2] in frame pixels of heat maps [N, K, h, w], so that gradients flow.
+    """Points [N, K, 2] in frame pixels from heat maps [N, K, h, w], differentiably.
 
-    The mean position under softmax(sharpness · heat map): near the peak for a Gaussian of peak 1.
+    The mean position under softmax(sharpness · heat map), which is near the peak for a Gaussian of peak 1.
     """
     h, w = heatmaps.shape[-2:]
     mass = (sharpness * heatmaps.flatten(2)).softmax(-1).view_as(heatmaps)

@@ -1,6 +1,6 @@
 """Every loss of the two papers.
 
-Ludwig et al., sections 3.1 and 3.2: `heatmap_mse`; for RTMPose, whose outputs are rows of bins, `simcc_divergence`.
+Ludwig et al. train HigherHRNet with `heatmap_mse`; RTMPose, whose outputs are bins per axis, has `simcc_divergence`.
 
 Srivastav et al., section 2.3: L_kpt = L_2Dhard + L_2Dsoft + L_3Dhard + L_3Dsoft, which is added to the losses of
 Faster R-CNN. HM_hard and HM_soft are the heat maps of the two branches; the hard labels H and the soft labels S are
@@ -19,15 +19,15 @@ from torchvision.models.detection.roi_heads import keypoints_to_heatmap
 if TYPE_CHECKING:
     from fewpose.models.lifting import Lifter
 
-SHARPNESS = 10.0  # of SimCC's softmaxes
+SHARPNESS = 10.0  # factor on the scores before SimCC's softmaxes
 SOFT = ("weighted", "temperature")
 
 
 def heatmap_mse(predicted: list[Tensor], target: list[Tensor], labelled: Tensor) -> Tensor:
     """Mean squared error of heat maps, summed over resolutions (HigherHRNet section 3.3).
 
-    predicted, target: one [N, K, h, w] a resolution. labelled [N, K] bool: keypoints without a label, such as dropped
-    pseudo labels, do not count, rather than being taught to be absent.
+    predicted, target: one [N, K, h, w] per resolution. labelled [N, K] bool: keypoints without a label, such as dropped
+    pseudo labels, are ignored; an empty target would teach that they are absent.
     """
     weight = labelled.to(predicted[0].dtype)
     count = weight.sum().clamp_min(1)
@@ -52,8 +52,8 @@ def loss_2d_hard(hm_hard: Tensor, rois: Tensor, h_2d: Tensor) -> Tensor:
     """L_2Dhard = Σ_k CE(HM_hard,k , cell of H_2D,k) / number of keypoints k that count.
 
     hm_hard [R, K, S, S]: logits over the cells of rois [R, 4]. h_2d [R, K, 3]: the hard keypoints of the person in
-    each, in pixels from the frame's edge; those count whose third value is above 0 and that lie inside the RoI. 0
-    without any.
+    each, in pixels from the frame's edge. A keypoint counts if its third value is above 0 and it lies inside the RoI;
+    the loss is 0 if none does.
     """
     ce, valid = cross_entropy(hm_hard, rois, h_2d)
     return ce[valid].sum() / valid.sum().clamp_min(1)
@@ -65,9 +65,9 @@ def loss_2d_soft(hm_soft: Tensor, rois: Tensor, s_2d: Tensor, kind: str = "weigh
     "weighted", our default:  Σ_k c_k CE(HM_soft,k , cell of S_2D,k) / number of keypoints that count
     "temperature":            Σ_k CE(c_k HM_soft,k , cell of S_2D,k) / number of keypoints that count
 
-    The paper multiplies the heat maps by the confidence, and so does its released code: "temperature". The number is
-    that of all keypoints of c_k > 0 inside their RoI, so a frame of which the teacher is unsure teaches less. With
-    all c_k = 1 both kinds are `loss_2d_hard`.
+    "temperature" is the paper's, which multiplies the heat maps by the confidence. Keypoints with c_k > 0 inside their
+    RoI count, so with "weighted" a frame of low confidence contributes less. With all c_k = 1 both are `loss_2d_hard`.
+    hm_soft [R, K, S, S], rois [R, 4] and pixels as for `loss_2d_hard`.
     """
     c = s_2d[..., 2].clamp(0, 1)
     if kind == "temperature":
@@ -77,10 +77,10 @@ def loss_2d_soft(hm_soft: Tensor, rois: Tensor, s_2d: Tensor, kind: str = "weigh
 
 
 def cross_entropy(hm: Tensor, rois: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """CE [R, K] of the cell that holds each keypoint, and which keypoints [R, K] count.
+    """CE [R, K] of the cell that holds each keypoint, and which keypoints [R, K] count; arguments as above.
 
-    Mask R-CNN's: a softmax over all S² cells of a map; the cell is floor((x − x0) S / w), on the right and lower
-    border the last one.
+    As in Mask R-CNN: a softmax over all S² cells of a map; the cell is floor((x − x0) S / w), or the last one for
+    points on the right and lower border.
     """
     cells, valid = keypoints_to_heatmap(keypoints, rois, hm.shape[-1])
     logits = hm.flatten(2).flatten(0, 1)
@@ -90,13 +90,13 @@ def cross_entropy(hm: Tensor, rois: Tensor, keypoints: Tensor) -> tuple[Tensor, 
 def loss_3d(lifter: Lifter, rays: Tensor, points: Tensor) -> Tensor:
     """L_3Dhard or L_3Dsoft: smooth L1 (β = 1) between 2Dto3D(keypoints) and the labels' 3D.
 
-    lifter: 2Dto3D_hard or 2Dto3D_soft. rays [P, K, 3]: H_2D or S_2D as their camera saw them (`geometry.rays`,
-    missing where the third is 0); they are the labels' own keypoints, so no gradient reaches another network. points
+    lifter: 2Dto3D_hard or 2Dto3D_soft. rays [P, K, 3]: H_2D or S_2D as rays of their camera (`geometry.rays`, missing
+    where the third value is 0); as these are labels, not predictions, no gradient reaches the heat maps. points
     [P, K, 3]: H_3D or S_3D in millimetres in the axes of the camera, with any root. (For the hard loss section 2.3
-    names S_3D as the target; we take H_3D, which section 2.2 makes of H_2D.)
+    names S_3D as the target; we use H_3D, which section 2.2 lifts from H_2D.)
 
-    The mean over normalised coordinates. People without a keypoint, or without 3D (all 0, where hips are unknown), do
-    not count. Batch norm needs two people; for fewer the loss is 0.
+    The mean over normalised coordinates. People without keypoints or without 3D (all 0) do not count. Batch norm needs
+    two people; for fewer the loss is 0.
     """
     counts = (rays[..., 2] > 0).any(1) & (points != 0).flatten(1).any(1)
     if counts.sum() < 2:

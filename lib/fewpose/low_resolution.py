@@ -1,4 +1,4 @@
-"""Frames as a camera of lower resolution would have seen them: Srivastav et al., section 3.3."""
+"""Frames downsampled, then upsampled to their original size: Srivastav et al., section 3.3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
     height, width = frames.shape[-2:]
     if len(scales) and not 1 <= scales.min() <= scales.max() <= min(height, width):
         raise ValueError(
-            f"frames of {height}x{width} (height x width) can be lowered 1 to "
+            f"frames of {height}x{width} (height x width) can be downsampled 1 to "
             f"{min(height, width)} times, not {scales.min():g} to {scales.max():g}"
         )
     if (scales == 1).all():
@@ -33,11 +33,11 @@ def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
 
 
 def lowered(frames: Tensor, s: float) -> Tensor:
-    """Frames [N, 3, H, W] all lowered s times."""
+    """Frames [N, 3, H, W] downsampled s times and upsampled again."""
     height, width = frames.shape[-2:]
     small = F.interpolate(frames.float(), (int(height / s), int(width / s)), mode="bilinear", antialias=True)
     if frames.dtype == torch.uint8:
-        small = small.round_()  # as such a camera would have stored them
+        small = small.round_()  # as 8-bit images of that size are stored
     large = F.interpolate(small, (height, width), mode="bilinear")
     if frames.dtype == torch.uint8:
         large = large.round_().clamp_(0, 255)
@@ -45,7 +45,7 @@ def lowered(frames: Tensor, s: float) -> Tensor:
 
 
 def sample_scales(mixture: str | float, n: int, generator: torch.Generator) -> Tensor:
-    """Scales [n] float64: those of a mixture, or a number for all.
+    """Scales [n] float64, drawn from a mixture or all the given number.
 
     "all", the paper's: 1 with 30 %, uniform in 2 … 8 with 35 %, uniform in 8 … 12 with 35 %. "all_as_released": the
     same shares with the whole numbers 2 … 7 and 8 … 11 of the released code. ValueError for another name.

@@ -1,8 +1,8 @@
 """Mean teacher training: Ludwig et al., section 3.2 and figure 4, after Tarvainen and Valpola (2017).
 
 A student learns from labels and, on unlabelled images, from a teacher whose weights are the exponential moving average
-of its own. The teacher predicts the image I as it is, the student T I, transformed at random. The warm-up on labels
-alone comes before, by `training.fit`; at inference the student is used.
+of its own. The teacher sees the image I as it is, the student T I, randomly transformed. The warm-up on labels alone is
+done before, by `training.fit` (in the paper the teacher already averages then). Inference uses the student.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from fewpose.models.pose_model import PoseModel
 from fewpose.training import History, Schedule, batch_index, fit, outputs_of
 
 ERRORS = ("poses", "heatmaps", "coordinates")
-COLLAPSED = 0.02  # below this share of confident keypoints a teacher has forgotten what it knew
-PATIENCE = 20  # steps in a row below it
+COLLAPSED = 0.02  # below this share of confident keypoints the teacher has collapsed
+PATIENCE = 20  # consecutive steps below it
 
 
 class MeanTeacher(PoseModel):
-    """A student and its teacher; trained and used as the student.
+    """A student and its teacher; as a model it behaves like the student.
 
-    The teacher starts as a copy. It predicts without dropout and, in batch norm, with running statistics that are
-    averaged as the weights are: the student's own would belong to other weights.
+    The teacher starts as a copy of the student and predicts in evaluation mode: without dropout, and with batch-norm
+    statistics that are averaged like the weights. ValueError unless 0 ≤ decay < 1.
     """
 
     def __init__(self, student: nn.Module, decay: float = 0.999):
@@ -50,7 +50,7 @@ class MeanTeacher(PoseModel):
         return self.student(inputs)
 
     def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
-        """The student's own loss."""
+        """The student's loss."""
         return self.student.loss(outputs, poses, size, sigma)
 
     def read(self, outputs: list[Tensor]) -> Tensor:
@@ -58,7 +58,7 @@ class MeanTeacher(PoseModel):
         return self.student.read(outputs)
 
     def heat_maps(self, outputs: list[Tensor]) -> list[Tensor]:
-        """Heat maps of the student's or the teacher's outputs, one a stride."""
+        """Heat maps of the student's or the teacher's outputs, one per stride."""
         return self.student.heat_maps(outputs)
 
     def train(self, mode: bool = True) -> MeanTeacher:
@@ -72,8 +72,7 @@ class MeanTeacher(PoseModel):
         """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict()
         averaged = [name for name, value in teacher.items() if value.is_floating_point()]
-        # All tensors at once: on a GPU in a few launches, not one for each.
-        average = get_ema_multi_avg_fn(self.decay)  # θ' ← α θ' + (1 − α) θ
+        average = get_ema_multi_avg_fn(self.decay)  # all tensors at once: few kernel launches on a GPU
         average([teacher[name] for name in averaged], [student[name] for name in averaged], None)
         for name in set(teacher) - set(averaged):
             teacher[name].copy_(student[name])
@@ -83,10 +82,10 @@ class MeanTeacher(PoseModel):
 class Sample:
     """Unlabelled images of one step.
 
-    view, inputs  the student's view T of them, and what it reads of T I
+    view, inputs  the student's view T of them, and its network input for T I
     teacher       the teacher's outputs for I
     labels        [n, K, 3] the teacher's poses in pixels of I
-    confident     [n, K] where the loss counts
+    confident     [n, K] bool: the keypoints that count in the loss
     """
 
     view: View
@@ -98,12 +97,12 @@ class Sample:
 
 @dataclass
 class Consistency:
-    """The consistency loss on unlabelled images: the student's prediction of T I against the teacher's of I.
+    """The consistency loss on unlabelled images: the student's prediction for T I against the teacher's for I.
 
-    It is masked where the teacher's score is below t_score = `threshold`. The paper's "MSE of the predicted poses" is
-    by `error` that of "heatmaps" or of "coordinates" (by a soft argmax, in image sides), the student's mapped back by
-    T⁻¹; or "poses", the student's loss with the teacher's points, mapped by T, as labels. `weight` is reached after
-    `ramp` steps, linearly. RuntimeError if the teacher has collapsed: it is confident of nothing any more.
+    Keypoints with a teacher score below t_score = `threshold` are masked. `error` says what the paper's "MSE of the
+    predicted poses" is: that of "heatmaps", or of "coordinates" (soft argmax, in units of the longer image side), the
+    student's mapped back by T⁻¹; or, with "poses", the student's loss with the teacher's keypoints, mapped by T, as
+    labels. The weight rises linearly to `weight` over `ramp` steps. ValueError for any other `error`.
     """
 
     unlabelled: PoseData
@@ -120,13 +119,16 @@ class Consistency:
             raise ValueError(f"error is one of {ERRORS}, not {self.error!r}")
 
     def settings(self) -> str:
-        """All that a training depends on, as text."""
+        """All settings that training depends on, as text for its fingerprint."""
         frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
         numbers = (self.batch_size, self.weight, self.ramp, self.threshold, self.error)
         return repr((frames, *numbers, self.augmentation))
 
     def sample(self, model: MeanTeacher, generator: torch.Generator) -> Sample:
-        """Random images with the teacher's predictions (1 in figure 4) and the student's view of them (2)."""
+        """Random images with the teacher's predictions (1 in figure 4) and the student's view of them (2).
+
+        RuntimeError if the teacher has collapsed.
+        """
         n, device = len(self.unlabelled), next(model.teacher.parameters()).device
         index = torch.randint(n, (min(self.batch_size, n),), generator=generator)
         with torch.no_grad():
@@ -138,11 +140,11 @@ class Consistency:
         return Sample(view, inputs, teacher, labels, confident)
 
     def student_view(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[View, Tensor]:
-        """A random view T of the images `index`, whose poses the teacher predicts as `labels`; what is read of T I."""
+        """A random view T of the images `index` and its network input; `labels` [n, K, 3] are the teacher's poses."""
         return self.unlabelled.random_view(index, self.augmentation, generator, labels.device, moved=True)
 
     def loss(self, model: MeanTeacher, sample: Sample, student: list[Tensor]) -> Tensor:
-        """MSE of T⁻¹ f_student(T I) and f_teacher(I), or the student's loss as in `error`, where that is confident."""
+        """The loss named by `error` between f_student(T I) and f_teacher(I), over confident keypoints."""
         T, labels, confident = sample.view, sample.labels, sample.confident
         if self.error == "poses":
             poses = T.poses(torch.cat([labels[..., :2], 2.0 * confident[..., None]], -1))
@@ -153,22 +155,22 @@ class Consistency:
             stride, side = model.strides[finest], max(self.unlabelled.size)
             home = T.undo_poses(soft_argmax(student[finest].float(), stride))  # T⁻¹ f_student(T I)
             distance = (home - soft_argmax(teacher[finest].float(), stride)) / side
-            # a soft argmax never lies outside of the view: what the view does not show does not count
+            # a soft argmax never leaves the view, so keypoints that the view does not show are left out
             confident = confident & T.rename(geometry.inside(T.poses(labels), self.unlabelled.size))
             return ((distance**2).sum(-1) * confident).sum() / confident.sum().clamp_min(1)
         home, target = [], []
         for s, t, stride in zip(student, teacher, model.strides, strict=True):
-            shown = T.shows(s.shape[-2:], stride)  # the student cannot know what its view does not show
+            shown = T.shows(s.shape[-2:], stride)  # the student cannot predict what its view does not show
             home.append(T.undo_heatmaps(s.float(), stride) * shown)  # T⁻¹ f_student(T I)
             target.append(t.float() * shown)
         return heatmap_mse(home, target, confident)
 
     def ramped(self, step: int) -> float:
-        """The weight of the loss in a step."""
+        """The weight of the loss in step `step`."""
         return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight
 
     def watch(self, share: float) -> None:
-        """Note the share of confident keypoints; RuntimeError when there are none for long."""
+        """Record the share of confident keypoints; RuntimeError after PATIENCE steps below COLLAPSED."""
         self.confident.append(share)
         if len(self.confident) >= PATIENCE and max(self.confident[-PATIENCE:]) < COLLAPSED:
             raise RuntimeError(
@@ -192,7 +194,7 @@ def fit_mean_teacher(
 ) -> History:
     """Train the student on labels and on the teacher's predictions: L = L_labelled + w L_unlabelled.
 
-    The teacher is updated after each step. Scored, resumed and refused as `training.fit`.
+    The teacher is updated after each step. Scoring, resuming and errors are those of `training.fit`.
     """
     losses = step_losses(model, labelled, schedule, consistency, augmentation, seed)
     return fit(

@@ -17,9 +17,9 @@ from fewpose.crops import cut_crops
 class Mosaic:
     """How training images are made of frames.
 
-    An image of `size` (H, W) has one tile or, with probability `prob`, four. Each frame fills its tile times a factor
-    from `zoom`, mirrored with probability `flip`. Mosaics show small people and crowds where the frames show one
-    large person each.
+    An image of `size` (H, W) has one tile or, with probability `prob`, four. Each frame is scaled to fit its tile times
+    a random factor in `zoom`, and mirrored with probability `flip`. Mosaics show small people and crowds even if the
+    frames show one large person each. `colour` is the strength of `augment.jitter_colour`.
     """
 
     size: tuple[int, int] = (240, 320)
@@ -72,7 +72,7 @@ def draw_mosaic(
 def place(
     frame: tuple[int, int], tile: tuple[int, int], mosaic: Mosaic, generator: torch.Generator
 ) -> tuple[Tensor, bool]:
-    """A random map [1, 2, 3] from a frame to a tile, both of a size (H, W), and whether it mirrors the frame."""
+    """A random map [1, 2, 3] from a frame to a tile, given their sizes (H, W), and whether it mirrors the frame."""
     (h, w), (height, width) = frame, tile
     u = torch.rand(4, generator=generator)
     low, high = torch.tensor(mosaic.zoom).log()
@@ -89,7 +89,7 @@ def place(
 def move_boxes(boxes: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
     """Boxes [P, 4] of the tile's frame (pixels from its edge) in the training image, cut at the tile's border.
 
-    Also which [P] to keep: not those of which less than a third or less than 4 pixels remain.
+    Also which [P] to keep: those with at least a third of their area and 4 pixels of each side left.
     """
     corners = geometry.transform_points(tile.matrix, boxes.view(1, -1, 2) - 0.5).view(-1, 2, 2) + 0.5
     whole = torch.cat([corners.amin(1), corners.amax(1)], 1)

@@ -1,8 +1,8 @@
 """Pseudo labels selected by agreement under augmentation: Ludwig et al., section 3.1 and figure 3.
 
-`generate` predicts unlabelled images under augmentations, `select` chooses the pseudo labels on which the predictions
-agree, `as_labels` makes the training set D_PL of them. The training procedure of section 3.1.1, the loop over
-iterations, stands in `sports/pseudo_labels.ipynb`.
+`generate` predicts unlabelled images under augmentations, `select` chooses the pseudo labels on which these predictions
+agree, `as_labels` builds the training set D_PL from them. The training procedure of section 3.1.1, the loop over
+iterations, is in `sports/pseudo_labels.ipynb`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fewpose import geometry
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
 
-VIEWS = Augmentation(flip=0.5, rotation=30, scale=(0.75, 1.5), colour=0)  # what T is drawn from, section 4.2
+VIEWS = Augmentation(flip=0.5, rotation=30, scale=(0.75, 1.5), colour=0)  # T: section 4.2, no colour jitter
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def generate(
 ) -> Candidates:
     """Predict every unlabelled image I raw, flipped, and under random transformations T.
 
-    y⁽ⁱ⁾ = T⁻¹ f(T I) and d = mean over i of ‖y⁽ⁱ⁾ − y⁽⁰⁾‖², for each keypoint. A view counts only where it shows the
-    keypoint: a point outside of the view cannot be found there, which says nothing about the uncertainty. ValueError
-    without unlabelled frames.
+    y⁽ⁱ⁾ = T⁻¹ f(T I) and d = mean over i of ‖y⁽ⁱ⁾ − y⁽⁰⁾‖², for each keypoint. Views that do not show a keypoint say
+    nothing about its uncertainty and are left out of its mean; d is infinite if none shows it. ValueError if there are
+    no unlabelled frames.
     """
     if not len(unlabelled):
         raise ValueError(f"{unlabelled.name}: all frames have labels; set raw_every to read videos")
@@ -55,7 +55,7 @@ def generate(
         predictions, shown = [], []
         for T, inputs in unlabelled.labelling_views(index, augmentations, VIEWS, generator, device):
             predictions.append(T.undo_poses(model.read(model(inputs))))  # y⁽ⁱ⁾ = T⁻¹ f(T I)
-            # a flipped view lists the keypoints under their flipped names: name them back
+            # in a flipped view left and right keypoints have swapped names: swap them back
             shown.append(T.rename(geometry.inside(T.poses(predictions[0]), unlabelled.size)))
         bases.append(predictions[0].cpu())
         others.append(torch.stack(predictions[1:]).cpu())
@@ -71,6 +71,7 @@ def select(candidates: Candidates, keep_percent: float, threshold: float = 0.1) 
 
     Base predictions with a score below t_score = `threshold` are discarded. Of the others the p = `keep_percent` %
     with the smallest MSE d are selected for each keypoint: one limit for all would keep heads and drop wrists.
+    ValueError unless p is between 0 and 100.
     """
     if not 0 <= keep_percent <= 100:
         raise ValueError(f"keep_percent is between 0 and 100, not {keep_percent}")
@@ -81,7 +82,7 @@ def select(candidates: Candidates, keep_percent: float, threshold: float = 0.1) 
 
 
 def as_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor) -> PoseData:
-    """D_PL: the frames with the selected base predictions as labels; the other keypoints are unlabelled.
+    """D_PL: the frames with the base predictions that `keep` [N, K] selects as labels; the rest is unlabelled.
 
     Not the mean of all predictions, which an outlier would shift. Frames without a selected keypoint are dropped.
     """

@@ -2,7 +2,7 @@
 
 The teacher finds m people in a frame, with n keypoints each. The soft set S = {S_2D, S_3D} holds all keypoints with
 their confidences, and the 3D lifted from them; the hard set H = {H_2D, H_3D} the keypoints of high confidence alone,
-and the 3D lifted from these. `label_files.write_labels` labels whole data sets so.
+and the 3D lifted from these. `label_files.write_labels` writes both for whole data sets.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from fewpose.metrics.box_matching import match_boxes
 from fewpose.models.people import People
 from fewpose.models.teacher.three_stages import Teacher, find_all, lift
 
-NEAR = 0.1  # a keypoint is right within this share of the longer side of its person's box
+NEAR = 0.1  # a keypoint is correct within this share of the longer side of its person's box
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))  # candidate thresholds
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The lowest score of a person who is labelled, and the lowest confidence of a hard keypoint.
+    """The lowest score of a labelled person, and the lowest confidence of a hard keypoint.
 
-    `box_f1` and `keypoint_f1` in % are what they reached on the validation set `chosen_on`.
+    `box_f1` and `keypoint_f1` are the F1 in % that they reach on the validation set `chosen_on`.
     """
 
     box: float
@@ -66,12 +66,11 @@ def soft_and_hard(teacher: Teacher, people: People, size: tuple[int, int], thres
 
 
 def choose_thresholds(teacher: Teacher, validation: PeopleData) -> Thresholds:
-    """The thresholds of highest F1 on labelled frames; the paper does not publish its own.
+    """The thresholds with the highest F1 on labelled frames; the paper does not publish its own.
 
-    A box is right if it overlaps by half a person whom no box of higher score found. For the people found, a keypoint
-    is right within `NEAR` of the longer side of the person's true box; one that is kept though no annotator marked it
-    is wrong, one that is labelled and not kept is missed. People without any labelled keypoint do not count here.
-    ValueError without people.
+    Boxes are matched to people by `match_boxes`. For matched people with a labelled keypoint, a predicted keypoint is
+    correct within `NEAR` of the longer side of the person's true box; one without a label is a false positive, a
+    labelled one below the threshold is missed. ValueError without people.
     """
     if not any(len(boxes) for boxes in validation.boxes):
         raise ValueError(f"{validation.name}: thresholds need people to be chosen on")
@@ -96,9 +95,9 @@ def choose_thresholds(teacher: Teacher, validation: PeopleData) -> Thresholds:
 
 
 def best_threshold(scores: Tensor, right: Tensor, total: int) -> tuple[float, float]:
-    """The threshold of `GRID` of highest F1, and its F1 in %; the lowest of several.
+    """The threshold in `GRID` with the highest F1, the lowest of several, and that F1 in %.
 
-    scores [M] and right [M] of what was found, of `total` that were to be found.
+    scores [M] and right [M] bool of M predictions; `total` is how many true ones there are.
     """
     values = []
     for threshold in GRID:

@@ -26,9 +26,9 @@ def training_image(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """An image [3, h, w] in 0..255 and its target as `Student` reads them.
 
-    It shows the four frames `index`, or their first, each lowered `scale` times at its own size. Of people cut by the
-    border of their tile those stay that `move_boxes` keeps; keypoints outside the tile are missing. ValueError
-    without a frame: nobody is labelled.
+    It shows the four frames `index`, or only the first, each downsampled `scale` times by `low_resolution`. People cut
+    by the border of their tile are kept as in `move_boxes`; keypoints outside the tile are missing. ValueError if
+    `index` is empty.
     """
     if not len(index):
         raise ValueError(f"{data.name}: nobody is labelled in any of {len(data.frames)} frames")
@@ -43,7 +43,7 @@ def training_image(
 
 
 def move_people(data: LabelledPeople, tile: Tile) -> dict[str, Tensor]:
-    """The target of the people of the tile's frame, in pixels of the training image, mirrored with the tile."""
+    """The target of the people in the tile's frame, in pixels of the training image, mirrored with the tile."""
     boxes, kept = move_boxes(data.boxes[tile.frame], tile)
     target = {"boxes": boxes[kept], "labels": torch.ones(int(kept.sum()), dtype=torch.long)}
     size, swap = data.frames[tile.frame].shape[-2:], data.skeleton.flip_index
@@ -82,11 +82,10 @@ def fit_student(
 ) -> History:
     """Train the student on mosaics of labelled frames, with the sum of all its losses as in the paper.
 
-    `scales` is the resolution of each image as in `low_resolution.sample_scales`; `weights` of losses, by their names,
-    differ from 1. Lifters without statistics take those of the labels. With `score()`, higher is better, the weights
-    of the best score are kept. The backbone learns at `schedule.backbone_rate`; the
-    optimiser is AdamW, or `sgd`. Resumes as `training.minimise`. ValueError if nobody is labelled or a weight names no
-    loss.
+    `scales` says how images are downsampled (`low_resolution.sample_scales`); `weights` are those of losses, by name,
+    1 where not given. Lifters without statistics get those of the soft labels. With `score()`, higher is better, the
+    best-scored weights are kept. The optimizer is AdamW, or `sgd`. Resumes as `training.minimise`. ValueError if nobody
+    is labelled or `weights` names an unknown loss.
     """
     if not any(len(data.boxes[i]) for i in data.use.tolist()):
         raise ValueError(f"{data.name}: not one person has a box")
@@ -99,7 +98,7 @@ def fit_student(
         index = data.use[batch_index(len(data), 4 * schedule.batch_size, seed, step)].view(-1, 4)
         lowered = sample_scales(scales, len(index), generator).tolist()
         made = [training_image(data, frames, s, mosaic, generator) for frames, s in zip(index, lowered, strict=True)]
-        # Between processes arrays are passed by value, tensors each by an open file.
+        # arrays are pickled between processes, while each tensor would hold a file open
         targets = [{name: x.numpy() for name, x in target.items()} for _, target in made]
         return torch.stack([image for image, _ in made]), targets
 
@@ -143,6 +142,6 @@ def set_lifter_statistics(model: Student, data: LabelledPeople) -> None:
 
 
 def label_sum(data: LabelledPeople) -> float:
-    """The sum of all labels, for the training's fingerprint."""
+    """The sum of all labels, for the fingerprint of the training."""
     parts = (data.boxes, data.hard, data.soft, data.hard3d, data.soft3d)
     return sum(float(part[i].double().sum()) for part in parts for i in data.use.tolist())

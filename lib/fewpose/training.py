@@ -31,9 +31,9 @@ class Schedule:
     """How long and how fast to train.
 
     The learning rate rises over `warmup` steps and falls to 1 % as a cosine. With a validation set the network is
-    scored before the first step and every `evaluate_every` steps; after `patience` scores without a new best training
+    scored before the first step and every `evaluate_every` steps; after `patience` scores without a new best, training
     stops. The best-scored weights are the result. The backbone learns at `backbone_rate` times the rate of the head,
-    whose parameters the model names by their prefixes in `head`.
+    whose parameters are those with a prefix in the model's `head`.
     """
 
     steps: int
@@ -46,16 +46,16 @@ class Schedule:
 
 
 def schedule_in(parameters: dict) -> Schedule:
-    """The schedule among the parameters of a notebook, which have the names of its fields."""
+    """The schedule in a notebook's parameters, which are named like its fields."""
     names = [part.name for part in fields(Schedule) if part.name in parameters]
     return Schedule(**{name: parameters[name] for name in names})
 
 
 @dataclass(frozen=True)
 class Sgd:
-    """SGD with momentum whose rate falls to a tenth after each of the shares `falls` of all steps.
+    """SGD with momentum; the learning rate falls to a tenth after each of `falls`, fractions of all steps.
 
-    How detectors are trained since Fast R-CNN; the rate rises over the schedule's `warmup` first.
+    The common schedule for detectors since Fast R-CNN, after a linear rise over the schedule's `warmup`.
     """
 
     falls: tuple[float, ...]
@@ -69,7 +69,7 @@ class Sgd:
 
 @dataclass
 class History:
-    """Loss of each step, and the scores (step, score) along the way; of `fit` validation PCK@0.1."""
+    """Loss of each step, and the scores as (step, score); `fit` scores by validation PCK@0.1."""
 
     loss: list[float] = field(default_factory=list)
     score: list[tuple[int, float]] = field(default_factory=list)
@@ -99,11 +99,11 @@ def minimise(
 ) -> History:
     """Train `model` on the sum of the named `losses(step, generator)`; leave it with its best-scored weights.
 
-    By AdamW, by `sgd`, or by the `optimizer` given; gradients are clipped to the norm `clip`. `score()`, higher is
-    better, is called in evaluation mode. Every random number of step t is drawn from (seed, t), so a run that was
-    killed and resumes from `checkpoint` ends with the very weights of an undisturbed one. A finished checkpoint is
-    loaded, one of another `fingerprint` ignored. ValueError if a checkpoint cannot be read, FloatingPointError if a
-    loss is no longer finite.
+    The optimizer is AdamW, `sgd`, or the given `optimizer`; gradients are clipped to the norm `clip`. `score()`, higher
+    is better, is called in evaluation mode. Every random number of step t is drawn from (seed, t), so a killed run that
+    resumes from `checkpoint` ends with the same weights as an uninterrupted one. A finished checkpoint is loaded, one
+    with another `fingerprint` ignored. ValueError if a checkpoint cannot be read, FloatingPointError if a loss is no
+    longer finite.
     """
     if optimizer is None:
         groups, rate = parameter_groups(model, schedule), schedule.learning_rate
@@ -169,7 +169,7 @@ def descend(
     loss = sum(losses.values())
     if not math.isfinite(value := float(loss.detach())):
         named = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in losses.items())
-        raise FloatingPointError(f"{where}: the loss is {value} ({named}); lower the learning rate or mend the labels")
+        raise FloatingPointError(f"{where}: the loss is {value} ({named}); lower the learning rate or fix the labels")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if math.isfinite(clip):
@@ -200,7 +200,7 @@ def learning_rate(step: int, schedule: Schedule) -> float:
 
 
 def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """Frames of step `step`: the shuffled data set read through, shuffled anew each epoch."""
+    """Indices [batch_size] of the frames of a step; the data set is reshuffled every epoch."""
     places = [divmod(i, n) for i in range(step * batch_size, (step + 1) * batch_size)]
     order = {
         epoch: torch.randperm(n, generator=torch.Generator().manual_seed(hash_of(seed, -1 - epoch)))
@@ -210,12 +210,12 @@ def batch_index(n: int, batch_size: int, seed: int, step: int) -> Tensor:
 
 
 def hash_of(seed: int, step: int) -> int:
-    """A seed of its own for each (seed, step)."""
+    """A different seed for each (seed, step)."""
     return zlib.crc32(f"{seed}/{step}".encode())
 
 
 def weights_fingerprint(model: nn.Module) -> float:
-    """A number that differs between the weights from which two trainings start."""
+    """A number that identifies the weights a training starts from."""
     return round(sum(p.double().sum().item() for p in model.state_dict().values()), 6)
 
 
@@ -228,7 +228,7 @@ def save_checkpoint(
     best: dict | None,
     step: int,
 ) -> None:
-    """Write everything a resume needs, atomically: a kill leaves the old file or the new one."""
+    """Write everything needed to resume, atomically: a kill leaves the old file or the new one."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -240,7 +240,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | None, fingerprint: str) -> dict | None:
-    """The state saved at `path` if it is of this training; ValueError if it is not readable."""
+    """The state saved at `path` if its fingerprint is this one; ValueError if it is not readable."""
     if path is None or not path.exists():
         return None
     try:
@@ -248,7 +248,7 @@ def load_checkpoint(path: Path | None, fingerprint: str) -> dict | None:
         saved = state["fingerprint"]
     except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}); delete it to start this training anew"
+            f"{path} is not a readable checkpoint ({type(error).__name__}); delete it to restart this training"
         ) from error
     return state if saved == fingerprint else None
 
@@ -273,8 +273,8 @@ def fit(
 ) -> History:
     """Train `model` on the labelled keypoints of `train`, scored by PCK@0.1 on `validation`; see `minimise`.
 
-    `losses` replaces `supervised_loss` for trainings with more than labels, `after_step` follows each step, and
-    `settings` names all that these two depend on. ValueError if nothing is labelled or validation cannot be scored.
+    `losses` replaces `supervised_loss`, `after_step` is called after each step, and `settings` names everything that
+    these two depend on. ValueError if nothing is labelled or validation cannot be scored.
     """
     if not (train.poses[..., 2] > 0).any():
         raise ValueError(f"{title}: not one keypoint of {train.name} is labelled")
@@ -312,7 +312,7 @@ def supervised_loss(
     sigma: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """The model's loss on a random view of each of some labelled frames."""
+    """The model's loss on a random view of each of the labelled frames `index`."""
     device = next(model.parameters()).device
     view, inputs = data.random_view(index, augmentation, generator, device)
     poses = view.poses(data.poses[index].to(device))
@@ -320,7 +320,7 @@ def supervised_loss(
 
 
 def outputs_of(model: nn.Module, inputs: Tensor) -> list[Tensor]:
-    """The model's outputs, in half precision where a GPU computes them."""
+    """The model's outputs, in half precision on a GPU."""
     with half_precision(inputs.device):
         return model(inputs)
 
@@ -345,7 +345,7 @@ def fingerprint(
     seed: int,
     settings: str = "",
 ) -> str:
-    """What makes two trainings the same: settings, labels, and the weights they start from."""
+    """Text that identifies a training: its settings, labels, and initial weights."""
     dropout = sorted({m.p for m in model.modules() if isinstance(m, nn.Dropout2d)})
     labels = [round(float(d.poses.double().sum()), 3) for d in (train, validation) if d is not None]
     data = [len(train), train.source, *labels]

@@ -199,7 +199,7 @@ def _positive(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; what the user can mend ends as one sentence on stderr and exit code 1."""
+    """Run one command; errors that the user can fix end as one sentence on stderr and exit code 1."""
     try:
         args = parser().parse_args(arguments)
         return args.call(args)
