@@ -1,9 +1,8 @@
-"""The features of a frozen backbone, computed once for fixed views of every frame: a speed trick, not in the papers.
+"""The features of a frozen backbone, computed once for fixed views of every frame: for speed, not in the papers.
 
-A backbone that does not learn gives the same features for the same view, in every epoch, training and round of pseudo
-labels. Cached on disk they leave only the head to be computed: on two cores that trains 140 images a second instead of
-50, and labels 12 views of a frame again in the time of one. `cache_features` hands out a data set that trainings and
-pseudo labels use like any other.
+A frozen backbone gives the same features for the same view, in every epoch, training and iteration of pseudo labels.
+With these cached on disk only the head is computed: two cores train on 140 images per second instead of 50, and label
+12 views of a frame in the time of one. `cache_features` returns a data set that is used like any other.
 """
 
 from __future__ import annotations
@@ -23,13 +22,12 @@ from tqdm.auto import tqdm
 from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise
 from fewpose.data.pose_data import PoseData, chosen
 
-# Eight bits with a floating point halve the file and cost no PCK: features need no fourth digit.
-STORED = torch.float8_e4m3fn
+STORED = torch.float8_e4m3fn  # half the file of float16, at no loss of PCK
 
 
 @dataclass(frozen=True)
 class CacheFile:
-    """One file of the features of V views of M frames: views [M, V, 2, 3] as matrices, flips [M, V]."""
+    """One file of the features of V views of M frames: their matrices [M, V, 2, 3] and flips [M, V]."""
 
     path: Path
     matrix: Tensor
@@ -40,7 +38,7 @@ class CacheFile:
 class Features:
     """The features of V views of N frames, in files.
 
-    file, row  [N] which of the files a frame's views are in, and which frame of it that is
+    file, row  [N] index of the file that holds a frame's views, and of the frame in that file
     shape      [C, h, w] of the features of one view
     """
 
@@ -54,13 +52,13 @@ class Features:
 
     @property
     def views(self) -> int:
-        """How many views there are of each frame: base, flipped, and random ones."""
+        """The number of views per frame: base, flipped, and random ones."""
         return self.files[0].matrix.shape[1]
 
     def read(self, index: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Matrix [n, 2, 3], flip [n] and features [n, C, h, w] of view `view[i]` of frame `index[i]`.
 
-        OSError if a file is gone.
+        OSError if a file is missing.
         """
         c, h, w = self.shape
         size = math.prod(self.shape)
@@ -102,7 +100,7 @@ class CachedPoseData(PoseData):
         return self.plain().resized(side)
 
     def joined(self, others: list[PoseData]) -> PoseData:
-        """As `PoseData.joined`; cached where the features of all parts are of one kind."""
+        """As `PoseData.joined`; cached if all parts are, with equal shapes and numbers of views."""
         whole, parts = super().joined(others), [self, *others]
         if not all(isinstance(part, CachedPoseData) for part in parts):
             return whole
@@ -111,7 +109,7 @@ class CachedPoseData(PoseData):
 
     @property
     def source(self) -> str:
-        """The cache files, which are named by all that they depend on."""
+        """The names of the cache files, which contain a fingerprint of all that they depend on."""
         return " ".join(file.path.name for file in self.features.files)
 
     def random_view(
@@ -162,7 +160,7 @@ def with_features(data: PoseData, features: Features, backbone: nn.Module) -> Ca
 
 
 def join(parts: list[Features]) -> Features | None:
-    """The features of several parts, one after the other; None if they are not of one kind."""
+    """The features of several parts, one after the other; None if shapes or numbers of views differ."""
     if len({(part.shape, part.views) for part in parts}) > 1:
         return None
     files = list({file.path: file for part in parts for file in part.files}.values())
@@ -183,10 +181,9 @@ def cache_features(
 ) -> PoseData:
     """`data` with the features of `views` views of each frame (base, flipped, random) from a frozen backbone.
 
-    `model.frozen_backbone` makes features of normalised images, and the model reads either. 0 views cache nothing:
-    `data` itself comes back. The features lie in one file in `folder`, named by all they depend on, and are read if
-    they are there: trainings that share frames and backbone share it. ValueError if the backbone learns, for then its
-    features change, or with one view.
+    `model.frozen_backbone` maps normalised images to features, and the model takes either. With 0 views `data` itself
+    is returned. The features are stored in one file in `folder`, named by a fingerprint of all that they depend on, so
+    trainings that share frames and backbone share it. ValueError with one view or without a frozen backbone.
     """
     if not views:
         return data
@@ -194,7 +191,7 @@ def cache_features(
         raise ValueError("cached views: 1 is too few, the first two are the base view and the flipped one")
     backbone = model.frozen_backbone
     if backbone is None:
-        raise ValueError("features are cached of a frozen backbone only; this one learns, or there is none")
+        raise ValueError("features can be cached of a frozen backbone only; this one is trained, or there is none")
     device = next(model.parameters()).device
     model.eval()
     matrix, flipped = fixed_views(data, views, seed, augmentation)
@@ -248,7 +245,7 @@ def fixed_views(data: PoseData, views: int, seed: int, augmentation: Augmentatio
 def fingerprint(
     backbone: nn.Module, data: PoseData, matrix: Tensor, flipped: Tensor, augmentation: Augmentation
 ) -> str:
-    """A name for all that the features depend on: frames, backbone, views, colours, number format."""
+    """A file name with the CRC of all that the features depend on: frames, backbone, views, colours, number format."""
     crc = zlib.crc32(repr((STORED, augmentation, data.frames.shape)).encode())
     for part in data.frames.split(64):
         crc = zlib.crc32(part.contiguous().numpy(), crc)

@@ -1,4 +1,4 @@
-"""Label files: the soft and hard labels of whole data sets in COCO's format, written so that a kill loses nothing."""
+"""Label files: the soft and hard labels of whole data sets in COCO's format; a killed run loses no finished block."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ImageFiles(Sequence):
         return None if image is None else torch.from_numpy(image).permute(2, 0, 1)
 
     def rows(self) -> list[dict]:
-        """Their rows in a COCO file."""
+        """The `images` of a COCO file for them."""
         return [{"id": i, "file_name": path.name} for i, path in enumerate(self.paths)]
 
 
@@ -55,9 +55,9 @@ def write_labels(
     axes of the camera, middle of the hips at 0). An empty frame has a row and no annotation, a frame that cannot be
     read (None) a row with `"broken": true`.
 
-    Every `block` frames a line goes into `<out>.partial`: a call after a kill continues behind the last whole line,
-    and ends with the same file as an undisturbed one. A finished file of the same teacher, thresholds, rows and
-    frames is left as it is. ValueError if rows and frames differ in number or two rows have one id.
+    Every `block` frames a line is appended to `<out>.partial`: a call after a kill continues after the last whole line
+    and ends with the same file as an uninterrupted one. A finished file of the same teacher, thresholds, rows and
+    frames is left as it is. ValueError if rows and frames differ in number or two rows share an id.
     """
     out = Path(out)
     images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] if images is None else images
@@ -88,7 +88,7 @@ def write_labels(
 
 
 def label(teacher: Teacher, frames: list[Tensor | None], thresholds: Thresholds, batch: int) -> Iterator[dict]:
-    """Of each frame its size and its people as JSON types."""
+    """Size and people of each frame as JSON types."""
     found = iter(find_all(teacher, [f for f in frames if f is not None], batch))
     for frame in frames:
         if frame is None:
@@ -119,7 +119,7 @@ def annotations(labels: SoftHardLabels) -> list[dict]:
 
 
 def rounded(values: Tensor | list, digits: int = 2) -> list[float]:
-    """Numbers in a row as JSON has them, short enough for tens of thousands of frames."""
+    """Numbers as a flat list, rounded so that files of tens of thousands of frames stay small."""
     return np.round(np.asarray(values, dtype=np.float64).ravel(), digits).tolist()
 
 
@@ -169,10 +169,7 @@ def finished(out: Path) -> dict | None:
 
 
 def resume(partial: Path, info: dict) -> int:
-    """How many blocks a partial file of the same labels holds; a broken last line is cut off.
-
-    A file of other labels is started anew.
-    """
+    """How many blocks a partial file of the same `info` holds; a broken last line is cut off, another file replaced."""
     first = json.dumps(info).encode() + b"\n"
     done, size = 0, 0
     if partial.is_file():
@@ -189,7 +186,7 @@ def resume(partial: Path, info: dict) -> int:
 
 
 def merge(partial: Path, out: Path, info: dict, images: list[dict], skeleton: Skeleton) -> None:
-    """Write the COCO file of a whole partial one, a line at a time, and put it in place at once."""
+    """Write the COCO file of a complete partial file, line by line; it appears when it is complete."""
     category = {
         "id": 1,
         "name": "person",

@@ -11,7 +11,7 @@ class Skeleton:
     """Named keypoints of one annotation scheme.
 
     Left and right partners are inferred from the names `left_*` and `right_*`; a name without its partner raises
-    ValueError. `sigmas` are the OKS constants of COCO, one a keypoint.
+    ValueError. `sigmas` are the OKS constants of COCO, one per keypoint.
     """
 
     name: str
@@ -59,7 +59,7 @@ def mirror_name(name: str) -> str:
 
 
 def _limbs(middle: str, left: str) -> tuple[tuple[str, str], ...]:
-    """Limbs written as "neck-head neck-hip": those of the middle, then each left one followed by its right twin."""
+    """Limbs written as "neck-head neck-hip": those of the middle, then each left one and its mirror partner."""
     pairs = [tuple(limb.split("-")) for limb in left.split()]
     twins = [twin for a, b in pairs for twin in ((a, b), (mirror_name(a), mirror_name(b)))]
     return tuple([*(tuple(limb.split("-")) for limb in middle.split()), *twins])
@@ -83,7 +83,7 @@ COCO = Skeleton(
     _sigmas("26 25 25 35 35 79 79 72 72 62 62 107 107 87 87 89 89"),
 )
 
-# Triple and long jump, Ludwig et al. section 4.1: 20 keypoints with hands, heels, toe tips.
+# Triple and long jump: the 20 keypoints of the code of Ludwig's group. (Section 4.1 of the paper lists other names.)
 JUMP = Skeleton(
     "jump",
     tuple(

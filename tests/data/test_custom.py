@@ -66,7 +66,7 @@ def test_a_guessed_video_is_named_once(tmp_path):
     assert people.video.tolist() == list("11223344")
     (message,) = [str(w.message) for w in caught if "several videos" in str(w.message)]
     # 3_3 contains one video's name twice, only 1_3, 2_3 and 4_3 contain two.
-    assert "file names of 3 images" in message and "1_3.png is taken to be of 1;" in message
+    assert "file names of 3 images" in message and "1_3.png is assumed to be of 1;" in message
     assert "`video_id`" in message
 
 

@@ -254,13 +254,13 @@ def spoil(ground_truth, detections, what):
         ("box", r"ground truth, annotations\[2\]: `bbox` holds 3 numbers, not 4"),
         ("no box", r"ground truth, annotations\[2\] has no `bbox`"),
         ("category", r"ground truth, annotations\[2\]: no category 2"),
-        ("no category matches", "no result is of a category of the ground truth, the first of 2"),
+        ("no category matches", "no result has a category of the ground truth, the first has 2"),
         ("after others", r"detections\[3\]: `keypoints` must be finite"),
         ("true image", r"ground truth, annotations\[2\]: the ground truth has no image 5"),
-        ("no object", r"detections\[3\] is no object with image_id but 4"),
+        ("no object", r"detections\[3\] is not an object with image_id but 4"),
         ("image id", r"ground truth, images\[1\]: `id` must be a whole number"),
         ("no images", "no list `images`"),
-        ("ground truth as detections", "detections is no list of COCO results"),
+        ("ground truth as detections", "detections is not a list of COCO results"),
     ],
 )
 def test_one_sentence_names_what_is_wrong(what, says):

@@ -246,7 +246,7 @@ def spoil(folder, what):
     [
         ("joints", "ground_truth.json, annotations[0]: `keypoints` holds 33 numbers, not 30"),
         ("26 keypoints", "found.json[0]: `coco_keypoints` holds 78 numbers, not 51"),
-        ("boxes", "found.json holds boxes alone: PCK needs 17 COCO keypoints"),
+        ("boxes", "found.json has only boxes: PCK needs 17 COCO keypoints"),
         ("nan", "found.json[0]: `score` must be finite numbers, not nan"),
         ("image", "found.json[0]: the ground truth has no image 3"),
         ("missing", "found.json is missing: give the JSON file of the detections"),

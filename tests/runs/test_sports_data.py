@@ -174,7 +174,7 @@ def test_held_out_videos_that_cannot_be_known_and_other_files_are_named(exported
         training_videos(folder, custom)
     for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
         path.rename(path.with_name(f"video {number}.mp4"))
-    with pytest.warns(UserWarning, match="no file in videos/ is named as a video of validation"):
+    with pytest.warns(UserWarning, match="no file in videos/ is named like a video of validation"):
         training_videos(folder, custom)
 
 

@@ -1,8 +1,7 @@
 """A mean teacher whose student sees views that hide joints, by joint cutout or joint cut-mix; not in the papers.
 
-After Xie et al. (ICCV 2021, section 3.3) and Huang et al. (CVPR 2023, section 3.4). The public code of both hides
-other places than it means to (it swaps width and height, or x and y); here a patch lies where its joint is, which the
-tests hold against single pixels.
+After Xie et al. (ICCV 2021, section 3.3) and Huang et al. (CVPR 2023, section 3.4). The public code of both masks the
+wrong places (it swaps width and height, or x and y); here patches lie at their joints, as the tests check.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from fewpose.augment import MEAN, View, normalise, random_view, seen
 from fewpose.mean_teacher import Consistency
 
 JITTER = 10 / 256  # deviation of a patch's centre from its joint, in parts of the image's height
-HALF = (10 / 256, 20 / 256)  # from and to: half the side of a patch, likewise
+HALF = (10 / 256, 20 / 256)  # range of half the side of a patch, likewise
 
 
 def joint_cutout(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 5) -> Tensor:
@@ -34,8 +33,8 @@ def joint_cutout(images: Tensor, poses: Tensor, generator: torch.Generator, hole
 def joint_cutmix(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 3) -> Tensor:
     """Images [N, 3, H, W] with patches over random joints, cut around joints of another image.
 
-    A patch shows a joint that is not this person's, so only the rest of the body tells where the hidden one is. poses
-    as for `joint_cutout`; the other image is the next one of the batch.
+    A patch shows somebody else's joint, so that the hidden one must be inferred from the rest of the body. poses as for
+    `joint_cutout`; the other image is the next one of the batch.
     """
     out, (height, width) = images.clone(), images.shape[-2:]
     known = [[(x, y) for x, y, score in pose if score > 0] for pose in poses.tolist()]
@@ -55,7 +54,7 @@ def joint_cutmix(images: Tensor, poses: Tensor, generator: torch.Generator, hole
 def patches(
     images: Tensor, poses: Tensor, generator: torch.Generator, holes: int
 ) -> list[tuple[int, tuple[slice, slice, slice]]]:
-    """(image, box) of `holes` patches an image, each over one of its joints, clipped to it."""
+    """(image, box) of `holes` patches per image, each over one of its joints, clipped to the image."""
     height, width = images.shape[-2:]
     found = []
     for i, pose in enumerate(poses.cpu()):
@@ -97,7 +96,7 @@ class MaskedConsistency(Consistency):
         return super().settings() + self.hide
 
     def student_view(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[View, Tensor]:
-        """As `Consistency.student_view`, with joints covered that the teacher is confident of."""
+        """As `Consistency.student_view`, with patches over joints where the teacher predicts them."""
         if not self.hide:
             return super().student_view(index, labels, generator)
         data, device = self.unlabelled, labels.device

@@ -1,10 +1,10 @@
 """Pseudo labels by an ensemble of the trained network and the pretrained network's published head; not in the papers.
 
-Ludwig et al. (section 3.1) query one network in many views; a mistake on which its views agree goes unnoticed. But the
-pretrained backbone was published with a head of its own, for other keypoints of people in photographs. It has never
-seen these athletes and puts its keypoints a little elsewhere, yet it errs in other places than a network trained on few
-labels. Mapped to the skeleton at hand, its predictions vote beside those of the network: the label lies where most
-votes meet, and how many meet is the selection criterion.
+Ludwig et al. (section 3.1) predict many views with one network; a mistake on which its views agree goes unnoticed. But
+the pretrained backbone was published with a head for other keypoints, trained on photographs. It was not trained on
+these athletes and defines keypoints slightly differently, yet makes other mistakes than a network trained on few
+labels. Mapped to the skeleton at hand, its predictions are votes like those of the network: the label is the point
+where most votes meet, and how well they agree is the selection criterion.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class PublishedHead:
 def published_head(name: str) -> PublishedHead:
     """A head by name; ValueError for any other.
 
-    "rtmpose_s" knows 26 Halpe keypoints from photographs and is downloaded once; "narrow" comes with the package, knows
-    17 COCO keypoints from rendered people and is weak.
+    "rtmpose_s" predicts 26 Halpe keypoints, was trained on photographs and is downloaded once; "narrow" predicts 17
+    COCO keypoints, was trained on rendered people, is shipped, and weak.
     """
     if name == "rtmpose_s":
         rtmpose = published_rtmpose()
@@ -67,8 +67,8 @@ def predict_views(
 ) -> Tensor:
     """The head's predictions [V, N, S, 3] in `count` views of each person: frame pixels and score.
 
-    frames [N, 3, H, W] uint8. The head reads a crop around the person: around the keypoints of poses [N, K, 3] that
-    the network at hand predicts. Its views are the crop, the mirrored crop and random ones.
+    frames [N, 3, H, W] uint8. The head sees a crop around the keypoints of poses [N, K, 3] that the trained network
+    predicts. The views are the crop, the mirrored crop and random ones.
     """
     crops = crop_maps(person_boxes(poses, frames.shape[-2:]), head.size)
     generator, found = torch.Generator().manual_seed(seed), []
@@ -116,11 +116,11 @@ class KeypointMap:
 def fit_keypoint_map(
     predictions: Tensor, ground_truth: Tensor, source: Skeleton, target: Skeleton, corrected: bool = True
 ) -> KeypointMap:
-    """Fit the map to the head's predictions [N, S, 3] of labelled frames and their ground truth [N, K, 3].
+    """Fit the map to the head's predictions [N, S, 3] on labelled frames and their ground truth [N, K, 3].
 
-    A keypoint starts from its namesake or, without one, from the keypoint that lies nearest in the labelled frames.
-    Then comes the median offset along and across the limb that ends there, and a ridge regression of the remainder on
-    the whole pose, with mirrored poses too; both weigh down outliers. Without `corrected` a keypoint is its partner.
+    A keypoint starts from its namesake or, without one, from the keypoint that is nearest in the labelled frames. Then
+    come the median offset along and across the limb that ends there, and a ridge regression of the remainder on the
+    whole pose, mirrored poses included; both are robust to outliers. Without `corrected` a keypoint is its partner.
     """
     k, labelled = len(target), ground_truth[..., 2] > 0
     partner = torch.tensor(partners(predictions, ground_truth, source, target))
@@ -169,7 +169,7 @@ def limb_to(index: int, skeleton: Skeleton) -> tuple[int, int]:
 
 
 def limb_axes(predictions: Tensor, limb: Tensor, target: Skeleton) -> tuple[Tensor, Tensor]:
-    """Unit vectors [N, K, 2] along each limb and across it, to the other side for the right."""
+    """Unit vectors [N, K, 2] along each limb and across it, to the opposite side for right keypoints."""
     along = (predictions[:, limb[:, 1]] - predictions[:, limb[:, 0]])[..., :2]
     along = along / along.norm(dim=-1, keepdim=True).clamp_min(1e-3)
     right = torch.tensor([name.startswith("right_") for name in target.keypoints])
@@ -218,10 +218,10 @@ def mirrored(points: Tensor, skeleton: Skeleton) -> Tensor:
 def fuse(own: Candidates, published: Tensor, mapping: KeypointMap, voters: str = "both") -> Candidates:
     """Pseudo labels of unlabelled frames by network and published head, for `pseudo_labels.select`.
 
-    own: the network's predictions in its views. published [V, N, S, 3]: those of the published head in its own. How
-    far votes reach follows the body's size in the head's first view, whoever votes. voters: "both", "published" or
-    "network" alone; with "published_selects" the network's base view is the label and its squared distance from the
-    published head's vote the spread. ValueError otherwise.
+    own: the network's predictions in its views. published [V, N, S, 3]: those of the published head in its views. The
+    reach of all votes is relative to the body size in the head's first view. voters: "both", "published" or "network"
+    alone; with "published_selects" the network's base view is the label and its squared distance from the published
+    head's vote the spread. ValueError otherwise.
     """
     mapped = torch.stack([mapping(view) for view in published])
     network = torch.cat([own.base[None], own.views])
@@ -238,10 +238,10 @@ def fuse(own: Candidates, published: Tensor, mapping: KeypointMap, voters: str =
 def vote(predictions: list[Tensor], size: Tensor) -> Candidates:
     """The points where most votes meet, and how far apart the votes are.
 
-    predictions: the poses [V, N, K, 3] of each labeller in its V views; all labellers weigh the same, and all views
-    of one. size [N]: `body_size` in px. A vote p_i of weight w_i supports a point p by s_i(p) = w_i (1 + ‖p_i − p‖² /
-    h²)⁻², h = `REACH` body sizes. From the vote of most support the label moves to the mean of all votes, weighed by
-    s_i, until it stays there. Outliers hardly pull.
+    predictions: the poses [V, N, K, 3] of each labeller in its V views; all labellers have the same weight, and so do
+    the views of each. size [N]: `body_size` in px. A vote p_i of weight w_i supports a point p by s_i(p) = w_i (1 +
+    ‖p_i − p‖² / h²)⁻², h = `REACH` body sizes. Starting from the vote with most support, the label moves `STEPS` times
+    to the mean of all votes, weighted by s_i. Outliers have little influence.
 
     The score of a label is its support s = Σ s_i, 1 if all votes agree; its spread is h² (s^(-1/2) − 1), the squared
     distance at which all votes together would give that support, with the h of the mean body: a large body is not

@@ -1,1 +1,1 @@
-"""Pose data in memory, and a reader a format."""
+"""Pose data in memory, and a reader for each format."""

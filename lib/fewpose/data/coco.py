@@ -26,12 +26,12 @@ def read_coco(
 ) -> PoseData:
     """One frame of `size` (H, W) for each labelled person: the box, a quarter larger, black outside.
 
-    `whole` takes the whole image instead. Read are all annotations with a labelled keypoint, of the first category
-    that names keypoints (`read_skeleton`), except crowds; where annotations have `main`, only the main person. An
+    `whole` takes the whole image instead. All annotations with a labelled keypoint are read, of the first category
+    that names keypoints (`read_skeleton`), except crowds; if any has the key `main`, only those where it is true. An
     annotation without a box, or with an empty one, gets that of its keypoints. Poses are in pixels of the crops,
     visibility as COCO defines it; in the file (0, 0) is the centre of the top-left pixel. `video` is the image's
     `video_id` (`video_of`) or else its file name; the image's `split` overrides the argument. Image files are searched
-    in `images`, then beside the annotations.
+    for in `images`, then beside the annotations.
 
     Broken images are named in a warning and skipped, labels outside their image ignored. ValueError names the file
     and the annotation that is malformed, or the image whose size is not the one it was labelled at.
@@ -79,8 +79,8 @@ def read_coco(
 def read_skeleton(content: dict, path: Path) -> Skeleton:
     """The skeleton of the first category with keypoints: a known one if the names are the same.
 
-    An unknown one takes its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma. Names are put into
-    lower case with underscores. ValueError for a side without its partner.
+    An unknown one gets its limbs from the file (pairs counted from 1) and 0.08 for every OKS sigma. Names are converted
+    to lower case with underscores. ValueError for a left or right keypoint without its partner.
     """
     category = pose_category(content)
     names = tuple(str(name).strip().lower().replace(" ", "_").replace("-", "_") for name in category["keypoints"])
@@ -108,9 +108,9 @@ def pose_category(content: dict) -> dict | None:
 
 
 def video_of(entry: dict, content: dict) -> str:
-    """The video of an image, as its file is named without suffix; without one the image's file name.
+    """The video of an image: its name without suffix or, without a `video_id`, the image's file name.
 
-    A `video_id` may be the name or path itself or the id of an entry of the file's `videos`.
+    A `video_id` may be the name or path itself or the id of an entry in the file's `videos`.
     """
     if "video_id" not in entry:
         return entry["file_name"]
@@ -126,15 +126,15 @@ def check_size(entry: dict, image: np.ndarray, path: Path) -> None:
     if all(labelled) and labelled not in (image.shape[:2], image.shape[1::-1]):
         raise ValueError(
             f"{path}: {entry['file_name']} was labelled with {labelled[1]}x{labelled[0]} pixels and has "
-            f"{image.shape[1]}x{image.shape[0]}; give the images that were labelled"
+            f"{image.shape[1]}x{image.shape[0]}; use the images that were labelled"
         )
 
 
 def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, Path]:
     """Paths of the image files of a COCO file: tools write names, relative paths or old folders.
 
-    A name is searched in `images`, then in the folder `beside` the annotations, then its last part anywhere in
-    `images`, if a single file is named so.
+    A name is looked up in `images`, then in the folder `beside` the annotations, then by its last part anywhere in
+    `images`, if exactly one file has that name.
     """
     found, everywhere = {}, None
     for name in names:
@@ -155,7 +155,7 @@ def find_images(names: Iterable[str], images: Path, beside: Path) -> dict[str, P
 def load_coco(path: Path) -> dict:
     """The content of a COCO keypoint file, keys whose value is null removed.
 
-    ValueError naming the file if it is none, or if two images share an id.
+    ValueError naming the file if it is not one, or if two images share an id.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_without_null)
@@ -165,7 +165,7 @@ def load_coco(path: Path) -> dict:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{path} is no COCO file: it has no list `{key}`")
+            raise ValueError(f"{path} is not a COCO file: it has no list `{key}`")
     if not pose_category(content):
         raise ValueError(f"{path}: no category names keypoints")
     ids = set()
@@ -187,7 +187,7 @@ def _without_null(entry: dict) -> dict:
 
 
 def _people(content: dict, count: int, by_id: dict, path: Path) -> dict[int, list]:
-    """Keypoints [K, 3] and box of each person to read, by image."""
+    """Keypoints [K, 3] and box of each person to read, by image id."""
     annotations, category = content["annotations"], pose_category(content)
     only_main = any("main" in annotation for annotation in annotations)
     people: dict[int, list] = {}
@@ -231,7 +231,7 @@ def _box(annotation: dict, points: np.ndarray, where: str) -> np.ndarray:
     except (TypeError, ValueError):
         box = np.array([np.nan])
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
-        raise ValueError(f"{where}: bbox must be x, y, width, height, in numbers")
+        raise ValueError(f"{where}: bbox must be four numbers: x, y, width, height")
     if box[2:].all():
         return np.concatenate([box[:2], box[:2] + box[2:]])
     return np.concatenate([points.min(0) - 0.5, points.max(0) + 0.5])

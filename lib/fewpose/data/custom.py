@@ -23,11 +23,11 @@ def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False
     """The labelled people of annotations.json on whole images, in frames of `size` (H, W).
 
     `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`). An image without `video_id`
-    belongs to the video in videos/ whose name its own file name contains (`match_video`), else it counts as a video by
-    itself; a warning if no image can be matched, or a match is a guess. Videos are named as their files are,
+    belongs to the video in videos/ whose name its file name contains (`match_video`), else it counts as a video by
+    itself; a warning says if no image can be matched or a match is a guess. Videos are named like their files,
     however the labels spell them (`normalised`). Images that name their `split` keep it; if none does, a quarter of
     the videos becomes `test` and a sixth `val`. ValueError with fewer than three videos to split, for a split
-    without a person, and those of `coco.read_coco`.
+    without a person, and as in `coco.read_coco`.
     """
     path = Path(folder) / "annotations.json"
     images = Path(folder) / "images"
@@ -44,7 +44,7 @@ def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False
     if guessed:
         warn(
             f"{path.name}: file names of {len(guessed)} images contain several videos' names: "
-            f"{guessed[0]} is taken to be of {matched[guessed[0]]}; name their `video_id`"
+            f"{guessed[0]} is assumed to be of {matched[guessed[0]]}; name their `video_id`"
         )
     video = np.array([matched.get(name) or videos.get(normalised(name), name) for name in people.video])
     if len(matched) == len(entries) and not set(videos.values()) & set(video):
@@ -65,10 +65,10 @@ def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False
 
 
 def match_video(image: str, videos: Iterable[str]) -> str | None:
-    """The video whose name is contained in that of an image file or of a folder that it is in; the longest name wins.
+    """The video whose name is part of an image's file name or of a folder in its path; the longest name wins.
 
-    Of equally long ones the leftmost. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1; run10_0120.jpg
-    is not.
+    Among equally long ones the leftmost wins. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1;
+    run10_0120.jpg is not.
     """
     matches = find_matches(image, videos)
     return matches[0][2] if matches else None
@@ -92,7 +92,7 @@ def find_matches(image: str, videos: Iterable[str]) -> list[tuple[int, int, str]
 
 
 def normalised(name: str) -> str:
-    """A name for comparison: cameras and tools change its case, macOS decomposes accents."""
+    """A name for comparison: cameras and tools change case, macOS decomposes accents."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -115,7 +115,7 @@ def split_videos(video: np.ndarray, path: Path) -> np.ndarray:
 def training_videos(folder: str | Path, people: PoseData) -> list[Path]:
     """The files in videos/ except those of test and validation; ValueError if there is none.
 
-    A warning if no file is named as one of those videos: then we cannot know which to hold back.
+    A warning if no file is named like one of those videos: then it is unknown which to hold out.
     """
     held_out = {normalised(name) for name in people.video[people.split != "train"]}
     videos = all_videos(folder)
@@ -124,8 +124,8 @@ def training_videos(folder: str | Path, people: PoseData) -> list[Path]:
         raise ValueError(f"{Path(folder) / 'videos'} holds no video outside of validation and test")
     if len(training) == len(videos):
         warn(
-            "no file in videos/ is named as a video of validation or test images: if one shows "
-            "them, name it in their `video_id`, else it is trained on"
+            "no file in videos/ is named like a video of validation or test images: if one shows "
+            "them, name it in their `video_id`, else it is used for training"
         )
     return training
 
@@ -141,5 +141,5 @@ def all_videos(folder: str | Path) -> list[Path]:
 
 
 def video_files(folder: str | Path) -> list[Path]:
-    """The videos in videos/, by name; hidden files are left alone."""
+    """The videos in videos/, by name, without hidden files."""
     return sorted(p for p in (Path(folder) / "videos").glob("[!.]*") if p.suffix.lower() in VIDEOS)

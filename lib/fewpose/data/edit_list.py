@@ -10,10 +10,10 @@ Span = tuple[int, int]  # first byte and end of a box's content
 
 
 def shown_share(path: Path) -> float:
-    """The share of a video's frames that players show, 1 where there is no edit list or no MP4.
+    """The share of a video's frames that players show, 1 without an edit list and for files other than MP4.
 
-    Phones and lossless cutters leave all frames in the file and note which are to be shown; the header still counts
-    all (ISO/IEC 14496-12, 8.6.6).
+    Phones and lossless cutters keep all frames in the file and list which to show; the header still counts all (ISO/IEC
+    14496-12, 8.6.6).
     """
     try:
         data = read_moov(path)
@@ -28,7 +28,7 @@ def shown_share(path: Path) -> float:
             shown = sum(edit_lengths(data, lists[0])) / scale if lists else 0
             return min(1.0, shown * ticks / length) if shown and length else 1.0
     except (OSError, struct.error, IndexError, ValueError, ZeroDivisionError):
-        pass  # no MP4, or one that the decoder will call broken
+        pass  # not an MP4, or one that the decoder will report as broken
     return 1.0
 
 
@@ -74,7 +74,7 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[str, Span]]:
 
 
 def ticks_and_length(data: bytes, span: Span) -> tuple[int, int]:
-    """Ticks a second and length in ticks, from the header of a movie or track."""
+    """Ticks per second and length in ticks, from the header of a movie or track."""
     at = span[0]
     if data[at] == 1:
         return struct.unpack_from(">IQ", data, at + 20)

@@ -20,7 +20,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def read_image(path: Path) -> np.ndarray | None:
     """An image file as uint8 [H, W, 3] RGB, upright; None if missing, broken or cut short.
 
-    None also for grey values in neither of the ranges of 8 bits, 16 bits or 0 to 1.
+    None also for grey values outside the ranges of 8 bits, 16 bits and 0 to 1.
     """
     try:
         # Not OpenCV: it decodes half a JPEG silently and fills the rest with grey.
@@ -42,7 +42,7 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
     white = 1 if image.mode == "F" else 65535
     if image.mode == "I" and values.max() <= 255:
         white = 255
-    if not (values.min() >= 0 and values.max() <= white):  # nor with a NaN
+    if not (values.min() >= 0 and values.max() <= white):  # also with a NaN
         return None
     return Image.fromarray((values / white * 255).round().astype(np.uint8))
 
@@ -50,8 +50,8 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
 def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
     """The images of a folder, all of one size, as frames [N, 3, H, W] uint8 with their file names.
 
-    In the order of the names. Broken ones are named in a warning and skipped. ValueError if there is none, or one is
-    of another size than the first.
+    In the order of their names. Broken ones are named in a warning and skipped. ValueError if there is none, or one
+    differs in size from the first.
     """
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in IMAGES)
     images = [(path.name, read_image(path)) for path in paths]
@@ -64,7 +64,7 @@ def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
         if image.shape != first:
             raise ValueError(
                 f"{folder}: {name} has {image.shape[1]}x{image.shape[0]} pixels, "
-                f"{readable[0][0]} has {first[1]}x{first[0]}; give images of one size"
+                f"{readable[0][0]} has {first[1]}x{first[0]}; use images of one size"
             )
     return to_frames([image for _, image in readable]), [name for name, _ in readable]
 

@@ -1,4 +1,4 @@
-"""Frames with soft and hard labels of all people, which a student is trained on."""
+"""Frames with soft and hard labels of all people, to train a student on."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def ground_truth_labels(
     name: str,
     which: Sequence[int] | None = None,
 ) -> LabelledPeople:
-    """Ground truth in place of a teacher's labels: hard and soft the same, of full confidence.
+    """Ground truth in place of a teacher's labels: hard and soft are the same, with full confidence.
 
-    Parts as in `PeopleData`; `which` frames to train on (all).
+    Parts as in `PeopleData`; `which` are the frames to train on, by default all.
     """
     use = torch.as_tensor(range(len(frames)) if which is None else which, dtype=torch.long)
     soft = []
@@ -83,8 +83,8 @@ def ground_truth_labels(
 def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: Skeleton = COCO) -> LabelledPeople:
     """The labels that `label_files.write_labels` wrote for these frames, in the same order.
 
-    `use` excludes broken frames and those without people, for a teacher that finds nobody may be wrong, and the
-    student would learn that all is background. ValueError names file and annotation of what is missing or malformed.
+    `use` excludes broken frames and those without people: a teacher that finds nobody may be wrong, and the student
+    would learn people as background. ValueError names file and annotation of what is missing or malformed.
     """
     path = Path(path)
     try:

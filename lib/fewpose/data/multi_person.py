@@ -15,7 +15,7 @@ from fewpose.skeleton import Skeleton
 
 @dataclass
 class BoxData:
-    """N frames with the boxes of all people in them, any number P each: what a person detector learns from.
+    """N frames with the boxes of all people in them, any number P each, to train a person detector on.
 
     frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped
     boxes   of each frame [P, 4] float32: x0, y0, x1, y1 in pixels counted from the frame's edge (as COCO's: the frame
@@ -68,7 +68,7 @@ class BoxData:
 
 
 def check_people(name: str, part: str, i: int, value: Tensor, shape: tuple[int, ...]) -> None:
-    """ValueError unless what frame i has of its people is of this shape and finite."""
+    """ValueError unless the values of the people in frame i have this shape and are finite."""
     if tuple(value.shape) != shape:
         raise ValueError(f"{name}: {part} of frame {i} are {tuple(value.shape)}, expected {shape}")
     if not torch.isfinite(value).all():

@@ -1,4 +1,4 @@
-"""Near-duplicates: images of one scene in both training and test would make the test measure memory."""
+"""Near-duplicates: with images of one scene in training and test, the test would measure memorisation."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int]
     """A frame of `size` (H, W) around each person that has a keypoint, cut as in `fewpose.crops`.
 
     `frames` are those of `people` with their splits and videos. The crops are stored in one file in `folder`, named by
-    frames and sizes, and read from it in later calls.
+    people and sizes, and read from it in later calls.
     """
     frame_of = [i for i, poses in enumerate(people.hard) for _ in range(len(poses))]
     boxes, poses = torch.cat(people.boxes), torch.cat(people.hard)

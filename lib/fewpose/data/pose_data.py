@@ -1,4 +1,4 @@
-"""The one in-memory form of a pose data set; a reader a format stands beside this file."""
+"""The in-memory form of a pose data set; this folder has a reader for each format."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ class PoseData:
         return replace(self, frames=frames, poses=poses)
 
     def unlabelled(self) -> PoseData:
-        """The same frames with every label taken away (visibility 0)."""
+        """The same frames without labels (visibility 0)."""
         return replace(self, poses=torch.zeros_like(self.poses))
 
-    # What a network is trained and queried on. `feature_cache.CachedPoseData` hands out features in their place.
+    # The inputs of networks, for which `feature_cache.CachedPoseData` substitutes features.
 
     @property
     def source(self) -> str:
-        """Where the inputs of networks come from, for fingerprints: here from the frames."""
+        """Where the inputs of networks come from, for fingerprints: here the frames."""
         return "frames"
 
     def random_view(
@@ -101,9 +101,9 @@ class PoseData:
         device: torch.device | str,
         moved: bool = False,
     ) -> tuple[View, Tensor]:
-        """A random view of some frames and what a network reads of it: normalised images [n, 3, H, W] on `device`.
+        """A random view of some frames and its network input: normalised images [n, 3, H, W] on `device`.
 
-        `moved` asks for views other than the frame itself, where there is a choice of few.
+        `moved` excludes the base view where views are chosen among cached ones.
         """
         view = random_view(len(index), self.size, self.skeleton, augmentation, generator, device)
         return view, network_input(view, self.frames[index].to(device), augmentation.colour, generator)
@@ -123,11 +123,11 @@ class PoseData:
             yield view, normalise(view.images(frames))
 
     def base_input(self, index: Tensor, device: torch.device | str) -> Tensor:
-        """What a network reads of some frames as they are."""
+        """The network input for some frames as they are."""
         return normalise(self.frames[index].to(device))
 
     def network_input(self, images: Tensor) -> Tensor:
-        """What a network reads of normalised images [n, 3, H, W]: of these frames the images themselves."""
+        """The network input for normalised images [n, 3, H, W]: here the images themselves."""
         return images
 
     def joined(self, others: list[PoseData]) -> PoseData:
@@ -156,17 +156,17 @@ def chosen(which: np.ndarray | Tensor | str, split: np.ndarray) -> np.ndarray:
 
 
 def check_disjoint(name: str, unit: str, group: np.ndarray, split: np.ndarray) -> None:
-    """ValueError if one video (or day: the `unit`) lies in two splits: neighbours would leak."""
+    """ValueError if one video (or day: the `unit`) lies in two splits, which would leak."""
     if unknown := set(np.unique(split)) - set(SPLITS):
         raise ValueError(f"{name}: unknown splits {sorted(unknown)}; use {SPLITS}")
     owner: dict[str, str] = {}
-    for one, part in zip(group, split, strict=True):
-        if owner.setdefault(one, part) != part:
-            raise ValueError(f"{name}: {unit} {one} lies in both {owner[one]} and {part}; split by {unit}")
+    for member, part in zip(group, split, strict=True):
+        if owner.setdefault(member, part) != part:
+            raise ValueError(f"{name}: {unit} {member} lies in both {owner[member]} and {part}; split by {unit}")
 
 
 def concatenate(*parts: PoseData) -> PoseData:
-    """One data set of several with the same frame size and skeleton."""
+    """One data set of several, ValueError if frame sizes or skeletons differ."""
     first = parts[0]
     for part in parts[1:]:
         if part.size != first.size or part.skeleton != first.skeleton:
@@ -177,9 +177,9 @@ def concatenate(*parts: PoseData) -> PoseData:
 def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose which frames are labelled: indices of the `labels` few and of the unlabelled rest.
 
-    0 labels take every frame that has one. Frames without a label are never among the few. Draws are nested: for one
-    `draw` the first 50 of 100 labels are the 50 labels. Frames are taken over the videos in turn, so that few labels
-    still show many athletes.
+    0 takes every frame that has a label. Frames without a label are never among the few. Draws are nested: with the
+    same `draw` 50 labels are among the 100. Frames are taken from the videos in turn, so that few labels still show
+    many athletes. ValueError for more labels than there are.
     """
     labelled = np.flatnonzero((data.poses[..., 2] > 0).any(1).numpy())
     if not 0 <= labels <= len(labelled) or not len(labelled):
@@ -187,7 +187,7 @@ def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.
     rng = np.random.default_rng([20210, draw])
     shuffled = rng.permutation(labelled)
     _, group = np.unique(data.video, return_inverse=True)
-    turn = np.zeros(len(data), dtype=int)  # how many of the frame's video come before it
+    turn = np.zeros(len(data), dtype=int)  # how many frames of the same video come before it
     seen = np.zeros(group.max() + 1, dtype=int)
     for i in shuffled:
         turn[i] = seen[group[i]]
@@ -198,7 +198,7 @@ def draw_labels(data: PoseData, labels: int, draw: int) -> tuple[np.ndarray, np.
 
 
 def split_validation(data: PoseData, frames: int) -> PoseData:
-    """The same data with `frames` frames (whole videos) of `train` made `val`, always the same."""
+    """The same data with at least `frames` frames of `train`, whole videos and always the same, made `val`."""
     videos = np.unique(data.video[data.split == "train"])
     split, chosen = data.split.astype("<U5"), 0
     for video in np.random.default_rng([20211, 0]).permutation(videos):

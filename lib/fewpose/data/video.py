@@ -25,7 +25,7 @@ def read_video(
 ) -> tuple[Tensor, np.ndarray]:
     """Every n-th frame of a video, from the first: frames [N, 3, H, W] uint8 RGB and their numbers.
 
-    With `size` (H, W) each is scaled to fit, black around it; N is at most `limit`. Errors as for `iter_frames`.
+    With `size` (H, W) each is letterboxed; N is at most `limit`. Errors as for `iter_frames`.
     """
     images, numbers = [], []
     for number, _, image in islice(iter_frames(path, every), limit):
@@ -37,8 +37,8 @@ def read_video(
 def iter_frames(path: str | Path, every: int = 1) -> Iterator[tuple[int, float, np.ndarray]]:
     """Number, seconds since the first and image [H, W, 3] uint8 RGB of every n-th frame in order.
 
-    Frames are decoded in order, never sought: seeking is not exact in every codec. ValueError if the file cannot be
-    opened, or at the end if that comes earlier than its header says (trimming an MP4, as phones do, is no damage).
+    Frames are decoded in order, as seeking is not exact in every codec. ValueError if the file cannot be opened, or if
+    it ends earlier than its header says (except MP4s trimmed by an edit list, as phones do).
     """
     check_every(every)
     video = open_video(path)
@@ -73,7 +73,7 @@ def iter_frames(path: str | Path, every: int = 1) -> Iterator[tuple[int, float, 
 
 
 def check_every(every: int) -> None:
-    """ValueError unless every n-th frame can be taken."""
+    """ValueError unless `every` is at least 1."""
     if every < 1:
         raise ValueError(f"every must be 1 or more, not {every}")
 
@@ -82,15 +82,15 @@ def open_video(path: str | Path) -> cv2.VideoCapture:
     """A video to be read and released; ValueError if there is none or it cannot be opened."""
     if not Path(path).is_file():
         raise ValueError(f"there is no video {path}")
-    # absolute, for FFmpeg takes the start of "10:30 sprint.mp4" for a protocol
+    # absolute, as FFmpeg takes the start of "10:30 sprint.mp4" for a protocol
     video = cv2.VideoCapture(str(Path(path).absolute()))
     if not video.isOpened():
-        raise ValueError(f"{path} is broken or no video: it cannot be opened")
+        raise ValueError(f"{path} is broken or not a video: it cannot be opened")
     return video
 
 
 def frame_rate(path: str | Path) -> float:
-    """Frames a second: the mean if the rate varies, 25 where the file gives none.
+    """Frames per second: the mean if the rate varies, 25 where the file gives none.
 
     Errors as for `open_video`, and if the rate varies as for `iter_frames`.
     """
@@ -139,10 +139,7 @@ def read_videos(
 
 
 def concatenate_videos(videos: list[Tensor]) -> Tensor:
-    """Frames [N, 3, H, W] of all videos, as `torch.cat` but without holding them twice.
-
-    The list is emptied meanwhile.
-    """
+    """Frames [N, 3, H, W] of all videos, as `torch.cat` but emptying the list, so that none is held twice."""
     if len(videos) == 1:
         return videos.pop()
     end = sum(map(len, videos))

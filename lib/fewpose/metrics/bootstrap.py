@@ -18,7 +18,7 @@ def per_video(values: np.ndarray, video: np.ndarray) -> np.ndarray:
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """95 % interval of bootstrap samples, ignoring NaN; NaN where there are no others."""
+    """95 % interval of bootstrap samples, ignoring NaN; NaN if all are."""
     if np.isnan(samples).all():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(samples, [2.5, 97.5])

@@ -1,4 +1,4 @@
-"""Which person each detected box finds."""
+"""Greedy matching of detected boxes to people."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torchvision.ops import box_iou
 
 
 def match_boxes(boxes: Tensor, ground_truth: Tensor) -> Tensor:
-    """The row of ground_truth [Q, 4] that each of boxes [P, 4], by falling score, finds; −1 for none.
+    """The row of ground_truth [Q, 4] to which each of boxes [P, 4], by falling score, is matched; −1 for none.
 
-    A box finds the person it overlaps most, by half or more, among those whom no box before it found.
+    A box is matched to the person with the highest IoU, at least 0.5, among those not matched before.
     """
     row = torch.full((len(boxes),), -1, dtype=torch.long)
     if not len(ground_truth):

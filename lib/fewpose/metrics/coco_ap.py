@@ -1,6 +1,6 @@
 """Average precision of boxes and of keypoints as COCO defines it, equal to pycocotools.
 
-The evaluator is faster-coco-eval; the OKS, which it computes pose by pose in Python, come from `oks` all at once.
+The evaluator is faster-coco-eval; the OKS, which it computes pose by pose in Python, are computed by `oks` all at once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MAX_POSES = 20  # of an image, those of highest score, as COCO counts keypoints
 def box_ap(ground_truth: Source, detections: Source, first_id: int = 1) -> dict[str, float]:
     """COCO's twelve numbers for boxes (x, y, width, height) by name, fractions from 0 to 1.
 
-    And AR1_50, AR10_50, AR100_50: recall at an overlap of 0.5. A number is -1 without ground truth. Annotations
-    without `area` have that of their box, without `iscrowd` they are no crowd. With `first_id` 0 the first annotation
-    counts as never found, as when a file numbers them from 0 and pycocotools takes id 0 for "no match". ValueError
-    names what cannot be compared.
+    Also AR1_50, AR10_50, AR100_50: recall at an IoU of 0.5. A number is -1 without ground truth. Annotations without
+    `area` get that of their box; without `iscrowd` they are not crowds. With `first_id` 0 the first annotation is never
+    matched, as if a file numbered them from 0: pycocotools takes id 0 for "no match". ValueError names what cannot be
+    compared.
     """
     true = read_ground_truth(ground_truth)
     found = read_detections(detections, true)
@@ -36,7 +36,7 @@ def box_ap(ground_truth: Source, detections: Source, first_id: int = 1) -> dict[
         "bbox",
     )
     stats = _stats(evaluator, BOXES)
-    recall = evaluator.eval["recall"][0, :, 0]  # [category, number of detections] at overlap 0.5
+    recall = evaluator.eval["recall"][0, :, 0]  # [category, number of detections] at IoU 0.5
     for column, limit in enumerate((1, 10, 100)):
         known = recall[:, column][recall[:, column] > -1]
         stats[f"AR{limit}_50"] = float(known.mean()) if len(known) else -1.0
@@ -55,7 +55,7 @@ def keypoint_ap(ground_truth: Source, detections: Source, sigmas: Sequence[float
     poses = numbers(true.rows, "keypoints", 3 * count, true.name).reshape(-1, count, 3)
     predicted = found.numbers("keypoints", 3 * count).reshape(-1, count, 3)
     boxes, areas = _boxes_and_areas(true)
-    if found.rows and found.rows[0].get("bbox"):  # results with boxes have the boxes' areas
+    if found.rows and found.rows[0].get("bbox"):  # results with boxes have the areas of these
         sizes = found.numbers("bbox", 4)[:, 2:]
     else:
         sizes = np.ptp(predicted[..., :2], axis=1)
@@ -73,7 +73,7 @@ def keypoint_ap(ground_truth: Source, detections: Source, sigmas: Sequence[float
 
 
 class _KeypointEval(COCOeval_faster):
-    """The evaluator with all similarities computed beforehand."""
+    """The evaluator with precomputed similarities."""
 
     similarity: dict[tuple[int, int], np.ndarray]
 
@@ -82,7 +82,7 @@ class _KeypointEval(COCOeval_faster):
 
 
 def _pairs(ground_truth: GroundTruth, found: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Every detection, by falling score, with each annotation of its image and category: [P], [P].
+    """Indices [P], [P] of every detection, by falling score, with each annotation of its image and category.
 
     Image after image; of the detections of an image only the first `MAX_POSES`.
     """
@@ -145,7 +145,7 @@ def _detections(
 def _coco_rows(
     image: np.ndarray, category: np.ndarray, areas: np.ndarray, boxes: np.ndarray | None, first_id: int
 ) -> list[dict]:
-    """Rows as the evaluator reads them, with new ids: those of files repeat, or are text."""
+    """Rows as the evaluator reads them, with new ids: those in files may repeat or be text."""
     columns = zip(image.tolist(), category.tolist(), areas.tolist(), strict=True)
     rows = [
         {"id": first_id + i, "image_id": place, "category_id": kind, "area": area}

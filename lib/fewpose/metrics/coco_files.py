@@ -16,8 +16,8 @@ Source = dict | list | str | Path  # parsed JSON, or the file that holds it
 class GroundTruth:
     """The annotations, in the order of the file.
 
-    `images` are the ids of all images in ascending order, `categories` the ids as text; `image` and `category` [N]
-    index them. `rows` are the annotations themselves, `name` names their file in messages.
+    `images` maps image ids to indices, ascending, `categories` likewise category ids as text; `image` and `category`
+    [N] are the indices of each annotation. `rows` are the annotations themselves, `name` names their file in messages.
     """
 
     images: dict[int, int]
@@ -55,7 +55,7 @@ def read_ground_truth(source: Source) -> GroundTruth:
     content, name = _load(source, "ground truth")
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{name} is no COCO ground truth: it has no list `{key}`")
+            raise ValueError(f"{name} is not a COCO ground truth: it has no list `{key}`")
     ids = [_whole(image, "id", f"{name}, images[{i}]") for i, image in enumerate(content["images"])]
     images = {id: place for place, id in enumerate(sorted(set(ids)))}
     rows, where = content["annotations"], f"{name}, annotations"
@@ -74,18 +74,18 @@ def read_ground_truth(source: Source) -> GroundTruth:
 def read_detections(source: Source, ground_truth: GroundTruth) -> Detections:
     """COCO results for the images of the ground truth; results of other categories are ignored, as COCO does.
 
-    ValueError names file and result where the image is unknown or the score no finite number.
+    ValueError names file and result where the image is unknown or the score is not a finite number.
     """
     rows, name = _load(source, "detections")
     if not isinstance(rows, list):
-        raise ValueError(f"{name} is no list of COCO results, each with image_id and score")
+        raise ValueError(f"{name} is not a list of COCO results, each with image_id and score")
     image, score = _images(rows, ground_truth.images, name), numbers(rows, "score", 1, name)[:, 0]
     kinds = [ground_truth.categories.get(str(row.get("category_id")), -1) for row in rows]
     category = np.array(kinds, dtype=int)
     known = np.flatnonzero(category >= 0)
     if len(rows) and not len(known):
         found = rows[0].get("category_id")
-        raise ValueError(f"{name}: no result is of a category of the ground truth, the first of {found!r}")
+        raise ValueError(f"{name}: no result has a category of the ground truth, the first has {found!r}")
     kept = [rows[i] for i in known]
     return Detections(image[known], category[known], score[known], kept, name, known)
 
@@ -131,7 +131,7 @@ def _images(rows: list, images: dict[int, int], where: str) -> np.ndarray:
     """Index of each row's image among `images`."""
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ValueError(f"{where}[{i}] is no object with image_id but {row!r:.40}")
+            raise ValueError(f"{where}[{i}] is not an object with image_id but {row!r:.40}")
         id = row.get("image_id")
         if not isinstance(id, int | float) or id not in images:
             raise ValueError(f"{where}[{i}]: the ground truth has no image {id!r}")

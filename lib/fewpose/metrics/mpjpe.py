@@ -18,11 +18,11 @@ PROTOCOLS = ("one_to_one", "paper")
 
 @dataclass(frozen=True)
 class Scene3D:
-    """The P true and D detected people of one frame, in mm in the axes of the same camera.
+    """The P true and D detected people of one frame.
 
-    poses [P, K, 3] and found_poses [D, K, ≥2] are the 2D keypoints in pixels by which people are matched; boxes
-    [P, 4] are x, y, width, height; joints [P, 8, 4] (x, y, z, visibility) and found_joints [D, 8, 3] are in the order
-    of `UPPER_BODY`.
+    poses [P, K, 3] and found_poses [D, K, ≥2] are the 2D keypoints in pixels by which people are matched; boxes [P, 4]
+    are x, y, width, height; joints [P, 8, 4] (x, y, z, visibility) and found_joints [D, 8, 3] are those of `UPPER_BODY`
+    in mm, in the axes of the same camera. ValueError for other shapes or numbers that are not finite.
     """
 
     poses: np.ndarray
@@ -53,8 +53,8 @@ class Scene3D:
 class Mpjpe:
     """Errors [N, 8] in mm of the N people compared, NaN where a joint does not count.
 
-    `scene` [N] is the index of each one's frame, for bootstraps; `missed` is the number of people without a
-    detection: a low error of few people means little.
+    `scene` [N] is the index of each person's frame, for bootstraps; `missed` is the number of people without a
+    detection: a low error over few people means little.
     """
 
     errors: np.ndarray
@@ -80,18 +80,17 @@ class Mpjpe:
 
 
 def mpjpe(scenes: Sequence[Scene3D], sigmas: Sequence[float], protocol: str = "one_to_one") -> Mpjpe:
-    """Distance of true and found joints, both relative to the middle of the hips.
+    """Distance between true and detected joints, both relative to the middle of the hips, without any alignment.
 
     `sigmas` [K] are the OKS constants of the 2D keypoints by which people are matched. Protocols:
 
-    - "one_to_one": every detection is matched to one person at most, so that the sum of OKS is largest;
-      people without a detection are `missed`. Joints without ground truth do not count, nor do
-      people without both hips, for they have no root.
-    - "paper": every person is matched to the detection of highest OKS, however low, even if it is
-      matched to others too; people are missed in frames without detections only. A joint without
-      ground truth counts as an error of 0, as in the authors' code.
+    - "one_to_one": every detection is matched to one person at most, maximising the sum of OKS; people without a
+      detection are `missed`. Joints without ground truth do not count, nor do people without both hips, the root.
+    - "paper": every person is matched to the detection of highest OKS, however low, even if it is matched to others
+      too; people are missed only in frames without detections. A joint without ground truth counts as an error of 0,
+      as in the authors' code.
 
-    No alignment of scale or rotation. People without any 3D joint do not count. ValueError for another protocol.
+    People without any 3D joint do not count. ValueError for another protocol.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")

@@ -21,8 +21,8 @@ def pck(ground_truth: Source, detections: Source, at: float = 0.2) -> pd.DataFra
 
     A row is (level, name, hits, persons, pck), level one of joint, pair, mean. Every person annotated with joints
     counts, and a joint without annotation or detection is a miss. A hit is within `at` of the longer side of the box
-    around the person's true joints. The person's detection is the most confident of those that cover the box, and may
-    be other people's too. Detections hold 17 COCO keypoints (x, y, anything) in `coco_keypoints`, or else in
+    around the person's true joints. The person's detection is the most confident of those that cover the box; it may
+    be matched to others too. Detections hold 17 COCO keypoints (x, y, anything) in `coco_keypoints`, or else in
     `keypoints`, (0, 0) for a missing one. ValueError names file and row of what cannot be compared.
     """
     true = read_ground_truth(ground_truth)
@@ -59,14 +59,14 @@ def _predicted(found: Detections) -> np.ndarray:
     keys = found.rows[0] if found.rows else {}
     if found.rows and not {"coco_keypoints", "keypoints"} & set(keys):
         raise ValueError(
-            f"{found.name} holds boxes alone: PCK needs 17 COCO keypoints a person, in `coco_keypoints` or `keypoints`"
+            f"{found.name} has only boxes: PCK needs 17 COCO keypoints per person, in `coco_keypoints` or `keypoints`"
         )
     key = "coco_keypoints" if "coco_keypoints" in keys else "keypoints"
     return _present(found.numbers(key, 3 * len(COCO)))
 
 
 def _present(flat: np.ndarray) -> np.ndarray:
-    """Points [N, K, 2] of rows (x, y, v, …); NaN where both are 0, whatever the third says."""
+    """Points [N, K, 2] of rows (x, y, v, …); NaN where x and y are 0, whatever v is."""
     points = flat.reshape(len(flat), flat.shape[1] // 3, 3)[..., :2]
     return np.where((points == 0).all(-1, keepdims=True), np.nan, points)
 
@@ -104,14 +104,14 @@ def _boxes(points: np.ndarray) -> np.ndarray:
 
 
 def _match(box: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> int | None:
-    """Which of the detections [N] is the person's, if any covers enough of its box."""
+    """Which of the detections [N] is the person's, if any covers enough of the person's box."""
     low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
     shared = np.maximum(high - low + 1, 0).prod(1)
     covers = shared / (box[2:] - box[:2] + 1).prod() > OVERLAP
     if not covers.any():
         return None
-    # Of equal scores the first. The authors' code takes the first of the whole image, even if that covers nothing; no
-    # published number depends on it.
+    # With equal scores the first. The authors' code takes the first of the whole image, even if it covers nothing; no
+    # published number depends on that.
     return int(np.where(covers, scores, -np.inf).argmax())
 
 

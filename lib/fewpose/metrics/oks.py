@@ -23,7 +23,7 @@ def oks(
     count = labelled.sum(1)
     blank = np.flatnonzero(count == 0)
     distance = np.zeros(ground_truth.shape[:2])
-    for axis in (0, 1):  # in place, here and below: fresh memory costs more than the arithmetic
+    for axis in (0, 1):  # in place, here and below: allocation costs more than the arithmetic
         shift = detected[..., axis] - ground_truth[..., axis]
         if len(blank):
             low, size = boxes[blank, axis, None], boxes[blank, axis + 2, None]
@@ -37,8 +37,7 @@ def oks(
     distance /= -2
     similar = np.exp(distance, out=distance)
     similarity = np.empty(len(ground_truth))
-    # Poses with equally many labels go together: each mean is over the labelled keypoints alone, summed in COCO's
-    # order, so that ties are the same.
+    # poses with equally many labels together: sums in COCO's order keep its ties
     for n in np.unique(count):
         these = np.flatnonzero(count == n)
         parts = similar[these] if n == 0 else similar[these][labelled[these]].reshape(-1, n)

@@ -1,4 +1,4 @@
-"""Percentage of correct keypoints, and what is derived from it. Intervals: `metrics.bootstrap`."""
+"""Percentage of correct keypoints: Ludwig et al., section 4.3. Intervals: `metrics.bootstrap`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ REFERENCE = (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))  # 
 
 
 def reference_length(poses: Tensor, skeleton: Skeleton) -> Tensor:
-    """Left shoulder to right hip [N] in pixels; right shoulder to left hip where one is missing.
+    """Left shoulder to right hip [N] of poses [N, K, 3], in their pixels.
 
-    NaN where neither pair is labelled (Ludwig et al. section 4.3).
+    Right shoulder to left hip where one is missing, as in the code of Ludwig's group; NaN where neither is labelled.
     """
     lengths = []
     for a, b in REFERENCE:
@@ -29,7 +29,7 @@ def normalised_distances(predicted: Tensor, ground_truth: Tensor, skeleton: Skel
 
     predicted [N, K, 2 or 3] and ground_truth [N, K, 3] in pixels of the same frame. NaN where it does not count: the
     keypoint is unlabelled (visibility 0) or the pose has no reference length. A missing prediction (NaN) is infinitely
-    far: it counts as wrong.
+    far: it counts as wrong. ValueError if N or K differ.
     """
     if predicted.shape[:2] != ground_truth.shape[:2]:
         raise ValueError(
@@ -51,7 +51,7 @@ def pck(distances: Tensor, at: float = 0.1) -> float:
 
 
 def gap_closed(ours: float, few: float, full: float) -> float:
-    """Share in % of the gap between supervised training on the few and on all; NaN without gap."""
+    """How much of the gap in PCK between supervised training on few labels and on all is closed, in %; NaN if none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = 100 * np.subtract(ours, few) / np.subtract(full, few)
     return np.where(np.isfinite(share), share, np.nan)[()]

@@ -24,9 +24,9 @@ MAX_BOXES = 100  # of an image, those of highest score, as COCO counts boxes
 
 @dataclass(frozen=True)
 class Evidence:
-    """The matches of one network on N test frames: enough for each metric on any resample of the days.
+    """The matches of one network on N test frames, from which each metric follows on any resample of the days.
 
-    boxes, keypoints  detections matched to people by box overlap and by OKS
+    boxes, keypoints  detections matched to people by IoU and by OKS
     joints            for each protocol the 3D errors of the matched people
     day               [N] names of the frames' days
     """
@@ -52,7 +52,7 @@ class Evidence:
         return average_precision(self._matches(metric), unit, weights)
 
     def count(self, metric: str) -> int:
-        """How many people the metric counts: those to be found, or those compared in 3D."""
+        """How many people the metric counts: all true ones, or those compared in 3D."""
         if metric == "mpjpe":
             return len(self.joints["one_to_one"].errors)
         return int(self._matches(metric).people.sum())

@@ -57,7 +57,7 @@ def match_images(
 
 
 def _match(similarity: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Detections [D, P] by falling score take the most similar person left: hit, ignored [10, D]."""
+    """Match detections [D, P], by falling score, to the most similar person left: hit, ignored [10, D]."""
     detections, people = similarity.shape
     hit = np.zeros((len(THRESHOLDS), detections), bool)
     ignored = hit.copy()
@@ -91,7 +91,7 @@ def average_precision(
     of = unit[matches.image[order]]
     values = np.zeros(len(weights))
     for hit, ignored in zip(matches.hit[:, order], matches.ignored[:, order], strict=True):
-        # Precision is needed at the hits alone: between two of them it only falls.
+        # precision is needed only at hits: between two of them it falls
         hits = np.flatnonzero(hit)
         found = weights @ _counts(hit, of, units, hits)
         detections = weights @ _counts(~ignored, of, units, hits)
