@@ -1,4 +1,4 @@
-"""PyTorch checkpoints, and how those of the official HRNet and HigherHRNet load."""
+"""Loading of PyTorch checkpoints, in particular those of the official HRNet and HigherHRNet."""
 
 import re
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ def load_official(model: HigherHRNet, state_dict: Mapping, backbone_only: bool =
     """Load an official HigherHRNet or HRNet (pose or classification) state dict into the model.
 
     Names may have the prefixes of wrappers ("module.", "1."), and a training checkpoint may hold the weights under
-    "state_dict". `backbone_only` does not load the head, as in the sports paper, whose keypoints are others. The
-    report lists what does not fit.
+    "state_dict". `backbone_only` does not load the head, as in the sports paper, whose keypoints differ. The report
+    lists what does not fit.
 
-    Official HigherHRNets have tag maps, which their deconvolution reads. A model without tags computes them from then
-    on, for the same heat maps, and still returns heat maps only. ValueError if no weight fits.
+    Official HigherHRNets have tag maps, which their deconvolution reads. The model gets them too, so that its heat maps
+    are the same, but still returns heat maps only. ValueError if no weight fits.
     """
     given = _official_names(state_dict)
     heads = [given.get(f"final_layers.{i}.weight") for i in (0, 1)]
@@ -30,9 +30,8 @@ def load_official(model: HigherHRNet, state_dict: Mapping, backbone_only: bool =
     report = take(model, given, backbone_only)
     if not any(name.endswith(".weight") for name in report.taken):
         raise ValueError(
-            f"Nothing in this state dict fits a HigherHRNet of width {model.width}: it has "
-            f"{len(given)} tensors, the first is "
-            f"'{next(iter(given), 'none')}', where 'conv1.weight' would be expected."
+            f"Nothing in this state dict fits a HigherHRNet of width {model.width}: of its {len(given)} tensors "
+            f"the first is '{next(iter(given), 'none')}', where 'conv1.weight' would be expected."
         )
     return report
 
@@ -41,7 +40,7 @@ def read_checkpoint(path: str) -> dict:
     """The state dict of a PyTorch checkpoint; ValueError naming the file if it cannot be read."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds of errors, which all mean the same to a user
+    except Exception as error:  # torch raises many kinds of errors that all mean this
         raise ValueError(f"{path} cannot be read as a PyTorch checkpoint: {error}") from error
 
 

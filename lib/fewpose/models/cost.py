@@ -20,8 +20,8 @@ from fewpose.models.teacher.top_down import estimate
 class Cost:
     """Number of parameters, and GFLOPs: 10⁹ multiply-adds, as the field counts them.
 
-    Counted so, torchvision's Keypoint R-CNN takes 177 for a frame of 640x480 scaled to a shorter side of 800 pixels,
-    and 3.5 more for each person, which fits the 215.0 of Srivastav et al. Counting additions and multiplications each
+    By this count torchvision's Keypoint R-CNN needs 177 for a frame of 640x480 scaled to a shorter side of 800 pixels,
+    and 3.5 more per person, which fits the 215.0 of Srivastav et al. Counting additions and multiplications separately
     would double it: 354 without people.
     """
 
@@ -43,7 +43,7 @@ def cost(networks: Iterable[nn.Module], call: Callable[[], object]) -> Cost:
 def teacher_cost(teacher: Teacher, size: tuple[int, int] = (480, 640), people: int = 5) -> Cost:
     """Cost of the teacher's three stages on one frame of `size` (H, W) with `people` people.
 
-    With test-time augmentation, unless it is `teacher.plain()`.
+    With test-time augmentation, unless the teacher is `teacher.plain()`.
     """
     stages = (teacher.detector, teacher.pose, teacher.lifter)
     return cost(stages, teacher_call(teacher, size, people))
@@ -78,7 +78,7 @@ def teacher_call(teacher: Teacher, size: tuple[int, int], people: int) -> Callab
 def student_call(student: Student, size: tuple[int, int], people: int) -> Callable[[], object]:
     """A call that runs the student on a frame of `size` (H, W), as if it showed `people` people.
 
-    Keypoints are predicted in `people` boxes whatever their scores, so that an untrained student has as much to do as a
+    Keypoints are predicted in `people` boxes whatever their scores, so that an untrained student costs as much as a
     trained one.
     """
     device = next(student.parameters()).device

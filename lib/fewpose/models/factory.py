@@ -14,7 +14,7 @@ NETWORKS = ("narrow", "w32", "rtmpose_s")
 
 
 def build(network: str, keypoints: int, seed: int = 0) -> PoseModel:
-    """The network of a name: "narrow" or "w32", an untrained HigherHRNet, or "rtmpose_s".
+    """A network by name: "narrow" or "w32", an untrained HigherHRNet, or "rtmpose_s"; ValueError for another.
 
     RTMPose has its published weights, except in the layer that depends on the keypoints. Untrained weights are drawn
     from `seed`.
@@ -32,7 +32,7 @@ def build(network: str, keypoints: int, seed: int = 0) -> PoseModel:
 
 
 def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 0) -> PoseModel:
-    """A pretrained backbone under an untrained head for a skeleton (Ludwig et al. section 4.2).
+    """A pretrained backbone under an untrained head for a skeleton (Ludwig et al., section 3).
 
     weights: a file; empty takes the shipped ones ("narrow") or downloads them once ("rtmpose_s"). "w32" reads an
     official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`. The head is drawn from `seed`; that

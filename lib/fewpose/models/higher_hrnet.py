@@ -12,19 +12,17 @@ from torch import Tensor, nn
 
 from fewpose.models.pose_model import PoseModel
 
-# The network "narrow": 1.7 M parameters, about 90 training images a second at 128x128 on two cores.
+# The network "narrow": 1.7 M parameters, about 90 training images per second at 128x128 on two cores.
 NARROW = dict(width=16, modules=(1, 3, 1), blocks=2, stem=16, bottlenecks=2, deconv_blocks=1)
 
 
 class HigherHRNet(PoseModel):
     """HigherHRNet of any width; the defaults are W32 as published (28.6 M parameters).
 
-    `width` is the number of channels of the highest resolution; each branch below has twice the channels at half
-    the resolution. `modules` counts the fusion modules of stages 2, 3 and 4, `blocks` the residual blocks a
-    branch has in each, `stem` the channels of the stem, `bottlenecks` the blocks of stage 1, `deconv_blocks`
-    those behind the deconvolution.
-
-    Official checkpoints also have the associative-embedding maps of the bottom-up method; see `new_head`.
+    `width` is the number of channels of the highest resolution; each branch below has twice the channels at half the
+    resolution. `modules` counts the fusion modules of stages 2, 3 and 4, `blocks` the residual blocks of a branch in
+    each, `stem` the channels of the stem, `bottlenecks` the blocks of stage 1, `deconv_blocks` those after the
+    deconvolution. Official checkpoints also have tag maps, for associative embedding; see `new_head`.
     """
 
     def __init__(
@@ -94,7 +92,8 @@ class HigherHRNet(PoseModel):
     def set_dropout(self, p: float) -> None:
         """Drop whole channels of every fused map with probability `p` ("all fusion layers", Ludwig et al. 3.2).
 
-        It follows the ReLU, as in the code of that group, which leaves stage 4 out. ValueError outside of [0, 1).
+        Dropout follows the ReLU, as in the code of that group, where however stage 4 has none. ValueError unless p is
+        in [0, 1).
         """
         check_dropout(p)
         for module in (*self.stage2, *self.stage3, *self.stage4):
@@ -104,8 +103,8 @@ class HigherHRNet(PoseModel):
     def new_head(self, keypoints: int, tag_maps: bool = False) -> None:
         """Replace the heads by untrained ones for other keypoints; all other weights stay.
 
-        The part of the deconvolution that reads the first head's maps is replaced with it. With `tag_maps` the first
-        head also computes K tag maps for it.
+        So is the part of the deconvolution that reads the first head's maps. With `tag_maps` the first head also
+        computes K tag maps for it.
         """
         check_keypoints(keypoints)
         maps = 2 * keypoints if tag_maps else keypoints
@@ -125,7 +124,7 @@ class HigherHRNet(PoseModel):
 
     @property
     def reads_head(self) -> dict[str, int]:
-        """The deconvolution reads the first head's maps behind so many features."""
+        """The deconvolution reads `width` features, then the first head's maps."""
         return {"deconv_layers.0.0.0.weight": self.width}
 
 

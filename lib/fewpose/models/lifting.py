@@ -28,9 +28,9 @@ class Occlusion:
     """How training perturbs true keypoints, so that the lifter can deal with predicted ones.
 
     All are moved by noise with a standard deviation of up to `jitter`, drawn for each person, relative to the pose's
-    size. A keypoint is hidden with probability `drop`; with probability `cut` all below a random height are, as behind
-    a table. Hidden keypoints have noise of up to `guess`; for a share `missing` of people they are missing, as in hard
-    labels.
+    size. A keypoint is hidden with probability `drop`; with probability `cut` all below a random height are, as if
+    behind a table. Hidden keypoints have noise of up to `guess`; for a share `missing` of people they are missing, as
+    in hard labels. `flip` is the probability of mirroring a person.
     """
 
     jitter: float = 0.05
@@ -44,12 +44,11 @@ class Occlusion:
 class Lifter(Network, nn.Module):
     """Linear 2K + 2 → width, two residual blocks of two layers, linear → 3K.
 
-    Each layer is linear, batch norm, ReLU, dropout. The inputs are the direction in which the person stands, and the
-    keypoints as a camera turned to that direction would see them, relative to their mean and in units of their spread.
-    The output is in the axes of that camera, and then turned back. So people look the same wherever they stand in the
-    frame; the paper's lifter must learn that from pixels. Inputs and outputs are normalised by mean and standard
-    deviation of each coordinate over a training set, which are saved with the weights. A missing keypoint enters as
-    the mean, 0.
+    Each layer is linear, batch norm, ReLU, dropout. The inputs are the direction of the person, and the keypoints as
+    seen by a camera turned in that direction, relative to their mean and in units of their spread. The output is in the
+    axes of that camera and then rotated back. The pose is thus independent of the position in the frame, which the
+    paper's lifter must learn from pixels. Inputs and outputs are normalised by mean and standard deviation of each
+    coordinate over a training set, which are saved with the weights. Missing keypoints are set to the mean, 0.
     """
 
     def __init__(self, width: int = 1024, blocks: int = 2, dropout: float = 0.5, skeleton: Skeleton = COCO):
@@ -71,7 +70,7 @@ class Lifter(Network, nn.Module):
             self.register_buffer(name, fill(k, n))
 
     def forward(self, rays: Tensor) -> Tensor:
-        """Rays [P, K, 3] (`geometry.rays`, missing where the third is 0) → [P, K, 3] millimetres.
+        """Rays [P, K, 3] (`geometry.rays`, missing where the third value is 0) → [P, K, 3] millimetres.
 
         In the axes of the camera (x right, y down, z away), the middle of the hips at 0.
         """
@@ -103,10 +102,13 @@ class Lifter(Network, nn.Module):
 
     @torch.no_grad()
     def set_statistics(self, rays: Tensor, points: Tensor) -> None:
-        """Set mean and standard deviation of each coordinate to those of a training set as in `fit_lifter`."""
+        """Set mean and standard deviation to those of a training set, rays and points [P, K, 3] as in `fit_lifter`.
+
+        ValueError unless two poses or more have all keypoints.
+        """
         whole = (rays[..., 2] > 0).all(1)
         if whole.sum() < 2:
-            raise ValueError("the lifter needs two poses or more with all their keypoints")
+            raise ValueError("the lifter needs at least two poses with all keypoints")
         turn = geometry.turn_to(middle_ray(rays))
         own = self.root_relative(points) @ turn
         for name, values in (("2d", centred(turn_rays(rays, turn)[whole])), ("3d", own)):
@@ -115,7 +117,7 @@ class Lifter(Network, nn.Module):
 
 
 def load_lifter(path: str | Path) -> Lifter:
-    """The lifter of a file of `save_weights`; ValueError naming a file that holds none."""
+    """The lifter in a file of `save_weights`; ValueError naming a file that does not hold one."""
     about = read_meta(path)
     lifter = Lifter(**about["config"]) if about.get("model") == "Lifter" else Lifter(8)
     load_weights(lifter, path)
@@ -123,7 +125,7 @@ def load_lifter(path: str | Path) -> Lifter:
 
 
 def layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Linear, batch norm, ReLU, dropout: figure 1 of the paper."""
+    """Linear, batch norm, ReLU, dropout: figure 1 of Martinez et al."""
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
@@ -192,8 +194,8 @@ def fit_lifter(
 
     Points are in the axes of the camera, with any root. The loss is their mean distance in metres, as in MPJPE
     (Martinez et al.: the mean squared error of normalised coordinates). The Frobenius norm of each weight matrix is
-    kept below `max_norm`, as in that paper (0: no limit). `validation` samples, drawn first, give mean and standard
-    deviation, and the error by which the best weights are chosen. Resumes as `training.minimise`.
+    limited to `max_norm`, as in that paper (0: no limit). `validation` samples drawn first determine mean and standard
+    deviation, as many more the error by which the best weights are chosen. Resumes as `training.minimise`.
     """
     device = model.mean2d.device
 

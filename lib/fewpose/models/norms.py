@@ -1,4 +1,4 @@
-"""Freezing of batch norm that was trained."""
+"""Freezing of trained batch norm."""
 
 from __future__ import annotations
 

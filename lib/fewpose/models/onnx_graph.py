@@ -1,6 +1,6 @@
 """A part of an ONNX graph as a torch module that can be trained: its constants are the parameters.
 
-It has the operators of RTMPose and YOLOX; any other raises a ValueError with its name.
+Supported are the operators of RTMPose and YOLOX; any other raises a ValueError naming it.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Node:
-    """One operation: names of what it reads and writes, and its attributes."""
+    """One operation: the names of its inputs and outputs, and its attributes."""
 
     op: str
     inputs: tuple[str, ...]
@@ -34,7 +34,7 @@ class OnnxFile:
 
 def read_onnx(path: str | Path) -> OnnxFile:
     """Read an ONNX file; ValueError naming it if it is absent or damaged."""
-    import onnx  # slow to import, and needed here only
+    import onnx  # slow to import, and needed only here
 
     if not Path(path).is_file():
         raise ValueError(f"There is no ONNX file {path}.")
@@ -131,7 +131,7 @@ def _fuse_silu(nodes: list[Node], outputs: tuple[str, ...]) -> list[Node]:
 def _pads(attributes: dict) -> list[int]:
     pads = list(attributes.get("pads", [0, 0, 0, 0]))
     if pads[:2] != pads[2:]:
-        raise ValueError(f"Padding {pads} differs between the sides; this is not supported.")
+        raise ValueError(f"Padding {pads} differs between the sides, which is not supported.")
     return pads[:2]
 
 
@@ -147,7 +147,7 @@ def _max_pool(a: dict, x: Tensor) -> Tensor:
 
 def _resize(a: dict, x: Tensor, roi: Tensor | None, scales: Tensor) -> Tensor:
     if a.get("mode") != b"nearest" or a.get("nearest_mode") != b"floor":
-        raise ValueError("Resize is supported by nearest neighbours, rounded down, only.")
+        raise ValueError("Resize is supported only by nearest neighbours, rounded down.")
     return F.interpolate(x, scale_factor=scales.tolist()[2:], mode="nearest")
 
 

@@ -1,4 +1,4 @@
-"""What a network that finds several people gives for a frame."""
+"""The people that a network finds in a frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every network tells about its parameters, and what every model of one person's pose can do."""
+"""The interface of all networks, and that of models of one person's pose."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fewpose.losses import heatmap_mse
 
 
 class Network:
-    """What trainings and weight files need to know of a network.
+    """What trainings and weight files need to know about a network.
 
     config         arguments that build it again; written into weight files
     head           prefixes of the parameters that belong to the keypoints: they learn at the full rate, and stay when
-                   a backbone of other keypoints is loaded
-    reads_head     parameters that read the head's own maps: name → number of input features before those maps
+                   a backbone trained on other keypoints is loaded
+    reads_head     parameters that read the head's maps: name → number of input features before those maps
     backbone_rate  learning rate of all that is not the head, relative to the head's
     """
 
@@ -28,12 +28,12 @@ class Network:
 
 
 class PoseModel(Network, nn.Module):
-    """A model of one person's pose; this class holds what is right for outputs that are heat maps.
+    """A model of one person's pose; this class implements the methods for outputs that are heat maps.
 
     Images [N, 3, H, W] (ImageNet-normalised RGB) give a list of heat maps [N, K, H / s, W / s], one for each stride s
-    of `strides`: linear outputs whose targets are Gaussians of peak 1. A model of other outputs overrides `loss`,
-    `read` and `heat_maps`. One whose backbone is frozen in part has a `frozen_backbone`, from images to features, and
-    reads these features as it reads images (`feature_cache`).
+    of `strides`: linear outputs whose targets are Gaussians of peak 1. A model with other outputs overrides `loss`,
+    `read` and `heat_maps`. One whose backbone is partly frozen has a `frozen_backbone`, from images to features, and
+    takes these features in place of images (`feature_cache`).
     """
 
     keypoints: int

@@ -24,24 +24,24 @@ from fewpose.skeleton import HALPE, Skeleton
 from fewpose.speed.precision import half_in_training
 
 CROP = (256, 192)  # height and width of the crops
-BINS = 2  # of a pixel
+BINS = 2  # per pixel
 FROZEN = 4  # of the backbone's five parts: the last stage learns with the head
 PARTS = 5  # the stem and four stages, each at half the resolution of the one before
 SIGMAS = (4.9, 5.66)  # of the targets in bins, of x and of y, as RTMPose was trained
-SMOOTHING = 3.0  # of the outputs before they are read, in bins
+SMOOTHING = 3.0  # of the outputs before decoding, in bins
 FINAL = "head.final_layer.weight"
 
 
 class RTMPose(PoseModel):
     """RTMPose with its published weights, except in the one layer that depends on the keypoints.
 
-    CSPNeXt's last map goes through a 7x7 convolution with one output a keypoint (`final_layer`), whose rows a gated
+    CSPNeXt's last map goes through a 7x7 convolution with one output per keypoint (`final_layer`), whose rows a gated
     attention unit turns into bins of x and of y (SimCC, section 3.1 of the RTMPose paper). Only the convolution
-    depends on the keypoints: `carry_over` starts each from the published row of its namesake.
+    depends on the keypoints: `carry_over` initialises each with the published row of its namesake.
 
     The first `frozen` of the backbone's five parts (stem, stages 1 to 4) are neither trained nor stored for the
-    backward pass. Batch norm is folded into the convolutions: the last stage learns at a tenth of the head's rate. A
-    CPU that multiplies bf16 trains the convolutions in bf16, a third faster; predictions are of single precision.
+    backward pass. Batch norm is folded into the convolutions; the last stage learns at a tenth of the head's rate. CPUs
+    with bf16 instructions train the convolutions in bf16, a third faster; predictions are in single precision.
     """
 
     backbone_rate = 0.1
@@ -68,8 +68,8 @@ class RTMPose(PoseModel):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Bins of x [N, K, 384] and of y [N, K, 512] of images [N, 3, 256, 192], normalised RGB.
 
-        Also of the features that `frozen_backbone` gives for images. ValueError for images of another size:
-        the head has weights for each position.
+        In place of images, the features that `frozen_backbone` computes. ValueError for images of another size, as the
+        head has weights for each position.
         """
         x = images
         if images.shape[1] == 3:
@@ -79,18 +79,18 @@ class RTMPose(PoseModel):
                     f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
                 )
             x = FrozenParts(self.backbone[: self.frozen])(images)
-        # not `enabled=self.training`: that would turn it off on CUDA as well
+        # not `enabled=self.training`, which would also disable autocast around predictions on CUDA
         with half_in_training(x.device) if self.training else nullcontext():
             for part in self.backbone[self.frozen :]:
                 (x,) = part(x)
             x = self.final_layer(self.dropout(x))
-        with torch.autocast(x.device.type, enabled=False):  # bins want full precision
+        with torch.autocast(x.device.type, enabled=False):  # bins need full precision
             return self.simcc(x.float())
 
     def loss(self, outputs: list[Tensor], poses: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
         """Divergence from the targets of poses [N, K, 3] in pixels of the images, over the keypoints inside them.
 
-        `size` and `sigma` have no effect: RTMPose has one crop size, and targets of its own widths.
+        `size` and `sigma` have no effect: RTMPose has one crop size and fixed target widths.
         """
         shown = (poses[..., 2] > 0) & geometry.inside(poses, CROP)
         return sum(
@@ -98,7 +98,7 @@ class RTMPose(PoseModel):
         )
 
     def read(self, outputs: list[Tensor]) -> Tensor:
-        """Poses [N, K, 3]: x, y in pixels of the images and the lower of the two highest bins."""
+        """Poses [N, K, 3]: x, y in pixels of the images, and the lower peak of the two axes as confidence."""
         places, scores = zip(*(peak(axis.float()) for axis in outputs), strict=True)
         return torch.stack([*(place / BINS for place in places), torch.minimum(*scores)], -1)
 
@@ -135,9 +135,9 @@ class RTMPose(PoseModel):
         self.keypoints = keypoints
 
     def carry_over(self, skeleton: Skeleton) -> dict[str, str]:
-        """Start each keypoint of `skeleton` from the published row of `halpe_of`; returns who got which.
+        """Initialise keypoints of `skeleton` with the published rows of `halpe_of(skeleton)`, which is returned.
 
-        A keypoint without one stays new.
+        The others stay as in `new_head`.
         """
         self.new_head(len(skeleton))
         rows = halpe_of(skeleton)
@@ -150,19 +150,19 @@ class RTMPose(PoseModel):
 
     @property
     def head(self) -> tuple[str, ...]:
-        """Prefixes of the parameters that stand on the backbone."""
+        """Prefixes of the parameters of the head."""
         return ("final_layer.", "simcc.")
 
 
 class FrozenParts(nn.Module):
-    """Parts of a backbone, one after the other, that are not stored for the backward pass."""
+    """Successive parts of a backbone, not stored for the backward pass."""
 
     def __init__(self, parts: nn.ModuleList):
         super().__init__()
         self.parts = parts
 
     def forward(self, images: Tensor) -> Tensor:
-        """The last part's features of images [N, 3, H, W]; without parts the images."""
+        """The last part's features for images [N, 3, H, W]; without parts the images."""
         return (run_parts(self.parts, images, len(self.parts)) or [images])[-1]
 
 
@@ -181,13 +181,13 @@ def peak(bins: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def target_height(side: int, sigma: float) -> float:
-    """The highest cell at 1/4 resolution of a target's softmax over the bins of a side of so many pixels."""
+    """The highest cell at 1/4 resolution of a target's softmax over the bins of an axis of `side` pixels."""
     gaussian = torch.exp(-((torch.arange(BINS * side) - BINS * side // 2 - 3.5) ** 2) / (2 * sigma**2))
     return float(F.avg_pool1d((SHARPNESS * gaussian).softmax(0)[None], 4 * BINS).max())
 
 
 def halpe_of(skeleton: Skeleton) -> dict[str, str]:
-    """The Halpe keypoint from which each keypoint of a skeleton starts, if there is one.
+    """The Halpe keypoint with which each keypoint of a skeleton is initialised, if there is one.
 
     It is the one of the same name, one with more words in its name (`left_big_toe` for `left_toe`), or the one at
     the other end of a limb.
@@ -217,10 +217,10 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
 
 
 def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZEN) -> RTMPose:
-    """RTMPose-s from `path` (ONNX), its head trainable and new unless for 26 keypoints.
+    """RTMPose-s from `path` (ONNX) with a trainable head, which is new unless for 26 keypoints.
 
-    Without a path the file is looked up and, if need be, downloaded (`find_onnx`). ValueError naming the
-    file if it is absent, damaged or no RTMPose.
+    Without a path the file is found or downloaded (`find_onnx`). ValueError naming the file if it is absent, damaged or
+    not an RTMPose.
     """
     path = find_onnx("rtmpose_s", path)
     try:
@@ -232,8 +232,8 @@ def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZ
 class PublishedRTMPose(PoseModel):
     """RTMPose-s with all its published weights: crops in, heat maps [N, 17, 64, 48] at 1/4 out; the teacher's stage 2.
 
-    Of its 26 Halpe keypoints the first 17 are COCO's. A cell holds the geometric mean of its column's and its row's
-    score, so that a peak is as high as theirs. At 1/4 a peak is about as wide as the target of a heat map, as
+    The first 17 of its 26 Halpe keypoints are COCO's. A cell holds the geometric mean of the scores of its column and
+    row, so that a peak is as high as theirs. At 1/4 a peak is about as wide as the target of a heat map, as
     `heatmaps.smooth` assumes.
     """
 

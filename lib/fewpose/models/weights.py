@@ -22,8 +22,8 @@ SHIPPED = Path(__file__).parent / "files"
 class LoadReport:
     """Which weights of a checkpoint were loaded; prints as a few lines.
 
-    `taken` and `missing` name parameters of the model, `refused` maps names in the checkpoint to the reason why
-    they, or a part of them, were not loaded.
+    `taken` and `missing` name parameters of the model, `refused` maps names in the checkpoint to the reason why they
+    were not, or only partly, loaded.
     """
 
     taken: tuple[str, ...]
@@ -47,8 +47,8 @@ class LoadReport:
 def take(model: nn.Module, given: Mapping[str, Tensor], backbone_only: bool = False) -> LoadReport:
     """Copy the tensors of `given` that fit by name and shape into the model.
 
-    With `backbone_only` the model keeps its own head: its `model.head` parameters and, of `model.reads_head`,
-    the inputs that are heat maps.
+    With `backbone_only` the model keeps its head: the parameters of `model.head` and, of `model.reads_head`, the inputs
+    that are heat maps.
     """
     own = model.state_dict()
     taken, partly, refused = [], {}, {}
@@ -105,11 +105,10 @@ def read_meta(path: str | Path) -> dict:
 
 
 def load_weights(model: nn.Module, path: str | Path, backbone_only: bool = False) -> LoadReport:
-    """Load all weights of a file of `save_weights` into the model, and report it.
+    """Load all weights of a file of `save_weights` into the model, and report what was loaded.
 
-    With `backbone_only` the file may be for other keypoints: the model keeps its own head, and the report lists what
-    was not loaded. ValueError naming the file if it is absent, damaged, of another model or another number of
-    keypoints; the model is then unchanged.
+    With `backbone_only` the file may be for other keypoints, and the model keeps its head. ValueError naming the file
+    if it is absent, damaged, of another model or another number of keypoints; the model is then unchanged.
     """
     about, given = _read(Path(path))
     if about.get("model") != type(model).__name__:
@@ -135,7 +134,7 @@ def load_weights(model: nn.Module, path: str | Path, backbone_only: bool = False
 
 
 def load_part(model: nn.Module, path: str | Path) -> LoadReport:
-    """Load a file that holds a part of the model (see `save_weights`) and report it.
+    """Load a file that holds a part of the model (see `save_weights`), and report what was loaded.
 
     ValueError naming the file if it is absent, damaged, of another model, or if one of its tensors does not fit; the
     model is then unchanged.
@@ -151,7 +150,7 @@ def load_part(model: nn.Module, path: str | Path) -> LoadReport:
 
 
 def shipped(name: str) -> Path:
-    """The path of weights that come with the package; their checksum is verified.
+    """The path of weights that are shipped with the package, checked by sha256.
 
     ValueError if there are none of this name or the file is damaged.
     """
@@ -206,7 +205,7 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict, dict[str, Tensor]]:
 
 def _halved(value: Tensor) -> Tensor:
     small = value.half() if value.is_floating_point() else value
-    # A variance beyond the range of 16 bits stays as it is.
+    # a variance beyond the range of float16 stays as it is
     return small if torch.isfinite(small).all() else value
 
 

@@ -6,15 +6,14 @@ import torch
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bf16 for the network alone, on CUDA: the geometry of views wants all its digits."""
+    """bf16 on CUDA, for networks only: the geometry of views needs full precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def half_in_training(device: torch.device) -> torch.autocast:
-    """bf16 for what only gradients are made of: on CUDA, and on CPUs that multiply it.
+    """bf16 for forward passes of training: on CUDA, and on CPUs with bf16 instructions.
 
-    A step on such a CPU takes two thirds of the time. Weights stay in single precision, and so should
-    predictions that are used.
+    A step on such a CPU takes two thirds of the time. Weights stay in single precision, and so should predictions.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bf16())
 

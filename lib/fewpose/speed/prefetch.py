@@ -26,10 +26,10 @@ def _as_made(made: object) -> object:
 
 
 class Prefetch:
-    """`make(step)` for successive steps; on CUDA made ahead of time.
+    """`make(step)` for successive steps; on CUDA computed ahead of time.
 
-    make must depend on the step alone and stay on the CPU: it then gives the same everywhere, and a training goes on
-    after a kill at any step. On a CPU, which has nothing to wait for, it is simply called.
+    `make` must depend on the step alone and stay on the CPU, so that the results are the same everywhere and training
+    can resume at any step. For training on a CPU it is called directly.
     """
 
     def __init__(self, make: Callable[[int], object], steps: int, device: torch.device):
@@ -38,7 +38,7 @@ class Prefetch:
         self.next, self.made = -1, iter(())
 
     def __call__(self, step: int) -> object:
-        """What `make` makes of this step."""
+        """The result of `make(step)`."""
         if not self.workers:
             return self.make(step)
         if step != self.next:
@@ -54,7 +54,7 @@ class Prefetch:
                 sampler=range(step, self.steps),
                 num_workers=self.workers,
                 collate_fn=_as_made,
-                # Forked: the frames are shared and `make` may be any function. They never touch CUDA.
+                # forked, to share the frames and allow any function as `make`; workers never use CUDA
                 multiprocessing_context=multiprocessing.get_context("fork"),
                 prefetch_factor=4,
             )
@@ -62,5 +62,5 @@ class Prefetch:
 
 
 def workers() -> int:
-    """Processes that make steps: one a core but one, `WORKERS` at most."""
+    """The number of processes: one fewer than cores, `WORKERS` at most."""
     return min((cores() or 1) - 1, WORKERS)

@@ -1,4 +1,4 @@
-"""Work shared among threads: for OpenCV and NumPy, which let others run while they work."""
+"""Work shared among threads: for OpenCV and NumPy, which release Python's interpreter lock."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from functools import lru_cache
 import cv2
 import torch
 
-SHARES = 4  # for each thread: where a core is taken away, the other threads do more of them
+SHARES = 4  # per thread: if a core is busy otherwise, the other threads take over
 
 
 def in_threads(work: Callable[[slice], object], n: int) -> None:
     """work(part) for parts that make up range(n), in as many threads as torch has.
 
-    OpenCV starts no threads of its own meanwhile: over items they are quicker than within one.
+    OpenCV's own threads are off meanwhile: threads over items are faster than within one.
     """
     threads = torch.get_num_threads()
     step = max(1, -(-n // (SHARES * threads)))
@@ -40,5 +40,5 @@ def cores() -> int | None:
 
 @lru_cache
 def pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay."""
+    """A pool of threads that is reused."""
     return ThreadPoolExecutor(threads, "fewpose")

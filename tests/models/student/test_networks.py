@@ -67,7 +67,7 @@ def test_torchvisions_coco_file_loads_by_its_path(coco, tmp_path, capsys):
     name = "roi_heads.keypoint_head.0.weight"
     assert torch.equal(student.state_dict()[name], coco[name]) and student.side == 96
     torch.save({"conv1.weight": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match=r"fc266e95\.pth is no Keypoint R-CNN"):
+    with pytest.raises(ValueError, match=r"fc266e95\.pth is not a Keypoint R-CNN"):
         paper_student(path)
     with pytest.raises(ValueError, match="needs the parameter weights"):
         untrained_student("paper")

@@ -50,7 +50,7 @@ def test_a_stage_that_fails_is_named():
     teacher = toy_teacher()
     with torch.no_grad():
         teacher.lifter.last.weight.fill_(float("nan"))
-    with pytest.raises(RuntimeError, match="the teacher's lifter gave numbers that are not finite"):
+    with pytest.raises(RuntimeError, match="the output of the teacher's lifter is not finite"):
         find_people(teacher, toy_frames([1])[0])
 
 

@@ -1,4 +1,4 @@
-"""YOLOX-tiny's CSPDarknet as a backbone that can be trained on, with a feature pyramid.
+"""YOLOX-tiny's CSPDarknet as a trainable backbone with a feature pyramid.
 
 Ge et al., *YOLOX: Exceeding YOLO Series in 2021*; cut out of the ONNX file of `yolox`.
 """
@@ -47,7 +47,7 @@ class Darknet(nn.Module):
 def yolox_darknet(path: str | Path | None = None, channels: int = 64, frozen: int = 0) -> Darknet:
     """The backbone of YOLOX-tiny under an untrained pyramid; without a path the file is found or downloaded.
 
-    ValueError naming the file if it is absent, damaged or no YOLOX.
+    ValueError naming the file if it is absent, damaged or not a YOLOX.
     """
     path = find_onnx("yolox_tiny", path)
     try:

@@ -14,7 +14,7 @@ from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 
 from fewpose import heatmaps
 
-NEAR = 3  # cells about the peak whose probability is a keypoint's confidence
+NEAR = 3  # cells around the peak whose probability is a keypoint's confidence
 PERSON = 0.53  # share of a box that its person covers, as in HRNet's evaluation
 
 
@@ -23,7 +23,7 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Keypoints [P, K, 3] at the highest pixels, as torchvision reads them, and their logits [P, K].
 
     logits [P, K, S, S] of boxes [P, 4]. Boxes x0, y0, x1, y1 and keypoints are in pixels from the frame's edge (a
-    pixel's centre lies at 0.5). The third is the confidence, the share of the softmax over all S² cells that lies
+    pixel's centre lies at 0.5). The third value is the confidence, the share of the softmax over all S² cells that lies
     within `NEAR` cells of the peak.
     """
     maps, boxes = logits.float(), boxes.float()
@@ -38,10 +38,9 @@ def decode(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 def expect(logits: Tensor, boxes: Tensor, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Keypoints [P, K, 3] where the expected OKS is highest, and that OKS [P, K].
 
-    Arguments, frame and third as for `decode`, with the OKS constants [K] of the keypoints. With the softmax p over
-    cells g, of a person who covers A pixels, the cell c of highest Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²) is taken, to a
-    fraction of a cell. A broad hill wins over a narrow, higher peak, the more so the larger the keypoint's σ: for a
-    hip, not for an eye.
+    Arguments, pixels and confidence as for `decode`; sigmas [K] are the OKS constants. With the softmax p over cells g
+    and a person who covers A pixels, it is the cell c with the highest Σ_g p(g) exp(−|c − g|² / 2 A (2σ)²), to a
+    fraction of a cell. A broad peak wins over a narrow, higher one if the keypoint's σ is large: for a hip, not an eye.
     """
     maps, size = logits.float(), logits.shape[-1]
     probability = maps.flatten(2).softmax(-1).view_as(maps)

@@ -48,12 +48,12 @@ POINTS = {"hard": "keypoints3d", "soft": "keypoints3d_soft"}
 
 
 class Transform(GeneralizedRCNNTransform):
-    """torchvision's, which also resizes soft keypoints, and averages pixels where it shrinks a lot."""
+    """torchvision's transform, which also resizes soft keypoints and avoids aliasing where it shrinks a lot."""
 
     def resize(self, image: Tensor, target: dict | None) -> tuple[Tensor, dict | None]:
         given, size = image, image.shape[-2:]
         image, target = super().resize(image, target)
-        if size[0] > 2 * image.shape[-2]:  # torchvision would skip pixels, and fine stripes would flicker
+        if size[0] > 2 * image.shape[-2]:  # torchvision would skip pixels
             image = F.interpolate(given[None], image.shape[-2:], mode="bilinear", antialias=True)[0]
         if target is not None and "keypoints_soft" in target:
             soft = resize_keypoints(target["keypoints_soft"], size, image.shape[-2:])
@@ -90,7 +90,7 @@ class StudentHeads(RoIHeads):
         self.lifters = nn.ModuleDict({name: Lifter(lifter, dropout=dropout, skeleton=skeleton) for name in branches})
 
     def has_keypoint(self) -> bool:
-        """Targets are checked for hard keypoints, as torchvision's are."""
+        """True, so that torchvision checks that targets have hard keypoints."""
         return True
 
     def forward(
@@ -143,19 +143,19 @@ class StudentHeads(RoIHeads):
             own = {name: keypoints for name in maps}
         else:
             own = {name: self.read(logits, boxes)[0] for name, logits in maps.items()}
-        edge = keypoints.new_tensor([0.5, 0.5, 0])  # rays are counted from a pixel's centre
+        edge = keypoints.new_tensor([0.5, 0.5, 0])  # rays are computed from pixel centres
         return torch.stack(
             [self.lifters[name](geometry.rays(poses - edge, sizes)) for name, poses in own.items()]
         ).mean(0)
 
     def losses(self, features, proposals, sizes, targets) -> dict[str, Tensor]:
         """Fast R-CNN's losses under torchvision's names; `keypoints_…` and `points_…` by label."""
-        with torch.autocast(proposals[0].device.type, enabled=False):  # boxes want full precision
+        with torch.autocast(proposals[0].device.type, enabled=False):  # boxes need full precision
             single = {name: x.float() for name, x in features.items()}
             proposals, matched, labels, goals = self.select_training_samples(proposals, targets)
             predicted = self.classify(single, proposals, sizes)
             classes, boxes = fastrcnn_loss(*predicted, labels, goals)
-        # Regions of people without any keypoint would only cost time.
+        # people without any keypoint would only cost time
         rois, people = [], []
         for own, index, label, target in zip(proposals, matched, labels, targets, strict=True):
             has_keypoints = torch.stack([(target[KEYPOINTS[kind]][..., 2] > 0).any(1) for kind in KEYPOINTS])
@@ -174,7 +174,7 @@ class StudentHeads(RoIHeads):
                     if kind == "hard"
                     else loss_2d_soft(logits, where, labels_2d, self.soft)
                 )
-                with torch.autocast(where.device.type, enabled=False):  # millimetres want full precision
+                with torch.autocast(where.device.type, enabled=False):  # millimetres need full precision
                     losses[f"points_{kind}"] = loss_3d(
                         self.lifters[name],
                         torch.cat([t[RAYS[kind]] for t in targets]),
@@ -189,8 +189,8 @@ class Student(Network, GeneralizedRCNN):
     `backbone` returns maps at 1/4 … 1/32 named "0" … "3" and "pool", and has `out_channels`. `branches` is a key of
     `BRANCHES`, `soft` one of `SOFT`, `reading` of `READINGS`. The shorter side of a frame is scaled to `side` pixels,
     the longer one to `longest` at most. `proposals` are kept per image (training, prediction), of `before` times as
-    many before non-maximum suppression. The box head learns from `samples` of them, of which a share of `positive` at
-    most are people; from those the branches learn.
+    many before non-maximum suppression. The box head is trained on `samples` of them, of which at most a share of
+    `positive` are people; on those the branches are trained.
 
     As a torchvision detector it takes a list of images [3, h, w] in 0..1 and, in training, a list of targets: `boxes`
     [P, 4], `labels` [P] (all 1), and of each person `keypoints` and `keypoints_soft` [P, K, 3] (third: visible above
@@ -285,12 +285,12 @@ def find_people(student: Student, frames: Tensor) -> list[People]:
         people = People(
             found["boxes"].cpu(),
             found["scores"].cpu(),
-            # torchvision counts from the frame's edge, keypoints here from a pixel's centre.
+            # torchvision counts from the frame's edge, `People` from pixel centres
             found["keypoints"].cpu() - torch.tensor([0.5, 0.5, 0]),
             found["keypoints3d"].cpu(),
         )
         if not all(torch.isfinite(part).all() for part in (people.boxes, people.keypoints3d)):
-            raise RuntimeError("the student gave numbers that are not finite")
+            raise RuntimeError("the student's output is not finite")
         results.append(people)
     return results
 

@@ -1,7 +1,7 @@
-"""The light student and the paper's, and how each starts: from everyday people or from COCO.
+"""The light student and the paper's, new or with weights learned from everyday people or COCO.
 
 `options` are always those of `keypoint_rcnn.Student`: `branches`, `soft`, `reading`, and `lifter`, the width of its
-lifters.
+lifters. A student is called untrained if it was not trained on operating rooms.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from fewpose.models.weights import LoadReport, load_part, load_weights, shipped,
 def light_student(path: str | Path | None = None, *, side: int = 240, seed: int = 0, **options) -> Student:
     """The light student: 3.5 M parameters on the backbone of YOLOX-tiny, its heads drawn from `seed`.
 
-    `path` is YOLOX-tiny's ONNX file (None: found or downloaded). Its stem is frozen: steps of Adam, which have one
-    size, would be a hundredth of the stem's weights and disturb all later layers. ValueError if the file is absent,
-    damaged or no YOLOX.
+    `path` is YOLOX-tiny's ONNX file (None: found or downloaded). Its stem is frozen: a step of Adam is a hundredth of
+    the stem's weights and would disturb all later layers. ValueError if the file is absent, damaged or not a YOLOX.
     """
     torch.manual_seed(seed)
     backbone = yolox_darknet(path, 64, frozen=1)
@@ -55,10 +54,10 @@ def light_student(path: str | Path | None = None, *, side: int = 240, seed: int 
 def pretrained_student(
     weights: str | Path | None = None, path: str | Path | None = None, *, branches: str = "double", **options
 ) -> Student:
-    """A `light_student` that has learned from rendered everyday people: the untrained student.
+    """A `light_student` pretrained on rendered everyday people: the untrained student.
 
     weights is a file of `operating_room/pretraining` (None: the shipped one); the lifters are the shipped ones of
-    `operating_room/lifting`. A single branch starts as the one of its name.
+    `operating_room/lifting`. A single branch is initialised with the branch of its name.
     """
     double = light_student(path or None, **options)
     load_part(double, weights or shipped("everyday_student"))
@@ -79,7 +78,7 @@ def resnet50_student(*, side: int = 800, seed: int = 0, scratch: bool = False, *
     frozen, unless the backbone learns from `scratch`. The shorter side of a frame is scaled to `side` pixels.
     """
     torch.manual_seed(seed)
-    # COCO's weights were trained without the ε of batch norm.
+    # torchvision's COCO weights were trained without the ε of batch norm
     frozen = partial(FrozenBatchNorm2d, eps=0.0)
     body = resnet50(weights=None, norm_layer=nn.BatchNorm2d if scratch else frozen)
     backbone = _resnet_fpn_extractor(body, 5 if scratch else 3)
@@ -87,7 +86,7 @@ def resnet50_student(*, side: int = 800, seed: int = 0, scratch: bool = False, *
 
 
 def paper_student(weights: str | Path, *, branches: str = "double", **options) -> Student:
-    """A `resnet50_student` that has learned people: the paper's untrained student.
+    """A pretrained `resnet50_student`: the paper's untrained student.
 
     weights is torchvision's keypointrcnn_resnet50_fpn_coco (.pth), whose loading is reported, or a file of
     `operating_room/pretraining_paper`. ValueError naming a file that does not fit.
@@ -102,7 +101,7 @@ def paper_student(weights: str | Path, *, branches: str = "double", **options) -
     if Path(weights).suffix in (".pth", ".pt"):
         report = load_coco_student(student, read_checkpoint(str(weights)))
         if "roi_heads.keypoint_head.0.weight" not in report.taken:
-            raise ValueError(f"{weights} is no Keypoint R-CNN of torchvision. {report}")
+            raise ValueError(f"{weights} is not a Keypoint R-CNN of torchvision. {report}")
         print(report)
         return student
     double = student if branches == "double" else resnet50_student(**options)
@@ -126,8 +125,8 @@ def untrained_student(
 def load_coco_student(student: Student, given: Mapping[str, Tensor], backbone_only: bool = False) -> LoadReport:
     """Load torchvision's keypointrcnn_resnet50_fpn_coco into a `resnet50_student`, by its parameter names.
 
-    Every branch gets the one predictor of the file; with `backbone_only` all heads, RPN and pyramid stay. The report
-    names the lifters, which the file has not, and what was refused.
+    Every branch gets the predictor in the file; with `backbone_only` heads, RPN and pyramid are not loaded. The report
+    names the lifters, which the file lacks, and what was refused.
     """
     prefix = "roi_heads.keypoint_predictor."
     renamed: dict[str, Tensor] = {}

@@ -61,8 +61,8 @@ def weighted_boxes_fusion(views: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, T
     """Fuse the boxes [P, 4] and scores [P] of several views, all in the same coordinates.
 
     Solovyev et al., *Weighted boxes fusion* (2021), section 3: by falling score each box joins the cluster whose mean
-    it overlaps most, more than `IOU`, or opens its own; the mean of a cluster is weighted by the scores, its score is
-    their sum over the number of views. One view is returned as it is, by falling score.
+    it overlaps most, more than `IOU`, or starts a new one; the mean of a cluster is weighted by the scores, its score
+    is their sum over the number of views. A single view is only sorted by falling score.
     """
     boxes = torch.cat([b for b, _ in views])
     scores = torch.cat([s for _, s in views])

@@ -35,7 +35,7 @@ class Teacher:
     pose      stage 2: a model of heat maps, such as `HRNet` or `PublishedRTMPose`, for crops of `crop` (H, W)
     lifter    stage 3: a `Lifter`
     scales    of the frame for the detector, `crop_scales` of the crops; `flip` adds the mirror image of each
-    floor     boxes of a lower score are dropped; `limit` people of a frame are kept at most
+    floor     boxes of a lower score are dropped; at most `limit` people per frame are kept
     """
 
     detector: Detector
@@ -50,7 +50,7 @@ class Teacher:
     limit: int = 20
 
     def plain(self) -> Teacher:
-        """The same teacher without test-time augmentation: quicker."""
+        """The same teacher without test-time augmentation, which is faster."""
         return replace(self, scales=(1.0,), crop_scales=(1.0,), flip=False)
 
     def eval(self) -> Teacher:
@@ -76,8 +76,8 @@ def onnx_teacher(
 ) -> Teacher:
     """The laptop profile's teacher: YOLOX-tiny and RTMPose-s as published, and a lifter.
 
-    lifter is a file of `save_weights`, without one the shipped lifter is taken; the ONNX files are given, or found
-    and downloaded as `find_onnx` does. ValueError naming a file that cannot be used.
+    lifter is a file of `save_weights`, by default the shipped one; yolox and rtmpose are ONNX files, by default found
+    or downloaded by `find_onnx`. ValueError naming a file that cannot be used.
     """
     return Teacher(
         yolox_tiny(find_onnx("yolox_tiny", yolox or None)),
@@ -89,7 +89,7 @@ def onnx_teacher(
 
 @torch.no_grad()
 def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
-    """The people in each of frames [N, 3, H, W] uint8, on the CPU; in an empty frame there are 0.
+    """The people in each of frames [N, 3, H, W] uint8, on the CPU; none in an empty frame.
 
     RuntimeError naming the stage whose output is not finite.
     """
@@ -110,7 +110,7 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
     points = lift(teacher, poses, frames.shape[-2:])
     for name, values in (("detector", boxes), ("pose", poses), ("lifter", points)):
         if not torch.isfinite(values).all():
-            raise RuntimeError(f"the teacher's {name} gave numbers that are not finite")
+            raise RuntimeError(f"the output of the teacher's {name} is not finite")
     parts = zip(kept, poses.cpu().split(counts), points.cpu().split(counts), strict=True)
     return [People(b.cpu(), s.cpu(), pose, point) for (b, s), pose, point in parts]
 
@@ -119,7 +119,7 @@ def find_people(teacher: Teacher, frames: Tensor) -> list[People]:
 def lift(teacher: Teacher, poses: Tensor, size: tuple[int, int]) -> Tensor:
     """3D [P, K, 3] of poses [P, K, 3] in frames of `size` (H, W), both as in `People`.
 
-    Keypoints of confidence 0 are missing. `geometry.rays` says what is assumed of the camera.
+    Keypoints of confidence 0 are missing. The camera is assumed to be as in `geometry.rays`.
     """
     if not len(poses):
         return torch.zeros_like(poses)

@@ -85,7 +85,7 @@ def raw_outputs(file: OnnxFile) -> tuple[str, ...]:
 def yolox_tiny(path: str | Path | None = None, side: int = 416) -> YoloX:
     """The YOLOX of an ONNX file; without a path it is found or downloaded (`download.find_onnx`).
 
-    ValueError naming the file if it is absent, damaged or no YOLOX.
+    ValueError naming the file if it is absent, damaged or not a YOLOX.
     """
     path = find_onnx("yolox_tiny", path)
     try:

@@ -38,7 +38,7 @@ def test_what_is_no_teacher_is_named(tmp_path):
         paper_teacher.new_detector("huge", 64)
     pose, lifter = paper_teacher.new_pose_network("light", 17), Lifter(8)
     paper_teacher.save_teacher(tmp_path, "light", pose, pose, (64, 32), lifter, {})
-    with pytest.raises(ValueError, match=r"detector\.safetensors is no detector"):
+    with pytest.raises(ValueError, match=r"detector\.safetensors is not a detector"):
         paper_teacher.load_teacher(tmp_path)
 
 

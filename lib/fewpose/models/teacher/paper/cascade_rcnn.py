@@ -1,7 +1,7 @@
 """Stage 1 of the teacher: a Cascade R-CNN that finds people, on torchvision's parts.
 
-Cai and Vasconcelos, *Cascade R-CNN: Delving into High Quality Object Detection* (CVPR 2018), sections 4 and 5; with a
-ResNeXt-152 and FPN in Srivastav et al., section 2.2.
+Cai and Vasconcelos, *Cascade R-CNN: Delving into High Quality Object Detection* (CVPR 2018), sections 4 and 5.
+Srivastav et al., section 2.2, use its boxes with a ResNeXt-152.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class CascadeHeads(nn.Module):
         for stage in self.stages[:-1]:
             _, deltas = predict(stage, pooled(stage, features, proposals, sizes))
             proposals = regress(stage, deltas, proposals, sizes)
-        # All classifiers score the boxes of the last stage, their probabilities are averaged.
+        # all classifiers score the boxes of the last stage; their probabilities are averaged
         last = self.stages[-1]
         regions = pooled(last, features, proposals, sizes)
         outputs = [predict(stage, regions) for stage in self.stages]
@@ -102,7 +102,7 @@ class CascadeHeads(nn.Module):
 
 
 class Proposer(RegionProposalNetwork):
-    """torchvision's, in single precision whatever the features' precision: bf16 moves boxes by pixels."""
+    """torchvision's RPN, always in single precision: bf16 moves boxes by pixels."""
 
     def forward(self, images, features, targets=None):
         with torch.autocast(images.tensors.device.type, enabled=False):
@@ -113,7 +113,7 @@ class Proposer(RegionProposalNetwork):
 def proposer(
     channels: int, anchors: tuple[int, ...], ratios: tuple[float, ...], proposals: tuple[int, int], before: int
 ) -> Proposer:
-    """torchvision's RPN with anchors of one side a level and some ratios of height to width.
+    """torchvision's RPN with anchors of one side per level and several ratios of height to width.
 
     `proposals` are kept per image (training, prediction), of `before` times as many before non-maximum suppression.
     """
@@ -150,7 +150,7 @@ def regress(stage: RoIHeads, deltas: Tensor, proposals: list[Tensor], sizes: lis
 
 
 def assign(stage: RoIHeads, proposals: list[Tensor], targets: list[dict]) -> tuple[list[Tensor], list[Tensor]]:
-    """Labels and regression targets of all proposals: only the first stage samples."""
+    """Labels and regression targets of all proposals; only the first stage samples them."""
     ground_truth = [t["boxes"] for t in targets]
     index, labels = stage.assign_targets_to_proposals(proposals, ground_truth, [t["labels"] for t in targets])
     boxes = [b if len(b) else b.new_zeros(1, 4) for b in ground_truth]
@@ -235,7 +235,7 @@ def light_cascade(
 def resnext152_cascade(
     weights: str | Path | None = None, seed: int = 0, *, side: int = 800, scratch: bool = False
 ) -> CascadeRCNN:
-    """The paper profile: ResNeXt-152 32x8d with FPN; arguments as for `light_cascade`."""
+    """The detector of the paper profile: ResNeXt-152 32x8d with FPN; arguments as for `light_cascade`."""
     torch.manual_seed(seed)
     norm = nn.BatchNorm2d if scratch else FrozenBatchNorm2d
     body = ResNet(Bottleneck, [3, 8, 36, 3], groups=32, width_per_group=8, norm_layer=norm)

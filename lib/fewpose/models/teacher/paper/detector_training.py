@@ -37,7 +37,7 @@ def fit_detector(
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> History:
-    """Train all losses of a cascade, summed, on mosaics of `train`; the best weights by F1 are kept.
+    """Train a cascade with the sum of its losses on mosaics of `train`; the weights of best F1 are kept.
 
     Resumes as `training.minimise`. ValueError if nobody is labelled.
     """
@@ -77,10 +77,7 @@ def fit_detector(
 
 @torch.no_grad()
 def f1(model: CascadeRCNN, data: BoxData) -> float:
-    """F1 in % of the boxes found, overlap 0.5, at the score threshold where it is highest.
-
-    One view of each frame, as it is.
-    """
+    """F1 in % of detected boxes at IoU 0.5 and the best score threshold, without test-time augmentation."""
     scores, right = [torch.zeros(0)], [torch.zeros(0, dtype=torch.bool)]
     for part in torch.arange(len(data)).split(8):
         images = data.frames[part].to(next(model.parameters()).device)

@@ -13,7 +13,7 @@ from fewpose.models.higher_hrnet import NARROW, HigherHRNet, heat_map_layer
 class HRNet(HigherHRNet):
     """The features of `HigherHRNet` under one 1x1 layer; official parameter names.
 
-    Width 48 on crops of 384x288 is what Srivastav et al. use (63.6 M parameters).
+    Width 48 (63.6 M parameters) on crops of 384x288 is the paper profile; Srivastav et al. give neither number.
     """
 
     def __init__(self, keypoints: int, width: int = 48, **options):

@@ -1,4 +1,4 @@
-"""The paper's own three stages of the teacher: Cascade R-CNN, HRNet and lifter, and their files.
+"""The paper's three stages of the teacher: Cascade R-CNN, HRNet and lifter, and their files.
 
 Srivastav et al., section 2.2. `operating_room/pretraining_paper` trains them on rendered everyday people, or
 starts from official checkpoints.
@@ -25,14 +25,14 @@ STAGES = ("detector", "pose", "lifter")
 def new_detector(network: str, side: int, backbone: str = "", seed: int = 0) -> CascadeRCNN:
     """Stage 1 untrained: "paper" on ResNeXt-152, "light" on MobileNetV2.
 
-    `backbone` is the classification network's file (.pth) in torchvision's names, with which batch norm and first
-    stage are frozen; without it all learns from scratch. The shorter side of a frame is scaled to `side` pixels.
+    `backbone` is a file (.pth) of the classification network with torchvision's names; batch norm and first stage are
+    then frozen. Without it all is trained from scratch. The shorter side of a frame is scaled to `side` pixels.
     """
     return builders(network)[0](backbone or None, seed, side=side, scratch=not backbone)
 
 
 def new_pose_network(network: str, keypoints: int, weights: str = "", seed: int = 0) -> HRNet:
-    """Stage 2 untrained: "paper" is HRNet-W48, "light" a narrow one.
+    """Stage 2 untrained: "paper" is HRNet-W48, "light" a narrow HRNet.
 
     `weights` is an official HRNet checkpoint (.pth); the report of its loading is printed.
     """
@@ -57,7 +57,7 @@ def load_teacher(folder: str | Path) -> Teacher:
     detector_file, pose_file, lifter_file = (Path(folder) / f"{name}.safetensors" for name in STAGES)
     about = read_meta(detector_file)
     if about.get("model") != "CascadeRCNN" or about.get("network") not in NETWORKS:
-        raise ValueError(f"{detector_file} is no detector of operating_room/pretraining_paper")
+        raise ValueError(f"{detector_file} is not a detector of operating_room/pretraining_paper")
     make_detector, make_pose = NETWORKS[about["network"]]
     detector = make_detector(side=about["config"]["side"])
     load_weights(detector, detector_file)
