@@ -1,4 +1,4 @@
-"""`python -m fewpose`: what make offers, for people without make, and the tools for own data."""
+"""`python -m fewpose`: the targets of make, for machines without it, and the tools for custom data."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def keep(args: argparse.Namespace) -> int:
 
 
 def benchmark(args: argparse.Namespace) -> int:
-    sys.path.insert(0, str(repo_root() / "tests"))  # the harness is beside the tests
+    sys.path.insert(0, str(repo_root() / "tests"))  # where the harness is
     from benchmarks.cases import benchmark
 
     print(benchmark(args.device, args.only, repo_root() / "outputs" / "benchmarks"))
@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"fewpose {__version__}")
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
 
-    command = commands.add_parser("reproduce", help="run a profile; only what is not up to date")
+    command = commands.add_parser("reproduce", help="run what is not up to date in a profile")
     command.add_argument("--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop)")
     command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
     command.set_defaults(call=reproduce)
@@ -120,9 +120,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--size",
         type=_positive,
-        help="side in pixels (256); of the operating room, whose frames are 4:3, the height (480)",
+        help="side in pixels (256); for the operating room, whose frames are 4:3, the height (480)",
     )
-    command.add_argument("--seed", type=int, default=0, help="another seed, another world (0)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the world (0)")
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     command.set_defaults(call=world)
 
@@ -136,9 +136,9 @@ def parser() -> argparse.ArgumentParser:
         description="Writes NAME_poses.csv and NAME_poses.mp4 for each video (.png for an image). The CSV has a row "
         "for each frame and keypoint: video (file name), frame (from 0), seconds (since the first frame), keypoint, "
         "x, y (pixels of the upright frame; the centre of the top-left pixel is 0, 0), score (0 to about 1, of "
-        "RTMPose-s to about 1.5; below 0.1 do not trust it). x and y are empty where nobody was found. Of a student "
-        "of the operating room there is also person, which numbers the people of each frame. Broken files are named "
-        "and skipped.",
+        "RTMPose-s to about 1.5; do not trust keypoints below 0.1). x and y are empty where nobody was found. For a "
+        "student of the operating room there is also person, which numbers the people of each frame. Broken files are "
+        "named and skipped.",
     )
     command.add_argument(
         "network",
@@ -156,10 +156,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(call=predict)
 
-    command = commands.add_parser("evaluate", help="score detections of MVOR as its authors do")
+    command = commands.add_parser("evaluate", help="evaluate detections on MVOR as its authors do")
     metrics = command.add_subparsers(dest="metric", metavar="metric", required=True)
     for name, text in (
-        ("mvor-pck", "PCK@0.2 of the ten upper-body joints, from 17 COCO keypoints a person"),
+        ("mvor-pck", "PCK@0.2 of the ten upper-body joints, from 17 COCO keypoints per person"),
         ("mvor-boxes", "COCO's AP and AR of the boxes"),
     ):
         metric = metrics.add_parser(name, help=text, description=text + "; prints CSV")
@@ -169,18 +169,18 @@ def parser() -> argparse.ArgumentParser:
     metric.add_argument(
         "--as-published",
         action="store_true",
-        help="with the first annotation never found, for its id is 0, as in the published numbers",
+        help="as in the published numbers, never match the first annotation, whose id is 0",
     )
 
-    command = commands.add_parser("keep", help="put a finished profile into outputs/reference")
+    command = commands.add_parser("keep", help="copy the results of a finished profile into outputs/reference")
     command.add_argument("profile")
     command.add_argument("--name", help="its name there (default: that of the profile)")
     command.add_argument("--notebooks", action="store_true", help="the executed notebooks instead of the figures")
     command.set_defaults(call=keep)
 
-    command = commands.add_parser("benchmark", help="our speed beside that of named references")
+    command = commands.add_parser("benchmark", help="compare our speed with that of reference implementations")
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(cpu)")
-    command.add_argument("--only", nargs="+", metavar="NAME", help="cases whose names begin so")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="only cases whose names start with one of these")
     command.set_defaults(call=benchmark)
 
     for name, call, text in (

@@ -17,10 +17,9 @@ from fewpose import LAYOUT
 from fewpose_runs.fingerprints import fingerprints
 from fewpose_runs.profiles import PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
 
-# For glibc: what a step frees is kept for the next, which else gets gigabytes a second anew from the system: an
-# eighth of the time of a training.
+# glibc keeps freed memory for the next step; returning gigabytes per second to the system takes an eighth of the time.
 MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
-# Errors that our library words for the user; any other comes with its traceback.
+# Errors with a message for the user; any other is shown with its traceback.
 WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "KeyboardInterrupt")
 
 
@@ -56,7 +55,7 @@ def reproduce(profile: str, only: list[str] | None = None) -> None:
 
 
 def up_to_date(planned: PlannedRun, fingerprint: str) -> bool:
-    """True if the run finished, with this fingerprint, and all files that it wrote are there."""
+    """True if the run finished with this fingerprint, and all files that it wrote are still there."""
     manifest = planned.finished
     return (
         manifest is not None
@@ -67,7 +66,7 @@ def up_to_date(planned: PlannedRun, fingerprint: str) -> bool:
 
 
 def execute(planned: PlannedRun, fingerprint: str) -> None:
-    """Execute one notebook into its run folder; only if it went through is there a run.json."""
+    """Execute one notebook into its run folder, where run.json appears only if it succeeds."""
     import logging
 
     import papermill
@@ -106,10 +105,10 @@ def execute(planned: PlannedRun, fingerprint: str) -> None:
             print("\n".join(error.traceback), file=sys.stderr)
         raise RunFailed(
             f"{where} stopped: {error.ename}: {_plain(error.evalue)} "
-            f"(the whole trace is in {shown(folder)}/notebook.ipynb)"
+            f"(the full traceback is in {shown(folder)}/notebook.ipynb)"
         ) from None
     except DeadKernelError:
-        raise RunFailed(f"{where} stopped: its Python process died, most often for want of memory") from None
+        raise RunFailed(f"{where} stopped: its Python process died, most often because memory ran out") from None
     pending = folder / "run.pending.json"
     if not pending.exists():
         raise RunFailed(f"{where} ended without run.finish(): it left no result")
@@ -135,7 +134,7 @@ def _chosen(plan: list[PlannedRun], only: list[str] | None) -> list[PlannedRun]:
 
 @contextlib.contextmanager
 def _locked(profile: str) -> Iterator[None]:
-    """Hold the profile's lock file; the system lets go of it even when we are killed."""
+    """Hold the profile's lock file, which the system releases even if this process is killed."""
     from filelock import FileLock, Timeout
 
     path = repo_root() / "outputs" / profile / ".lock"
@@ -143,15 +142,14 @@ def _locked(profile: str) -> Iterator[None]:
     try:
         lock = FileLock(path).acquire(blocking=False)
     except Timeout:
-        message = f"another `reproduce` works on outputs/{profile}/: wait for it to end"
-        raise RuntimeError(message) from None
+        raise RuntimeError(f"another `reproduce` is working on outputs/{profile}/: wait for it to end") from None
     with lock:
         yield
 
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the kernel to inherit, put back afterwards."""
+    """Environment variables for the kernel to inherit, restored afterwards."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -171,5 +169,5 @@ def _clock(seconds: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without the colours that IPython gives to messages."""
+    """The text without the colours of IPython's messages."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()

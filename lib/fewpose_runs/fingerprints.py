@@ -13,16 +13,16 @@ from fewpose_runs.profiles import PlannedRun, notebook_parameters, notebook_path
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
 NEVER = ("fewpose.__main__", "fewpose_runs.cli", "fewpose_runs.engine")  # these start runs and change no number
-DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's files
-WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")  # parameters that name one file of a user's
+DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's folders
+WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")  # parameters that name a user's file
 
 
 def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
-    """Hash of all that makes a run's numbers.
+    """Hash of everything that a run's numbers depend on.
 
-    These are the notebook's cells, all its parameters and the files that they name (DATA, WEIGHTS), the modules that
-    it imports and the fingerprints of the runs it needs. `report` adds `fewpose_report`, left out otherwise: it draws
-    and never trains, and a nicer figure should not cost a training.
+    This is the notebook's cells, all its parameters and the files that they name (DATA, WEIGHTS), the modules that it
+    imports and the fingerprints of the runs it needs. `report` adds `fewpose_report`, left out otherwise: it only
+    draws, and a change to a figure should not repeat a training.
     """
     path = notebook_path(notebook)
     cells = ["".join(cell["source"]) for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
@@ -41,7 +41,7 @@ def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
     needed = {name for planned in plan for name in planned.needs}
     prints: dict[str, str] = {}
     for planned in plan:
-        # A run that needs others and that none needs is a report, cheap to draw again.
+        # a run that needs others and is needed by none is a report, cheap to repeat
         last = bool(planned.needs) and planned.run not in needed
         prints[planned.run] = fingerprint(
             planned.notebook, planned.parameters, [prints[name] for name in planned.needs], last
@@ -50,7 +50,7 @@ def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
 
 
 def weights_in(name: object) -> str:
-    """Hash of a user's weights file; empty without one, and for what another run makes."""
+    """Hash of a user's weights file; empty without one, and for files that runs write."""
     path = repo_root() / name if isinstance(name, str) and name else None
     if path is None or not path.is_file() or path.is_relative_to(repo_root() / "outputs"):
         return ""
@@ -59,18 +59,18 @@ def weights_in(name: object) -> str:
 
 
 def files_in(folder: Path) -> list:
-    """Name and size of the files that are read of a data folder, and a hash of its labels."""
+    """Name and size of the files that are read from a data folder, and hashes of its label files."""
     found = [*folder.glob("*"), *(folder / "images").rglob("*"), *(folder / "videos").glob("*")]
     state = []
     for path in sorted(path for path in found if path.is_file()):
-        labels = path.suffix in (".json", ".mat")  # these may change without a byte more
+        labels = path.suffix in (".json", ".mat")  # these may change at the same size
         content = hashlib.sha256(path.read_bytes()).hexdigest() if labels else ""
         state.append([path.relative_to(folder).as_posix(), path.stat().st_size, content])
     return state
 
 
 def imported_modules(cells: list[str], report: bool, renders: bool) -> dict[str, Path]:
-    """Files of the library's modules that code imports, directly or through others, by the modules' names.
+    """Files of the library's modules that code imports, directly or indirectly, by module name.
 
     `report` follows imports of `fewpose_report`, `renders` those of `fewpose_worlds` by `fewpose_runs.sports_data`,
     which renders for `dataset: jump` alone.
@@ -101,7 +101,7 @@ def _imports_in(path: Path, changed: int) -> list[str]:
 
 
 def _imports_of(code: str) -> list[str]:
-    """Names of the library's modules, and the packages above them, that code imports anywhere; maybe of no file."""
+    """Names of the library's modules that code may import anywhere, and of the packages above them."""
     lines = ["" if line.lstrip().startswith(("%", "!")) else line for line in code.splitlines()]
     names = set()
     for node in ast.walk(ast.parse("\n".join(lines))):

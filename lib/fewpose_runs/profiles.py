@@ -1,7 +1,7 @@
-"""Profiles: what each run of `params/<profile>.yaml` changes, all checked before any work.
+"""Profiles: the runs of `params/<profile>.yaml` and their parameters, all checked before any work.
 
-This module and `runs.py` alone read YAML and notebooks and know the project root. It imports neither torch nor
-papermill, so that a call with nothing to do ends at once.
+This module alone reads YAML and knows the project root. It imports neither torch nor papermill, so that a call with
+nothing to do ends at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fewpose import LAYOUT
 
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
-RENAMED = {  # names of earlier versions, and those of today
+RENAMED = {  # names in earlier versions → names now
     "percent": "keep_percent",
     "percents": "keep_percent",
     "views": "cached_views",
@@ -36,8 +36,8 @@ RENAMED = {  # names of earlier versions, and those of today
 def repo_root() -> Path:
     """Project root (the folder with `notebooks/` and `params/`), found from the installed package.
 
-    The working directory never counts: papermill, JupyterLab and nbval each choose another. FEWPOSE_ROOT overrides
-    it. Raises RuntimeError where the package was installed as a copy.
+    The working directory is ignored, as papermill, JupyterLab and nbval each choose another. FEWPOSE_ROOT overrides
+    the search. Raises RuntimeError where the package was installed as a copy.
     """
     if os.environ.get("FEWPOSE_ROOT"):
         return Path(os.environ["FEWPOSE_ROOT"]).resolve()
@@ -48,17 +48,17 @@ def repo_root() -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as messages show it: relative to the project root where it lies inside."""
+    """A path as messages show it: relative to the project root if inside it."""
     root = repo_root()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a profile: the notebook, what differs from its defaults, what comes first."""
+    """One run of a profile: the notebook, the parameters that differ from its defaults, the runs it needs."""
 
     profile: str
-    entry: str  # name of its entry in the file: of a run over several seeds, `run` without the seed
+    entry: str  # name of its entry in the file: `run` without the seed if there are several
     run: str
     notebook: str  # "sports/supervised", relative to notebooks/, no suffix
     parameters: dict  # differences only, types checked
@@ -78,7 +78,7 @@ class PlannedRun:
 
 
 def paper_of(notebook: str) -> str:
-    """`sports` for `sports/supervised`; notebooks at the top serve both papers: `common`."""
+    """`sports` for `sports/supervised`; `common` for the notebooks of both papers at the top."""
     return notebook.split("/")[0] if "/" in notebook else "common"
 
 
@@ -87,7 +87,7 @@ def run_folder(profile: str, paper: str, run: str) -> Path:
 
 
 def read_manifest(folder: Path) -> dict | None:
-    """run.json of a finished run; None where the folder holds no result."""
+    """run.json of a finished run; None if the folder holds no result."""
     try:
         manifest = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError):
@@ -122,7 +122,7 @@ def read_notebook(path: Path) -> dict:
 def notebook_parameters(path: Path) -> dict:
     """Names and default values of the cell tagged `parameters`, read without running it.
 
-    Raises ValueError where the cell is missing, twice there, or holds more than literals.
+    Raises ValueError unless there is exactly one such cell and it holds only literals.
     """
     cells = [cell for cell in read_notebook(path)["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
     if len(cells) != 1:
@@ -153,9 +153,9 @@ def notebook_parameters(path: Path) -> dict:
 
 
 def check_parameters(given: dict, defaults: dict, where: str) -> None:
-    """Raise ValueError for a name the notebook has not, or a value not of its default's type.
+    """Raise ValueError for a name that the notebook lacks, or a value that is not of its default's type.
 
-    An int passes for a float. `where` opens the message: file and run.
+    An int passes for a float. `where`, file and run, begins the message.
     """
     for name, value in given.items():
         if name not in defaults:
@@ -163,7 +163,7 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
         if name == "dataset" and value == "own":
             raise ValueError(f"{where}: dataset 'own' is now called {RENAMED[value]!r}")
         if not _fits(value, defaults[name]):
-            # YAML 1.1 reads 1e-3 as text; only 1.0e-3 is a number there.
+            # YAML 1.1 reads 1e-3 as text, only 1.0e-3 as a number
             text = isinstance(value, str) and isinstance(defaults[name], float)
             hint = " (YAML wants 1.0e-3 for 1e-3)" if text else ""
             raise ValueError(
@@ -205,8 +205,8 @@ def profiles() -> list[str]:
 def read_profile(profile: str) -> list[PlannedRun]:
     """The runs of `params/<profile>.yaml` in order, every key and value checked.
 
-    Raises ValueError naming file, run and key for anything unknown, ill-typed, doubled or out of order; close names
-    are suggested.
+    Raises ValueError naming file, run and key of anything unknown, ill-typed, duplicated or out of order, with
+    suggestions of similar names.
     """
     import yaml
 
@@ -240,7 +240,7 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
     name, notebook = entry["run"], entry["notebook"].removesuffix(".ipynb")
     where = f"{shown(path)}, run {name}"
     if not name.replace("_", "").replace("-", "").isalnum():
-        raise ValueError(f"{where}: a run's name is a folder's: letters, digits, _ and -")
+        raise ValueError(f"{where}: a run's name is that of its folder: letters, digits, _ and -")
     if not notebook_path(notebook).is_file():
         folder = repo_root() / "notebooks"
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.ipynb")]
@@ -274,8 +274,7 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
 
 
 def _earlier(name: object, seed: int | None, before: list[PlannedRun], where: str) -> list[str]:
-    """The earlier runs that `name` means to a run of this seed: itself, or of an entry with seeds that of the same
-    seed; all of them to a run without seeds."""
+    """The earlier run `name`, or of an entry with seeds the run of this `seed`, or all of them if that is None."""
     runs = [p.run for p in before if name in (p.run, p.entry)]
     if not runs:
         raise ValueError(f"{where}, no earlier run{_suggest(name, {p.entry for p in before})}")

@@ -1,4 +1,4 @@
-"""Keep the results of a finished profile among the committed ones, `outputs/reference/<name>`."""
+"""Copy the results of a finished profile to the committed ones, `outputs/reference/<name>`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fewpose_runs.runs import finished_runs, outputs
 
 KEPT = ("run.json", "*.csv", "test/*")
 MOST_BYTES = 1_000_000  # of an executed notebook: browsers show larger ones slowly, GitHub not at all
-WIDTHS = (1200, 900, 600)  # of its figures in pixels, the first with which it is small enough
+WIDTHS = (1200, 900, 600)  # of its figures in pixels: the first that makes it small enough
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -25,12 +25,13 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
     """Copy report, manifests, rows, test results and figures of a finished profile; no weights.
 
     `notebooks`: the executed notebooks, each below 1 MB, in place of the runs' figures, which are in them. Replaces
-    what `outputs/reference/<name>` held. ValueError if the profile has no report or a notebook cannot be made small.
+    what `outputs/reference/<name>` held. ValueError if the profile has no report, an older version made one of its
+    runs, or a notebook cannot be made small.
     """
     report, target = outputs() / profile / "report", outputs() / "reference" / name
     if not (report / "results.csv").is_file():
         raise ValueError(f"outputs/{profile} has no report: run `make reproduce PROFILE={profile}`")
-    runs = finished_runs(profile)  # refuses those of older versions, before anything is replaced
+    runs = finished_runs(profile)  # may raise, so before anything is replaced
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(report, target / "report", ignore=shutil.ignore_patterns("*.pdf"))
     for run in runs:
@@ -51,8 +52,8 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
 def small_notebook(path: Path) -> str:
     """An executed notebook as JSON of less than MOST_BYTES, to be read in a browser.
 
-    Figures are palette PNG or JPEG, whichever is smaller, at the first of WIDTHS that is enough. Progress bars,
-    widgets, videos and times of execution are left out. ValueError if it stays too large.
+    Figures are palette PNG or JPEG, whichever is smaller, at the first of WIDTHS that is small enough. Progress bars,
+    widgets, videos and execution times are left out. ValueError if it stays too large.
     """
     for width in WIDTHS:
         text = json.dumps(_small(read_notebook(path), width), indent=1, ensure_ascii=False) + "\n"
@@ -72,14 +73,14 @@ def _small(notebook: dict, width: int) -> dict:
     notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
     for cell in notebook["cells"]:
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags" and v}
-        cell["source"] = re.sub(r"\n+\*\[An executed copy.*\*", "", "".join(cell["source"]))  # it is this one
+        cell["source"] = re.sub(r"\n+\*\[An executed copy.*\*", "", "".join(cell["source"]))  # this file
         if cell["cell_type"] == "code":
             cell["outputs"] = [small for output in cell["outputs"] if (small := _small_output(output, width))]
     return notebook
 
 
 def _small_output(output: dict, width: int) -> dict | None:
-    """An output for the browser; None for what has no meaning there: progress bars and widgets."""
+    """An output for the browser; None for progress bars and widgets, which do not work there."""
     if output["output_type"] == "stream":
         return output if output["name"] == "stdout" and "".join(output["text"]).strip() else None
     data = output.get("data", {})

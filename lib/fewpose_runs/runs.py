@@ -1,8 +1,8 @@
 """A notebook's run: its folder, seeds, device, figures, checkpoints, tidy rows and manifest.
 
-The first code cell after the parameters says `run = start_run("sports/supervised", globals())`, the last says
-`run.finish()`. Run alone (JupyterLab, nbval) a notebook writes into `outputs/smoke/<paper>/<notebook>/`; in a batch
-(`engine.py`) into `outputs/<profile>/…/<run>/`.
+The first code cell after the parameters calls `run = start_run("sports/supervised", globals())`, the last
+`run.finish()`. Run alone (JupyterLab, nbval), a notebook writes into `outputs/smoke/<paper>/<notebook>/`; in a batch
+(`engine.py`) into `outputs/<profile>/<paper>/<run>/`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Run:
-    """What a notebook holds while it runs; made by `start_run`, closed by `finish`."""
+    """The run of a notebook, created by `start_run`, closed by `finish`."""
 
     profile: str
     paper: str
@@ -77,7 +77,7 @@ class Run:
     batch: bool
     started: float = field(default_factory=time.time)
     rows: list[dict] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)  # what the readers warned of
+    skipped: list[str] = field(default_factory=list)  # warnings of the data readers
 
     @property
     def report(self) -> Path:
@@ -92,11 +92,11 @@ class Run:
         return repo_root() / "outputs" / "worlds"
 
     def path(self, text: str) -> str:
-        """A path given as a parameter: relative to the project root; "" (not given) stays."""
+        """A path given as a parameter, relative to the project root; "" (not given) stays ""."""
         return str(repo_root() / text) if text else ""
 
     def checkpoint(self, name: str) -> Path:
-        """Path `checkpoints/<name>`; what lies there after a kill is of this very fingerprint."""
+        """Path `checkpoints/<name>`; a file that a killed run left there has the same fingerprint."""
         folder = self.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
         return folder / name
@@ -115,7 +115,7 @@ class Run:
             shutil.copy(self.folder / "figures" / f"{name}{suffix}", self.report)
 
     def record(self, rows: pd.DataFrame | dict | Iterable[dict]) -> None:
-        """Keep tidy rows (columns of COLUMNS) for metrics.csv.
+        """Add tidy rows (columns of COLUMNS) to metrics.csv.
 
         `method`, `dataset`, `metric` and `value` must be given; paper, run, seed, device and seconds (of the whole
         run) are filled in where absent, the rest stays empty. Raises ValueError for an unknown column or metric.
@@ -130,7 +130,7 @@ class Run:
             self.rows.append({**filled, **row})
 
     def finish(self) -> None:
-        """Write metrics.csv, then run.json: last and atomically, for it alone makes a result."""
+        """Write metrics.csv, then run.json: last and atomically, as only a run with it is finished."""
         import pandas as pd
 
         seconds = round(time.time() - self.started, 1)
@@ -156,12 +156,12 @@ class Run:
             "skipped": self.skipped,
             "files": self._files(),
         }
-        # In a batch the executed notebook is not yet saved: the batch gives the file its name.
+        # in a batch the executed notebook is not saved yet; the engine renames the file afterwards
         write_json(self.folder / ("run.pending.json" if self.batch else "run.json"), manifest)
         print(f"{len(rows)} rows in {shown(self.folder)}/metrics.csv after {seconds:.0f} s")
 
     def _files(self) -> list[str]:
-        """What this run wrote, relative to the root; if any goes missing it is run again."""
+        """Files that this run wrote, relative to the root; if one is missing the run is repeated."""
         own = [p for p in self.folder.rglob("*") if p.name not in ("notebook.ipynb", "run.json")]
         report = repo_root() / "outputs" / self.profile / "report"
         drawn = [p for p in report.rglob("*") if p.stat().st_mtime >= self.started]
@@ -171,10 +171,10 @@ class Run:
 def start_run(notebook: str, variables: dict) -> Run:
     """Open the run of a notebook: folder, seeds, threads, device, figure style.
 
-    `notebook` is its path under notebooks/ without suffix, `variables` its `globals()`; values of the parameters cell
-    are taken from it and checked. Results of an earlier run in the same folder are removed; its checkpoints stay only
-    if it was killed with the same fingerprint, so that training resumes. The seed is the parameter `seed`, else 0.
-    Raises ValueError for a parameter of another type than its default.
+    `notebook` is its path under notebooks/ without suffix, `variables` its `globals()`, from which the parameters are
+    taken and checked. Results of an earlier run in the same folder are removed; its checkpoints stay only if it was
+    killed with the same fingerprint, so that training resumes. The seed is the parameter `seed`, else 0. Raises
+    ValueError for a parameter that is missing or not of its default's type.
     """
     defaults = notebook_parameters(notebook_path(notebook))
     parameters = {name: variables[name] for name in defaults if name in variables}
@@ -184,17 +184,17 @@ def start_run(notebook: str, variables: dict) -> Run:
 
     paper, batch = paper_of(notebook), os.environ.get("FEWPOSE_RUN")
     if batch:
-        profile, name, mark = batch.split("/")
+        profile, name, digest = batch.split("/")
     else:
         profile, name = "smoke", notebook.split("/")[-1]
-        mark = fingerprint(notebook, parameters, needs=[])
+        digest = fingerprint(notebook, parameters, needs=[])
     folder = run_folder(profile, paper, name)
-    resumed = _open_folder(folder, mark)
+    resumed = _open_folder(folder, digest)
     seed = parameters.get("seed", 0)
     device = _prepare_torch(seed)
     _prepare_figures()
     print(f"{profile}/{paper}/{name} · seed {seed} · {_device_name(device)}" + (" · resuming" if resumed else ""))
-    run = Run(profile, paper, name, notebook, parameters, seed, mark, folder, device, resumed, batch=bool(batch))
+    run = Run(profile, paper, name, notebook, parameters, seed, digest, folder, device, resumed, batch=bool(batch))
     _listen(run.skipped)
     return run
 
@@ -226,7 +226,7 @@ def finished_runs(profile: str) -> list[Path]:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one, never a part."""
+    """Write JSON atomically: a reader sees the old file or the whole new one."""
     part = path.with_name(path.name + ".part")
     with open(part, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
@@ -236,23 +236,23 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def _listen(skipped: list[str]) -> None:
-    """Note what the readers of data warn of from now on: broken videos, labels outside."""
+    """Collect the SkippedInput warnings of the data readers from now on."""
     show = warnings.showwarning
 
-    def heard(message, category, *more, **named) -> None:
+    def collect(message, category, *more, **named) -> None:
         if issubclass(category, SkippedInput):
             skipped.append(str(message))
         show(message, category, *more, **named)
 
-    warnings.showwarning = heard
+    warnings.showwarning = collect
 
 
-def _open_folder(folder: Path, mark: str) -> bool:
-    """Make the folder ready; True if a killed run of the same fingerprint left checkpoints."""
+def _open_folder(folder: Path, digest: str) -> bool:
+    """Prepare the folder; True if a killed run with the same fingerprint left checkpoints."""
     checkpoints = folder / "checkpoints"
-    marked = checkpoints / "fingerprint"
+    stored = checkpoints / "fingerprint"
     unfinished = read_manifest(folder) is None
-    same = unfinished and marked.is_file() and marked.read_text() == mark
+    same = unfinished and stored.is_file() and stored.read_text() == digest
     for path in [*folder.glob("*.json"), *folder.glob("*.csv")]:
         path.unlink()
     shutil.rmtree(folder / "figures", ignore_errors=True)
@@ -260,7 +260,7 @@ def _open_folder(folder: Path, mark: str) -> bool:
         if checkpoints.exists():
             shutil.rmtree(checkpoints)
         checkpoints.mkdir(parents=True)
-        marked.write_text(mark)
+        stored.write_text(digest)
     return same and any(path.name != "fingerprint" for path in checkpoints.iterdir())
 
 
@@ -283,7 +283,7 @@ def _prepare_figures() -> None:
     import matplotlib as mpl
 
     mpl.rcParams.update(STYLE)
-    # seaborn 0.13 still calls what matplotlib and pandas are about to drop; the pins hold them.
+    # seaborn 0.13 still calls deprecated functions of matplotlib and pandas, which are pinned
     warnings.filterwarnings("ignore", module="seaborn")
 
 

@@ -1,4 +1,4 @@
-"""The data of the sports notebooks, whichever data set they run on."""
+"""The data of the sports notebooks, for each data set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fewpose_video.cropped import crop_video, read_cropped
 from fewpose_worlds import worlds
 
 WORLD = 7  # the jump world of all sports notebooks
-# What two runs must agree in that share a network.
+# Parameters that must be equal in two runs that share a network.
 SAME = {
     "dataset",
     "data_path",
@@ -41,17 +41,17 @@ SAME = {
     "cached_views",
     "seed",
 }
-RATE = 12.5  # frames a second of the test video that poses are drawn on
-SHOWN = 60  # frames of it at most
+RATE = 12.5  # frames per second of the test video that poses are drawn on
+SHOWN = 60  # maximum of its frames
 
 
 @dataclass(frozen=True)
 class SportsSplit:
     """The data of a sports notebook.
 
-    labelled    the few frames whose labels are learned from
+    labelled    the few frames whose labels are used for training
     unlabelled  all other training frames and, with `raw_every`, frames of the training videos, without their labels
-    held_back   the frames of `unlabelled` with their ground truth, to audit pseudo labels by, never to train
+    held_back   the frames of `unlabelled` with their ground truth, to audit pseudo labels, never to train on
     val, test   frames of other videos, with their labels
     """
 
@@ -73,7 +73,7 @@ class SportsSplit:
 def load_sports(run: Run) -> SportsSplit:
     """The data that a notebook's parameters name, split by video, with the few labels drawn by its seed.
 
-    With `cached_views` networks read the cached features of labelled and unlabelled frames (`feature_cache`).
+    With `cached_views` networks are trained on cached features of labelled and unlabelled frames (`feature_cache`).
     """
     p = {"raw_every": 0, "raw_path": "", "raw_rate": 200, **run.parameters}
     shared = p["frames"], p["videos"], p["width"], run.cache
@@ -91,7 +91,7 @@ def load_sports(run: Run) -> SportsSplit:
 
 
 def pretrained_network(run: Run, skeleton: Skeleton) -> nn.Module:
-    """The network of a notebook's parameters with its pretrained weights, on the run's device."""
+    """The network that a notebook's parameters name, with pretrained weights, on the run's device."""
     p = run.parameters
     return pretrained(p["network"], skeleton, run.path(p["weights"]), run.seed).to(run.device)
 
@@ -101,10 +101,11 @@ def read_frames(
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "custom".
 
-    They show whole frames in squares of `size` pixels or, with a `width`, the person cut out, in frames of size x
-    width. lsp is 256x192 and whole whatever they say. jump: `frames` rendered frames of `videos` videos, kept in
-    `cache`. lsp: the folder `path` of Leeds Sports Pose; 100 of its training images are validation, those that show
-    the scene of a test image are left out with a warning. custom: the folder `path` as `data.custom` describes it.
+    jump and custom: squares of `size` pixels that show the whole image or, with a `width`, frames of size x width
+    cropped to the person. jump: `frames` rendered frames of `videos` videos, kept in `cache`. lsp: the folder `path` of
+    Leeds Sports Pose, always whole images in 256x192; at least 100 of its training images are validation, those that
+    show the scene of a test image are left out with a warning. custom: the folder `path` as described in `data.custom`.
+    ValueError for another data set.
     """
     if dataset == "jump":
         labelled = worlds.jump(frames, size, WORLD, cache, videos)
@@ -124,9 +125,9 @@ def first_training(
 ) -> tuple[Schedule, Path]:
     """Schedule and checkpoint of the supervised training that a sports notebook begins with.
 
-    They are those of the finished `supervised_run` of its profile, if one is named; else `schedule` and the run's own
-    checkpoint `name`. ValueError says what to run first, or which parameter of that run is another here: its network
-    would be trained anew, over its own.
+    They are those of the finished `supervised_run` in its profile, if one is named; else `schedule` and the run's
+    checkpoint `name`. ValueError says what to run first, or which parameter differs from that run's: the network would
+    be trained again and overwrite that run's.
     """
     if not supervised_run:
         return schedule, run.checkpoint(name)
@@ -136,7 +137,7 @@ def first_training(
         if before[key] != run.parameters[key]:
             raise ValueError(
                 f"{key} is {run.parameters[key]!r} here and {before[key]!r} in the run "
-                f"{supervised_run}, whose network is to be the first: make them equal"
+                f"{supervised_run}, whose network this run starts from: make them equal"
             )
     return schedule_in(before), folder / "checkpoints" / "supervised.pt"
 
@@ -144,7 +145,7 @@ def first_training(
 def cut_to_person(people: PoseData, size: tuple[int, int]) -> PoseData:
     """The same people in frames of `size` (H, W) around the box of their labelled keypoints.
 
-    A quarter larger than the box, as `data.coco` cuts; black outside of the old frame.
+    The crop is a quarter larger than the box, as in `data.coco`, and black outside the original frame.
     """
     maps = crop_maps(person_boxes(people.poses, people.size, 1), size, MARGIN)
     parts = zip(people.frames.split(64), maps.split(64), strict=True)
@@ -165,11 +166,11 @@ def read_raw(
     cache: Path,
     rate: float = 200,
 ) -> PoseData:
-    """Frames without labels: every n-th frame of the training videos' files (section 4.1).
+    """Unlabelled frames like those of `labelled`: every n-th of the training videos (Ludwig et al., section 4.3.1).
 
-    In frames as those of `labelled`: with a `width` a detector finds the person to be cut out. jump: its training
-    videos as MP4 files of `rate` frames a second, written first. lsp: every n-th image of the folder `path` of LSP
-    Extended. custom: the files in `path`/videos.
+    With a `width` a detector finds the person to crop to. jump: its training videos, first rendered to MP4 files of
+    `rate` frames per second. lsp: every n-th image of the folder `path` of LSP Extended. custom: the files in
+    `path`/videos.
     """
     size = labelled.size
     if dataset == "lsp":
@@ -188,11 +189,11 @@ def read_raw(
 def read_test_video(
     dataset: str, path: str | Path, size: int, width: int, test: set[str], frames: int, videos: int, cache: Path
 ) -> Tensor | None:
-    """Frames [T, 3, size, size or width] uint8 of the video of one of the `test` videos, to draw on.
+    """Frames [T, 3, size, size or width] uint8 of one of the `test` videos, to draw poses on.
 
-    With a `width` the person is found and cut out. jump: the first test video, RATE frames a second. custom: the first
-    video in `path`/videos that can be read, every other frame; broken ones are named in a warning. T is SHOWN at most.
-    None where there is no video (lsp has none).
+    With a `width` they are cropped to the person. jump: the first test video at RATE frames per second. custom: the
+    first in `path`/videos that can be read, every other frame; broken ones are named in a warning. T is SHOWN at most.
+    None if there is no video (lsp has none).
     """
     if dataset == "jump":
         paths, every = worlds.jump_videos(frames, size, WORLD, cache, videos, "test", RATE, limit=1), 1

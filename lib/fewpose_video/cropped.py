@@ -70,7 +70,7 @@ def crop_video(
 
 
 def cached_boxes(path: Path, detector: Detector, cache: Path) -> Tensor:
-    """The person's box [T, 4] in each frame of a video, stored in `cache`, for detection takes a while."""
+    """The person's box [T, 4] in each frame of a video, stored in `cache` as detection is slow."""
     state, side = path.stat(), getattr(detector, "side", None)
     fingerprint = zlib.crc32(f"{path.resolve()}/{state.st_size}/{state.st_mtime_ns}/{side}".encode())
     for weights in detector.state_dict().values():

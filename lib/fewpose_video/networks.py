@@ -1,4 +1,4 @@
-"""What is saved with a network so that it can be used on videos, and how it is opened again."""
+"""Metadata saved with networks for their use on videos, and loading of such networks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fewpose.models.weights import load_weights, read_meta
 from fewpose.skeleton import Skeleton
 
 FILES = ("network.safetensors", "student.safetensors")
-BOX_MARGIN = 1.1  # a detected box is so much larger than that of the keypoints
+BOX_MARGIN = 1.1  # how much larger a detected box is than that of the keypoints
 
 
 @dataclass(frozen=True)
 class PoseNetwork:
     """A network for one person, and the size of the person in its training frames.
 
-    size is the frames' height and width in pixels, share the median of how much of a frame's side the keypoints span.
+    size is the frames' height and width in pixels, share the median fraction of a frame's side that keypoints span.
     """
 
     model: nn.Module
@@ -33,12 +33,12 @@ class PoseNetwork:
 
     @property
     def margin(self) -> float:
-        """How much larger than a person's box the crop must be to show them as large as in training."""
+        """How much larger than a detected box the crop must be to show the person as large as in training."""
         return max(1.0, 1 / (BOX_MARGIN * self.share))
 
 
 def network_metadata(network: str, train: PoseData) -> dict:
-    """What to save with a network (its name as in `models.build`) that was trained on these frames."""
+    """Metadata to save with a network (its name as in `factory.build`) that was trained on these frames."""
     labelled = train.poses[..., 2] > 0
     enough = labelled.sum(1) * 2 > len(train.skeleton)
     share = 0.8
@@ -62,9 +62,9 @@ def network_metadata(network: str, train: PoseData) -> dict:
 
 
 def find_weights(place: str | Path) -> Path:
-    """The weights file in a run's folder, or the file itself; ValueError if there is none.
+    """The weights of a sports network or operating-room student in a run's folder, or the file itself.
 
-    It is that of a network of the sports notebooks, or of the student of the operating room.
+    ValueError if there is none.
     """
     place = Path(place)
     if place.is_file():
@@ -84,7 +84,7 @@ def find_weights(place: str | Path) -> Path:
 def open_network(place: str | Path) -> PoseNetwork | Student:
     """The network of a run's folder or weights file, in evaluation mode.
 
-    ValueError naming the file if it is none, does not fit, or lacks the metadata.
+    ValueError naming the file if there is none, it does not fit, or lacks the metadata.
     """
     path = find_weights(place)
     metadata = read_meta(path)

@@ -27,7 +27,7 @@ def detect_people(detector: Detector, images: Iterable[np.ndarray]) -> list[tupl
 
 
 def find_person(detector: Detector, images: Iterable[np.ndarray]) -> Tensor:
-    """The box [T, 4] of the person that a video's images [H, W, 3] follow; NaN where nobody is."""
+    """The box [T, 4] of the main person in a video's images [H, W, 3]; NaN where not found."""
     return track_person(detect_people(detector, images))
 
 
@@ -42,7 +42,7 @@ def crop_boxes(images: list[np.ndarray], boxes: Tensor, size: tuple[int, int], m
 
 
 def batches(items: Iterable) -> Iterator[list]:
-    """Lists of BATCH items each, the last one of what remains."""
+    """Lists of BATCH items, the last one maybe shorter."""
     batch = []
     for item in items:
         batch.append(item)

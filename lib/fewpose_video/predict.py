@@ -79,7 +79,7 @@ def predict(
 
 
 def find_inputs(source: Path) -> list[Path]:
-    """The video or image `source`, or those in the folder, by name; ValueError if there is none."""
+    """The video or image `source`, or those in the folder, sorted by name; ValueError if there is none."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -91,7 +91,7 @@ def find_inputs(source: Path) -> list[Path]:
 
 
 def output_names(paths: list[Path]) -> list[str]:
-    """A name for the files of each: its own without suffix, unless two would share it."""
+    """A name for each file's outputs: its own without suffix, unless two would share it."""
     stems = [path.stem for path in paths]
     return [p.stem if stems.count(p.stem) == 1 else p.name.replace(".", "_") for p in paths]
 
@@ -106,7 +106,7 @@ def iter_images(path: Path) -> Iterator[tuple[float, np.ndarray]]:
         return
     image = read_image(path)
     if image is None:
-        raise ValueError(f"{path} is broken or no image")
+        raise ValueError(f"{path} is broken or not an image")
     yield 0.0, image
 
 
@@ -125,7 +125,7 @@ def make_predictor(network: PoseNetwork | Student, detector: Detector | None, pa
 
 
 def predict_crops(network: PoseNetwork, images: list[np.ndarray], boxes: Tensor) -> list[Tensor]:
-    """Poses [P, K, 3] in pixels of each image [H, W, 3], of the person in its box of [N, 4]; none where that is NaN."""
+    """Poses [P, K, 3] in pixels of each image [H, W, 3]: one for its box of boxes [N, 4], none if that is NaN."""
     poses = [torch.zeros(0, len(network.skeleton), 3)] * len(images)
     found = (~boxes.isnan().any(1)).nonzero()[:, 0].tolist()
     if not found:
@@ -149,8 +149,8 @@ def write_poses(path: Path, base: Path, skeleton: Skeleton, predictor: Predictor
     """Predict all frames of a video or image; write `<base>_poses.csv` and the frames with the poses drawn.
 
     The CSV has a row for each frame, person and keypoint, with `several` people numbered in each frame by falling
-    score; else one person a frame and no number, x and y empty where nobody is. Neither file is left if `path` is
-    broken.
+    score; else one person per frame without a number, x and y empty and score 0 where nobody is found. Neither file is
+    left if `path` is broken.
     """
     still = path.suffix.lower() in IMAGES
     rate = 25.0 if still else frame_rate(path)

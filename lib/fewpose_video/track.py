@@ -1,4 +1,4 @@
-"""One person through a video: which of the boxes detected in each frame are theirs."""
+"""Tracking of one person through a video: which of the boxes detected in each frame are theirs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 MAX_GAP = 25  # frames in which the person may be missed before they count as lost
-FREE_CHANGE = 0.35  # of their size people may move or grow in a frame, their whole size at most over a gap
-CHANGE_COST = 10.0  # of each size moved beyond that, in frames of a fully visible person
-JUMP_COST = 25.0  # at most: the cost of going on with somebody elsewhere, or after a cut
-MEDIANS = (3, 5)  # widths in frames of the medians that smooth the boxes
+FREE_CHANGE = 0.35  # movement and growth per frame without cost, in sizes of the person; at most 1 over a gap
+CHANGE_COST = 10.0  # per size of movement beyond that, in frames of a fully visible person
+JUMP_COST = 25.0  # maximum of this cost, and that of switching to somebody elsewhere or after a cut
+MEDIANS = (3, 5)  # widths in frames of the median filters that smooth the boxes
 
 
 def track_person(detections: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The box [T, 4] of one person in each of T frames, NaN where nobody is.
+    """The box [T, 4] of one person in each of T frames, NaN where they are not found.
 
-    detections: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. The result follows the path
-    through the boxes of highest total value: a box is worth its score times its longer side relative to the largest in
-    the video, and a step costs the movement of its centre and the change of its size (see FREE_CHANGE, CHANGE_COST and
-    JUMP_COST). Where the person was missed for MAX_GAP frames at most, boxes are interpolated linearly.
+    detections: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. The result is the path through the
+    boxes of highest total value: a box is worth its score times its longer side relative to the largest in the video,
+    and a step costs the movement of its centre and the change of its size (see FREE_CHANGE, CHANGE_COST and JUMP_COST).
+    Boxes of up to MAX_GAP missing frames are interpolated linearly.
     """
     path = best_path(detections)
     boxes = torch.full((len(detections), 4), torch.nan)
@@ -34,7 +34,7 @@ def track_person(detections: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def best_path(detections: list[tuple[Tensor, Tensor]]) -> list[tuple[int, int]]:
-    """Frame and row of each box on the path of `track_person`; frames without one are missing."""
+    """Frame and row of each box on the path of `track_person`; frames without one are left out."""
     sizes = [(boxes[:, 2:] - boxes[:, :2]).amax(1) for boxes, _ in detections]
     largest = max((float(s.max()) for s in sizes if len(s)), default=1.0)
     worth = [scores * size / largest for (_, scores), size in zip(detections, sizes, strict=True)]
