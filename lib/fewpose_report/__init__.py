@@ -1,1 +1,1 @@
-"""Figures, tables and the tidy results they are made of."""
+"""Figures, tables and the tidy results that they are made from."""

@@ -1,4 +1,4 @@
-"""Figures that notebooks of both papers show: poses on frames, heat maps, training curves."""
+"""Figures for notebooks of both papers: poses on frames, heat maps, training curves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fewpose.training import History
 
 
 def draw_pose(ax: Axes, pose: Tensor, skeleton: Skeleton, threshold: float = 0.0, colour: str | None = None) -> None:
-    """Limbs and keypoints of a pose [K, 3] in pixels of the shown frame, left and right coloured.
+    """Draw limbs and keypoints of a pose [K, 3] in pixels of the shown frame, coloured by side.
 
     Keypoints whose third value (visibility or confidence) is not above `threshold` are left out.
     """
@@ -40,7 +40,7 @@ def pose_grid(
 ) -> Figure:
     """Frames [N, 3, H, W] uint8 with poses drawn on them, the ground truth [N, K, 3] in white.
 
-    poses are one a frame [N, K, 3], or of each frame those of P people [P, K, 3].
+    poses are one per frame [N, K, 3], or for each frame those of P people [P, K, 3].
     """
     n = len(frames)
     columns = max(1, min(columns, n))
@@ -80,10 +80,7 @@ def heatmap_grid(frame: Tensor, heatmaps: Tensor, names: list[str], columns: int
 
 
 def training_curves(histories: dict[str, History], score: str = "validation PCK@0.1 in %") -> Figure:
-    """Loss (smoothed over 25 steps) over steps, a line a training; and the validation `score`.
-
-    Without a score the loss stands alone.
-    """
+    """Loss (smoothed over 25 steps) and validation `score`, if any, over steps, a line per training."""
     panels = 1 + any(history.score for history in histories.values())
     fig, axes = plt.subplots(1, panels, figsize=(5 * panels, 3.2), squeeze=False)
     left, right = axes[0, 0], axes[0, -1]
@@ -101,7 +98,7 @@ def training_curves(histories: dict[str, History], score: str = "validation PCK@
 
 
 def row_titles(fig: Figure, names: list[str], columns: int) -> Figure:
-    """A title over each row of a `pose_grid` with that many columns."""
+    """Add a title over each row of a `pose_grid` with that many columns."""
     for row, name in enumerate(names):
         fig.axes[row * columns].set_title(name, loc="left", fontsize=9)
     return fig

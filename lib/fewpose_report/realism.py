@@ -1,4 +1,4 @@
-"""How realistic the worlds look to a network that was trained on photographs only."""
+"""Realism of the worlds: the accuracy on them of a network that was trained on photographs only."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fewpose.skeleton import HALPE
 
 
 def realism(world: PoseData, rtmpose: str = "") -> Tensor:
-    """Normalised distances [N, K] of RTMPose-s from ground truth, NaN for keypoints it does not know.
+    """Normalised distances [N, K] of RTMPose-s from ground truth, NaN for keypoints that it does not predict.
 
-    The network sees each person in the box of the labelled keypoints, widened by 1.25. rtmpose: its ONNX file, or
-    "download" to look it up or download it once.
+    The network gets a crop of each person, 1.25 times the box of the labelled keypoints. rtmpose: its ONNX file, or
+    "download" (as also "") to find or download it.
     """
     matrix = crop_maps(person_boxes(world.poses, world.size, 1), CROP)
     crops = normalise(geometry.warp(world.frames.float(), matrix, CROP))
@@ -35,7 +35,7 @@ def realism(world: PoseData, rtmpose: str = "") -> Tensor:
 def realism_of_people(people: PeopleData, rtmpose: str = "") -> Tensor:
     """Normalised distances [P, 17] of RTMPose-s from the visible keypoints of all P people.
 
-    The network sees each person in the true box, widened by 1.25. NaN for keypoints that are occluded or out of the
+    The network gets a crop of each person, 1.25 times the true box. NaN for keypoints that are occluded or outside the
     frame. rtmpose as for `realism`.
     """
     network, found = published_rtmpose(None if rtmpose == "download" else rtmpose), []

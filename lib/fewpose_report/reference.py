@@ -39,8 +39,8 @@ def write_readme(folder: Path) -> Path:
 def reference_readme(folder: Path) -> str:
     """The page for `folder`, which has a folder for each profile; a profile without one has no section.
 
-    Lines `{name path ...}` of the text are replaced by what a function of _PARTS makes of the file, or by nothing
-    where there is no such file. Profiles that the text does not know are named at the end.
+    Lines `{name path ...}` of the text are replaced by the result of a function in _PARTS for the file, or by nothing
+    if there is no such file. Profiles that the text does not mention are added at the end.
     """
     folder = Path(folder)
     sections = re.split(r"^(?=## )", Path(__file__).with_suffix(".md").read_text(encoding="utf-8"), flags=re.M)
@@ -58,7 +58,7 @@ def reference_readme(folder: Path) -> str:
 
 
 def _runs(profile: Path, *_) -> str:
-    """How many runs there are, of which seeds, and the seconds on each kind of machine."""
+    """The number of runs, their seeds, and the seconds on each kind of machine."""
     runs = [json.loads(path.read_text()) for path in sorted(profile.rglob("run.json"))]
     if not runs:
         return ""
@@ -96,7 +96,7 @@ def _table(path: Path, *_) -> str:
 
 
 def _people(path: Path, *_) -> str:
-    """A row a method and resolution, a column a metric; what networks cost below."""
+    """A row per method and resolution, a column per metric; the costs of networks below."""
     table = pd.read_csv(path)
     table["cell"] = [
         row["ours"] if pd.isna(row["paper"]) else f"{row['paper']:.1f} / {row['ours']} / {row['difference']:+.1f}"

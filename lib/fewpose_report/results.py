@@ -69,7 +69,7 @@ def skipped_inputs(root: Path) -> pd.DataFrame:
 
 
 def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """The metrics.csv of all finished runs below `root`, one under the other."""
+    """The metrics.csv of all finished runs below `root`, concatenated; ValueError if there is none."""
     paths = [f / "metrics.csv" for f in finished_folders(root)]
     tables = [t for t in (pd.read_csv(p) for p in paths if p.exists()) if len(t)]
     if not tables:
@@ -78,7 +78,7 @@ def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table as Markdown, its missing values empty, a column's numbers with as many decimals as its finest has."""
+    """The table as Markdown, missing values empty, all numbers of a column with the most decimals that one needs."""
     text = pd.DataFrame({name: _cells(table[name]) for name in table.columns}, dtype=object)
     right = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
     align = ["right" if numbers else "left" for numbers in right]

@@ -1,4 +1,4 @@
-"""Viewers with sliders, and the image that stands for them without a live kernel."""
+"""Viewers with sliders, and the static image shown in their place without a live kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fewpose_report.operating_room.people_figures import AZIMUTH, SCORE, found_s
 
 
 def pose_png(frame: Tensor, pose: Tensor, skeleton: Skeleton, threshold: float) -> bytes:
-    """PNG of a frame [3, H, W] with its pose [K, 3], less keypoints below the confidence."""
+    """PNG of a frame [3, H, W] with those keypoints of its pose [K, 3] whose confidence is above `threshold`."""
     fig = plt.figure(figsize=(4, 4 * frame.shape[1] / frame.shape[2]), layout="none")
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
@@ -29,7 +29,7 @@ def pose_png(frame: Tensor, pose: Tensor, skeleton: Skeleton, threshold: float) 
 
 
 def png(fig: Figure) -> bytes:
-    """The figure as a PNG; it is closed."""
+    """The figure as a PNG; the figure is closed."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=100)
     plt.close(fig)

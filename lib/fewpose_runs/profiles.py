@@ -1,6 +1,6 @@
 """Profiles: the runs of `params/<profile>.yaml` and their parameters, all checked before any work.
 
-This module alone reads YAML and knows the project root. It imports neither torch nor papermill, so that a call with
+This module alone reads YAML and finds the project root. It imports neither torch nor papermill, so that a call with
 nothing to do ends at once.
 """
 

@@ -87,7 +87,7 @@ def test_frames_without_ground_truth_are_not_audited_and_no_error():
     candidates = Candidates(dots(10).poses, torch.rand(10, 4), dots(10).poses.repeat(3, 1, 1, 1))
     keep = torch.rand(10, 4) < 0.5
     fig = spread_against_error(candidates, data, keep)
-    assert "nobody labelled" in fig.axes[0].texts[0].get_text()
+    assert "have no labels" in fig.axes[0].texts[0].get_text()
     fig.canvas.draw()
     kept_labels(data, candidates, keep, data.poses, n=3)
 

@@ -1,4 +1,4 @@
-"""The teacher's soft and hard labels compared with ground truth that it never saw."""
+"""The teacher's soft and hard labels compared with the ground truth."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fewpose.soft_hard_labels import NEAR
 
 
 def label_audit(path: Path, data: PeopleData) -> pd.DataFrame:
-    """A row for hard and for soft labels of `label_files.write_labels` of just these frames.
+    """A row for the hard and one for the soft labels that `label_files.write_labels` wrote for exactly these frames.
 
-    A labelled person is the true one whose box it overlaps by half. Of the keypoints that have ground truth: how many
-    % are labelled (`labelled`) and how many % of these lie within `NEAR` of the person's size (`correct`), likewise
-    of those that are hidden; `weighted` counts each by its confidence. `3D error` is the median over all keypoints,
-    relative to the hips.
+    Labelled people are matched to true ones by `match_boxes`. Of the keypoints with ground truth: how many % are
+    labelled (`labelled`) and how many % of these lie within `NEAR` of the person's size (`correct`), likewise of those
+    that are hidden; `weighted` counts each by its confidence. `3D error` is the median over all keypoints, relative to
+    the hips.
     """
     labels = read_labels(path, data.frames, data.skeleton)
     match = [match_boxes(own, true) for own, true in zip(labels.boxes, data.boxes, strict=True)]

@@ -23,7 +23,7 @@ from fewpose_report.figures import draw_pose
 from fewpose_report.operating_room.people_results import PeopleTest, Summary
 from fewpose_report.operating_room.people_tables import METRIC_NAMES, SCALES
 
-SCORE, CONFIDENCE = 0.3, 0.1  # least of a person, and of a keypoint, that is drawn
+SCORE, CONFIDENCE = 0.3, 0.1  # minimum of a person, and of a keypoint, to be drawn
 # On white, where orange, blue and lime are too light.
 _ON_WHITE = {LEFT: "#e07b00", RIGHT: "#0f8fc2", MIDDLE: "#4a5a2a"}
 AZIMUTH = 20.0  # degrees by which the 3D view is turned from the camera's
@@ -34,10 +34,10 @@ _ASTRAY = 1500.0  # millimetres
 
 @dataclass(frozen=True)
 class Scene:
-    """People of one frame, to be drawn: the frame as it was seen, 2D and 3D poses.
+    """A frame as the network saw it, and the 2D and 3D poses of people to draw.
 
-    frame [3, H, W] uint8; poses [P, K, 3] in its pixels, the third a visibility or confidence; points [P, K, 3] in
-    mm, z up: of the room where it is known, else level with the camera.
+    frame [3, H, W] uint8; poses [P, K, 3] in its pixels, the third a visibility or confidence; points [P, K, 3] in mm,
+    z up: in room coordinates if known, else as if the camera were level.
     """
 
     title: str
@@ -53,7 +53,7 @@ def true_scene(data: PeopleData, i: int, title: str = "ground truth") -> Scene:
 
 
 def found_scene(data: PeopleData, i: int, people: People, title: str, score: float = SCORE) -> Scene:
-    """Frame i with the people found there, each placed in 3D where its own 2D pose stands."""
+    """Frame i with the people found there, each placed in 3D to fit its 2D pose."""
     kept = people.scores >= score
     poses, points = people.keypoints[kept], people.keypoints3d[kept]
     shift = place_in_camera(points, poses, data.cameras[i])
@@ -61,16 +61,16 @@ def found_scene(data: PeopleData, i: int, people: People, title: str, score: flo
 
 
 def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
-    """Where people stand whose shape is known: shifts [P, 3] to add to points, in their unit.
+    """Shifts [P, 3] to add to points, in their unit, so that they project to the poses.
 
-    points [P, K, 3] in the axes of the camera, about any origin, and where they are seen, poses [P, K, 3] (x, y in
-    pixels, weight; 0 for not seen); camera [3, 3]. The shift t is the least squares solution of camera (X + t) ~ (x,
-    y, 1), which is linear in t. NaN where fewer than two keypoints are seen.
+    points [P, K, 3] in the axes of the camera, with any origin; poses [P, K, 3] (x, y in pixels, weight, 0 for not
+    seen); camera [3, 3]. The shift t is the least squares solution of camera (X + t) ~ (x, y, 1), which is linear in t.
+    NaN where fewer than two keypoints are seen.
     """
     pixels = torch.cat([poses[..., :2], torch.ones_like(poses[..., :1])], -1).double()
     rays, points = pixels @ torch.linalg.inv(camera.double()).T, points.double()
     weight = poses[..., 2].double().clamp_min(0)
-    # For both axes a: (X + t)_a - ray_a (Z + t_z) = 0.
+    # for both axes a: (X + t)_a - ray_a (Z + t_z) = 0
     left = torch.zeros(*points.shape[:2], 2, 3, dtype=torch.float64)
     left[..., 0, 0] = left[..., 1, 1] = 1
     left[..., 2] = -rays[..., :2]
@@ -82,10 +82,10 @@ def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
 
 
 def side_by_side(tests: Sequence[PeopleTest]) -> Figure:
-    """Ground truth and what several networks found at one scale, on the example frame that compares best.
+    """Ground truth and the people that several networks find in one example frame, all at one scale.
 
-    People whose score is above the network's own `threshold`. The frame is one where each network finds somebody, if
-    there is such, and has about three people.
+    People with a score of at least the network's `threshold`. The frame is one where each network finds somebody, if
+    possible, with about three people.
     """
     examples, counts = tests[0].examples, [[int((p.scores >= t.threshold).sum()) for p in t.found] for t in tests]
     frames = range(len(examples))
@@ -113,8 +113,8 @@ def people_figure(
 ) -> Figure:
     """Scenes side by side, 2D above and 3D below; where the first is the ground truth, it is grey in the others.
 
-    to_room [4, 4] is the camera's, None where points are level with it; the 3D view is turned by `azimuth` degrees
-    from the camera's own. The grid on the floor has a metre.
+    to_room [4, 4] is the camera's, None if points are level with it; the 3D view is rotated by `azimuth` degrees from
+    the camera's. The floor has a grid of one metre.
     """
     height, columns = scenes[0].frame.shape[-2] / scenes[0].frame.shape[-1], len(scenes)
     side = width / columns
@@ -134,7 +134,7 @@ def people_figure(
 
 
 def draw_frame(ax: Axes, scene: Scene, skeleton: Skeleton) -> None:
-    """The frame with the 2D poses on it."""
+    """Draw the frame with its 2D poses."""
     ax.set_axis_off()
     ax.imshow(scene.frame.permute(1, 2, 0).numpy(), interpolation="bilinear")
     ax.set_autoscale_on(False)
@@ -151,7 +151,7 @@ def draw_room(
     azimuth: float = AZIMUTH,
     true: Tensor | None = None,
 ) -> None:
-    """3D poses [P, K, 3] in mm, z up, over a floor of square metres; the true ones in grey.
+    """Draw 3D poses [P, K, 3] in mm, z up, over a floor of square metres; the true ones in grey.
 
     limits [3, 2] of the axes, all to one scale; to_room and azimuth as in `people_figure`.
     """
@@ -175,7 +175,7 @@ def draw_room(
 def _limits(points: Tensor, true: Tensor | None = None) -> np.ndarray:
     """Limits [3, 2] around the people, from the floor that their feet stand on.
 
-    With true people, floor and height are theirs, and nobody counts who is `_ASTRAY` from all of them.
+    With true people, floor and height are theirs, and points more than `_ASTRAY` outside their limits are ignored.
     """
     flat = points.reshape(-1, 3).numpy()
     flat = flat[np.isfinite(flat).all(1)]
@@ -205,8 +205,8 @@ def soft_and_hard(
 ) -> Figure:
     """The two kinds of labels of one frame: soft, with their confidence, beside hard.
 
-    Left every keypoint, larger and more opaque the surer the teacher is; right the keypoints of confidence ≥
-    `threshold`, and hollow those that are dropped. People below `score` have neither.
+    Left every keypoint, larger and more opaque with its confidence; right the keypoints of confidence ≥ `threshold`,
+    and hollow those that are dropped. People below `score` are left out.
     """
     height = width / 2 * frame.shape[1] / frame.shape[2] + 0.3
     fig, axes = plt.subplots(1, 2, figsize=(width, height), layout="constrained")
@@ -257,9 +257,9 @@ def privacy_table(summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
 
 
 def privacy_curves(table: pd.DataFrame) -> Figure:
-    """The privacy curve: accuracy over the loss of resolution, a line a method, with intervals.
+    """The privacy curves: accuracy over downsampling, a line per method, with intervals.
 
-    table: see `privacy_table`. Students of one scale each are points joined by dots, for each is another network.
+    table: see `privacy_table`. The line of students trained at one scale each is dotted: each point is another network.
     """
     metrics = ("box_ap", "keypoint_ap", "mpjpe")
     fig, axes = plt.subplots(1, len(metrics), figsize=(10, 3.3))
@@ -270,7 +270,7 @@ def privacy_curves(table: pd.DataFrame) -> Figure:
             style = "o:" if method == "student_fixed" else "o-"
             ax.plot(group["scale"], group["value"], style, ms=4, color=colours[method], label=method.replace("_", " "))
             ax.fill_between(group["scale"], group["low"], group["high"], color=colours[method], alpha=0.15, lw=0)
-        ax.set(xlabel="resolution, times lower", xticks=SCALES, ylabel=METRIC_NAMES[metric], ylim=(0, None))
+        ax.set(xlabel="downsampling factor", xticks=SCALES, ylabel=METRIC_NAMES[metric], ylim=(0, None))
         ax.set_xticklabels([f"{scale}x" for scale in SCALES])
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(labels))

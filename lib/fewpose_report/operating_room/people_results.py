@@ -1,4 +1,4 @@
-"""Test results of operating-room runs: what a run saves of them, and means over seeds with intervals."""
+"""Test results of operating-room runs: the files that runs save, and means over seeds with intervals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLES = 4
 _FOUND = ("boxes", "scores", "keypoints", "keypoints3d")
 _TRUE = ("boxes", "keypoints", "keypoints3d", "areas", "person")
 _OF_FRAMES = ("day", "moment", "view", "split", "image_id")
-# What a table can show of a network: name → metric of the evidence and its protocol.
+# Numbers in tables: name → metric of the evidence and its protocol.
 SHOWN = {**{name: (name, "one_to_one") for name in METRICS}, "mpjpe_paper": ("mpjpe", "paper")}
 
 
@@ -53,7 +53,7 @@ class PeopleTest:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number over all seeds of a method, with its bootstrap [R] over seeds and days."""
+    """The mean of a metric over all seeds of a method, with its bootstrap [R] over seeds and days."""
 
     value: float
     samples: np.ndarray
@@ -71,7 +71,7 @@ Summary = dict[tuple[str, int, str], Measured]  # method, scale, one of SHOWN �
 def people_rows(evidence: Evidence, *, method: str, dataset: str, scale: int, seed: int) -> list[dict]:
     """Rows of box AP, keypoint AP (percent) and MPJPE (mm, one to one) at a scale of the frames.
 
-    Intervals by bootstrap over days; `n` is the number of people the metric is about.
+    Intervals by bootstrap over days; `n` is the number of people that the metric counts.
     """
     about, rows = {"method": method, "dataset": dataset, "scale": scale, "seed": seed}, []
     for metric in METRICS:
@@ -92,10 +92,10 @@ def save_people_test(
     scale: int,
     seed: int,
 ) -> None:
-    """Write what the report needs of a network into `<folder>/test/<method>_<scale>_<seed>.npz`.
+    """Write what the report needs from a network's test into `<folder>/test/<method>_<scale>_<seed>.npz`.
 
-    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them spread over the test go into
-    `<folder>/test/examples_<scale>.jpg`, what was found there into the same file as the rest.
+    `test` holds the frames as the network saw them, at that scale; EXAMPLES of them, evenly spread, go into
+    `<folder>/test/examples_<scale>.jpg`, and the people found in these into the .npz.
     """
     (folder / "test").mkdir(exist_ok=True)
     chosen = example_indices(len(test), EXAMPLES)

@@ -1,6 +1,6 @@
 """Tables 1, 2 and 3 of Srivastav et al. beside ours.
 
-Published numbers are on MVOR+: real frames that are not public, so ours can be compared in shape, not in size.
+Published numbers are on MVOR+, real frames that are not public, so only trends can be compared with ours, not values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METRIC_NAMES = {
     "mpjpe_paper": "MPJPE in mm, as in the paper",
 }
 _PUBLISHED = published("operating_room")
-# (method, scale) → what is published of it, by metric. MPJPE is by the paper's own protocol.
+# (method, scale) → published values by metric. MPJPE is by the paper's protocol.
 PUBLISHED: dict[tuple[str, int], dict[str, float]] = {
     key: dict(zip(rows["metric"], rows["value"], strict=True)) for key, rows in _PUBLISHED.groupby(["method", "scale"])
 }
@@ -33,7 +33,7 @@ PUBLISHED_COSTS = {  # millions of parameters, GFLOPs
 
 
 class Cost(Protocol):
-    """What a network costs, as `models.cost.Cost`."""
+    """The cost of a network, as `models.cost.Cost`."""
 
     parameters: int
     gflops: float
@@ -54,7 +54,7 @@ def operating_room_table1(summary: Summary, costs: Mapping[str, Cost]) -> pd.Dat
 
 
 def operating_room_table2(summary: Summary) -> pd.DataFrame:
-    """Table 2: at each scale the teacher, the student of that scale alone and that of all."""
+    """Table 2: at each scale the teacher, the student trained at that scale alone and the one trained at all."""
     methods = ("teacher", "student_fixed", "student_all")
     return pd.DataFrame(_rows(summary, [(m, s) for s in SCALES for m in methods]))
 
@@ -62,7 +62,7 @@ def operating_room_table2(summary: Summary) -> pd.DataFrame:
 def operating_room_table3(summary: Summary, scale: int = 1) -> pd.DataFrame:
     """Table 3, the ablation: one branch on hard labels, on soft ones, on both, and two branches.
 
-    Two branches on both kinds of labels are the student of this one scale where no run is named "double".
+    The last is the method "double", or without it the student trained at this scale.
     """
     methods = ["single_hard", "single_soft", "single_both", "double"]
     if not any(method == "double" for method, _, _ in summary):
@@ -71,9 +71,9 @@ def operating_room_table3(summary: Summary, scale: int = 1) -> pd.DataFrame:
 
 
 def difference_table(summary: Summary, pairs: Sequence[tuple[tuple[str, int], tuple[str, int]]]) -> pd.DataFrame:
-    """How much more the first (method, scale) of each pair has than the second, with intervals.
+    """The difference of the first (method, scale) of each pair from the second, with intervals.
 
-    Paired: both are resampled with the same days and, if equally many, the same seeds. Pairs that were not run are
+    Paired: both are resampled with the same days and, if equal in number, the same seeds. Pairs that were not run are
     left out.
     """
     rows = []
@@ -89,7 +89,7 @@ def difference_table(summary: Summary, pairs: Sequence[tuple[tuple[str, int], tu
 
 
 def _rows(summary: Summary, wanted: Iterable[tuple[str, int]]) -> list[dict]:
-    """A row a metric of each (method, scale) that was run."""
+    """A row per metric of each (method, scale) that was run."""
     rows = []
     for method, scale in wanted:
         for metric, name in METRIC_NAMES.items():

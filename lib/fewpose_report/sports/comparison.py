@@ -33,8 +33,7 @@ def before_and_after(
 ) -> Figure:
     """The n frames whose PCK changed most: two thirds of them improved most, one third worsened most.
 
-    Top row the network before, bottom row after; d_before and d_after [N, K] are their normalised distances on
-    `data`.
+    Top row the network before, bottom row after; d_before and d_after [N, K] are their normalised distances on `data`.
     """
     change = (frame_scores(d_after) - frame_scores(d_before)).nan_to_num(0)
     order = change.argsort(descending=True)
@@ -47,9 +46,9 @@ def before_and_after(
 
 
 def overview(named: dict[str, dict], skeleton: Skeleton) -> Figure:
-    """The same test frames under each method's predictions, a row a method, ground truth in white.
+    """The same test frames with each method's predictions, a row per method, ground truth in white.
 
-    named: for each method one of `pck_results.load_tests`, with its frames.
+    named: for each method a result of `pck_results.load_tests`, with its frames.
     """
     frames, poses, ground_truth = (
         torch.cat([entry[part] for entry in named.values()]) for part in ("frames", "poses", "ground_truth")

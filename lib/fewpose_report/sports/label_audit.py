@@ -44,7 +44,7 @@ def audit_rows(candidates: Candidates, keep: Tensor, held_back: PoseData, iterat
 
 
 def audit_table(rows: list[dict], value: str = "PCK") -> pd.DataFrame:
-    """A column a keypoint (left and right averaged), a row for kept and dropped an iteration.
+    """A column per keypoint (left and right averaged), rows of kept and dropped labels for each iteration.
 
     value is "PCK", "error" or "number"; the last column is always the number of labels. Rows of several label draws
     are averaged.
@@ -60,10 +60,7 @@ def audit_table(rows: list[dict], value: str = "PCK") -> pd.DataFrame:
 
 
 def audit_by_keypoint(rows: list[dict]) -> Figure:
-    """Error of kept and dropped labels (top) and share that is kept (bottom), by keypoint.
-
-    A column an iteration; of labels without ground truth only the share.
-    """
+    """Error of kept and dropped labels (top) and share that is kept (bottom) by keypoint, a column per iteration."""
     table = pd.DataFrame(rows)
     iterations = sorted(table["iteration"].unique())
     fig, axes = plt.subplots(2, len(iterations), figsize=(10, 4.6), sharex=True, sharey="row", squeeze=False)
@@ -86,7 +83,7 @@ def audit_by_keypoint(rows: list[dict]) -> Figure:
 
 
 def risk_rows(candidates: Candidates, held_back: PoseData, iteration: int) -> list[dict]:
-    """How many of the selected labels are wrong (beyond PCK@0.1), by criterion and by how many are selected.
+    """Share of the selected labels that are wrong (beyond PCK@0.1), by criterion and by how many are selected.
 
     A row for each of RULES and each percent of coverage; none without ground truth.
     """
@@ -106,8 +103,8 @@ def risk_coverage_curve(distances: Tensor, uncertainty: Tensor, threshold: float
     """Risk [N] over coverage: the share of wrong labels in percent if only the least uncertain are selected.
 
     distances, uncertainty [N, K]: normalised distances (NaN does not count) and any measure of uncertainty. As in the
-    paper's rule each keypoint is ranked on its own; entry i is the share of labels beyond `threshold` among the i + 1
-    least uncertain of each keypoint.
+    paper each keypoint is ranked separately; entry i is the share of labels beyond `threshold` among the i + 1 least
+    uncertain of each keypoint.
     """
     order = torch.where(distances.isnan(), torch.inf, uncertainty).argsort(dim=0, stable=True)
     sorted_distances = distances.gather(0, order)
@@ -117,10 +114,10 @@ def risk_coverage_curve(distances: Tensor, uncertainty: Tensor, threshold: float
 
 
 def risk_coverage(rows: list[dict] | pd.DataFrame, keep_percent: list[float]) -> Figure:
-    """The curves of `risk_rows`, a panel an iteration; dotted at the p of the iterations.
+    """The curves of `risk_rows`, a panel per iteration, with dotted lines at each of `keep_percent`.
 
-    The mean over label draws where there are several, their range as a band. The number is the area under the curve:
-    the mean risk over all coverages.
+    The mean over label draws if there are several, their range as a band. The number is the area under the curve: the
+    mean risk over all coverages.
     """
     table = pd.DataFrame(rows)
     if not len(table):
@@ -143,9 +140,9 @@ def risk_coverage(rows: list[dict] | pd.DataFrame, keep_percent: list[float]) ->
 
 
 def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
-    """Area under each risk-coverage curve in %, a row a criterion, a column an iteration.
+    """Area under each risk-coverage curve in %, a row per criterion, a column per iteration.
 
-    Mean over label draws, with their range where there are several (column `run`).
+    Mean over label draws, with their range if there are several (column `run`).
     """
     table = pd.DataFrame(rows)
     if not len(table):
@@ -170,7 +167,7 @@ def save_audit(folder: Path, audit: list[dict], risk: list[dict]) -> None:
 def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame:
     """The files `<name>.csv` of the finished runs of one method, with a column `run`.
 
-    name is "audit" or "risk_coverage". Empty where no run left one.
+    name is "audit" or "risk_coverage". Empty if no run has one.
     """
     tables = []
     for folder in finished_folders(root):
@@ -183,7 +180,7 @@ def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame
 def labels_table(
     labellers: dict[str, Candidates], held_back: PoseData, keep_percent: tuple[float, ...]
 ) -> pd.DataFrame:
-    """PCK@0.1 of the least uncertain labels of each keypoint, a row a labeller, a column a percent.
+    """PCK@0.1 of the least uncertain labels of each keypoint, a row per labeller, a column for each of `keep_percent`.
 
     All labels are ranked, whatever their score.
     """
@@ -199,10 +196,7 @@ def labels_table(
 
 
 def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -> Figure:
-    """Frames with the predictions of all views, from the most to the least agreeing frame.
-
-    A colour a keypoint; crosses are the base prediction.
-    """
+    """Frames with the predictions of all views, from most to least agreement, and crosses for the base prediction."""
     order = candidates.spread.median(1).values.argsort()
     chosen = order[torch.linspace(0, len(order) - 1, n).long()]
     titles = [f"disagreement {candidates.spread[i].median().sqrt():.1f} px" for i in chosen]
@@ -216,7 +210,7 @@ def scatter_of_views(unlabelled: PoseData, candidates: Candidates, n: int = 6) -
 
 
 def kept_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor, ground_truth: Tensor, n: int = 6) -> Figure:
-    """Frames with their kept pseudo labels over the ground truth, from all kept to few kept."""
+    """Frames with their kept pseudo labels over the ground truth, from most to fewest kept."""
     order = keep.sum(1).argsort(descending=True)
     chosen = order[torch.linspace(0, len(order) - 1, n).long()]
     poses = candidates.base[chosen].clone()
@@ -226,10 +220,7 @@ def kept_labels(unlabelled: PoseData, candidates: Candidates, keep: Tensor, grou
 
 
 def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tensor) -> Figure:
-    """True error of each pseudo label [N, K] over its disagreement, kept and dropped, in px.
-
-    Labels without ground truth (raw video) have no dot.
-    """
+    """Error of kept and dropped pseudo labels [N, K] with ground truth over the disagreement of their views, in px."""
     error = (candidates.base - held_back.poses)[..., :2].norm(dim=-1)
     error[held_back.poses[..., 2] == 0] = torch.nan
     if error.isnan().all():
@@ -247,8 +238,8 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
 
 
 def no_ground_truth() -> Figure:
-    """In place of an audit: frames of one's own that nobody labelled cannot be audited."""
+    """A placeholder for the audit of frames without ground truth."""
     fig, ax = plt.subplots(figsize=(5.5, 1))
-    ax.text(0.5, 0.5, "nobody labelled these frames: no ground truth to compare with", ha="center")
+    ax.text(0.5, 0.5, "these frames have no labels: no ground truth to compare with", ha="center")
     ax.axis("off")
     return fig

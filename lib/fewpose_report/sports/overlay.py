@@ -20,10 +20,10 @@ from fewpose_report.sports.pck_results import skeleton_of
 
 
 def video_networks(entries: dict[str, dict], named: dict[str, list[Tensor]]) -> dict[str, nn.Module]:
-    """Two networks to compare: the first of `entries`, with few labels, and the best with as many.
+    """Two networks to compare: the first of `entries`, and the best of the others with as many labels.
 
     entries and named hold for each name of `pck_results.compared` a result of `load_tests` and the normalised
-    distances of all draws. Networks that their run does not keep are left out.
+    distances of all draws. Networks whose weights were not kept are left out.
     """
     first, *others = entries
     labels = entries[first]["labels"]
@@ -34,9 +34,9 @@ def video_networks(entries: dict[str, dict], named: dict[str, list[Tensor]]) -> 
 
 
 def network_of(entry: dict) -> nn.Module | None:
-    """The network of a result of `pck_results.load_tests`, as its run left it in checkpoints/.
+    """The network of a result of `pck_results.load_tests`, from the checkpoints of its run.
 
-    None where it is gone: the committed reference holds no networks.
+    None if the file is missing, as in the committed reference.
     """
     path = entry["folder"] / "checkpoints" / "network.safetensors"
     if not path.exists():
@@ -52,9 +52,9 @@ def parameters_of(entry: dict) -> dict:
 
 
 def overlay_video(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float) -> Path:
-    """Write frames [T, 3, H, W] uint8 as MP4 with poses [T, K, 3] drawn, a column a network.
+    """Write frames [T, 3, H, W] uint8 as MP4 with poses [T, K, 3] drawn, a column per network.
 
-    named: for each network its poses in pixels of the frames; `rate` in frames a second. Returns `path`; RuntimeError
+    named: for each network its poses in pixels of the frames; `rate` in frames per second. Returns `path`; RuntimeError
     if the video cannot be written.
     """
     height, width = frames.shape[2:]
@@ -67,7 +67,7 @@ def overlay_video(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, 
 
 
 def video_strip(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, n: int = 8) -> Figure:
-    """n frames of the video of `overlay_video`, evenly spread: a row a network."""
+    """n frames of the video of `overlay_video`, evenly spread, a row per network."""
     chosen = torch.linspace(0, len(frames) - 1, min(n, len(frames))).long()
     poses = torch.cat([p[chosen] for p in named.values()])
     images = frames[chosen].repeat(len(named), 1, 1, 1)

@@ -19,14 +19,14 @@ from fewpose_report.sports.pck_results import mean_pck, name_of
 
 
 def method_colours(names: Sequence[str]) -> dict[str, str | tuple]:
-    """A colour a method, the same in all figures of a report: grey for the first, the baseline."""
+    """A colour per method, the same in all figures of a report: grey for the first, the baseline."""
     return dict(zip(names, ["0.35", *sns.color_palette("colorblind")], strict=False))
 
 
 def convergence(found: list[dict]) -> Figure | None:
-    """Validation PCK@0.1 of supervised training over steps, a colour a number of labels.
+    """Validation PCK@0.1 of supervised training over steps, a colour per number of labels, a line per label draw.
 
-    found: see `pck_results.load_tests`. A line a label draw, its best ringed; None where no run kept its scores.
+    found: see `pck_results.load_tests`. The best of each draw is ringed; None if no run kept its scores.
     """
     kept = [e for e in found if e["method"] == "supervised" and len(e.get("validation", ()))]
     if not kept:
@@ -49,8 +49,8 @@ def convergence(found: list[dict]) -> Figure | None:
 def budget_curve(table: pd.DataFrame) -> Figure:
     """PCK over the number of labels of `pck_tables.budget_table`, with intervals as bands.
 
-    A line a method that was measured with several numbers of labels, dashed what all labels give; beside it what the
-    paper published.
+    A line per method that was tested with several numbers of labels, dashed the result of all labels; on the right the
+    paper's.
     """
     most = table["labels"].max()
     full = table[(table["method"] == "supervised") & (table["labels"] == most)].iloc[0]
@@ -79,7 +79,7 @@ def budget_curve(table: pd.DataFrame) -> Figure:
 def pck_curve_table(
     named: dict[str, list[Tensor]], video: np.ndarray, thresholds: Sequence[float] | None = None
 ) -> pd.DataFrame:
-    """PCK over thresholds: method, at, pck, low, high, and what each has over the first: points, _low, _high.
+    """PCK over thresholds: method, at, pck, low, high, and the difference from the first method: points, _low, _high.
 
     named: for each method the normalised distances [N, K] of each draw on the same test frames. Intervals of the
     difference are paired.
@@ -124,7 +124,7 @@ def pck_curves(table: pd.DataFrame, methods: Sequence[str] | None = None) -> Fig
 
 
 def keypoint_bars(named: dict[str, list[Tensor]], skeleton: Skeleton, at: float = 0.1) -> Figure:
-    """PCK of each keypoint, left and right pooled, a bar a method; mean over draws."""
+    """PCK of each keypoint, left and right pooled, mean over draws, a bar per method."""
     names = [k.removeprefix("left_") for k in skeleton.keypoints if not k.startswith("right_")]
     rows = []
     for method, sets in named.items():

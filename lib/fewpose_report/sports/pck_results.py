@@ -1,4 +1,4 @@
-"""Test results of sports runs: what a run saves of them, and means, gaps and differences over label draws."""
+"""Test results of sports runs: the files that runs save, and means, gaps and differences over label draws."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MAIN = ("supervised", "pseudo_labels", "mean_teacher", "ensemble", "ensemble_vot
 def pck_rows(
     distances: Tensor, video: np.ndarray, *, method: str, dataset: str, labels: int, iteration: int | None = None
 ) -> list[dict]:
-    """One row a threshold of the PCK on a test set, with intervals over its videos.
+    """One row per threshold with the PCK on a test set and its interval by bootstrap over videos.
 
-    distances [N, K] as of `metrics.normalised_distances`, video [N] names each frame's video.
+    distances [N, K] as from `pck.normalised_distances`, video [N] names each frame's video.
     """
     about = {"method": method, "dataset": dataset, "labels": labels, "iteration": iteration, "metric": "pck"}
     rows = []
@@ -56,11 +56,11 @@ def save_test(
     iteration: int = 0,
     history: History | None = None,
 ) -> None:
-    """Write what the report needs of one trained network to `<folder>/test/<name>.npz`.
+    """Write what the report needs from the test of a network to `<folder>/test/<name>.npz`.
 
-    In place of the model stand its poses [N, K, 3] where more than one plain prediction made them. distances [N, K]
-    of all test frames, and the poses of EXAMPLES frames spread over them, whose images go into `test/examples.jpg`;
-    of the training's `history` the scores on validation.
+    `model` may be poses [N, K, 3] that are not plain predictions of one network. Saved are the distances [N, K] of all
+    test frames, the poses of EXAMPLES frames, evenly spread, whose images go into `test/examples.jpg`, and the
+    validation scores in `history`.
     """
     (folder / "test").mkdir(exist_ok=True)
     chosen = example_indices(len(test), EXAMPLES)
@@ -85,7 +85,7 @@ def save_test(
 
 
 def show_rows(rows: list[dict]) -> pd.DataFrame:
-    """The rows as a small table to look at: PCK with interval, a column a threshold."""
+    """The rows as a small table: PCK with interval, a column per threshold."""
     table = pd.DataFrame(rows)
     table["PCK"] = [f"{r.value:.1f} ({r.ci_low:.1f} to {r.ci_high:.1f})" for r in table.itertuples()]
     table["at"] = "PCK@" + table["at"].astype(str)
@@ -96,10 +96,10 @@ def show_rows(rows: list[dict]) -> pd.DataFrame:
 def load_tests(root: Path) -> list[dict]:
     """What `save_test` wrote in all finished runs below `root`, in order of their paths.
 
-    Each a dict of distances [N, K] tensor, video [N], keypoints, method, dataset, labels, iteration, seed, poses and
-    ground_truth [EXAMPLES, K, 3] tensors, frames [EXAMPLES, 3, H, W] (None where the images are not kept), validation
-    [scores, 2] of steps and PCK, and the folder of its run. ValueError if there is none, if two were tested on
-    different frames, or if two hold the same row.
+    Each is a dict of distances [N, K] tensor, video [N], keypoints, limbs, method, dataset, labels, iteration, seed,
+    network, poses and ground_truth [EXAMPLES, K, 3] tensors, frames [EXAMPLES, 3, H, W] (None if the images are not
+    kept), validation [scores, 2] of steps and PCK, and the folder of its run. ValueError if there is none, if two were
+    tested on different frames, or if two hold the same row.
     """
     found: list[dict] = []
     for path in saved_files(root):
@@ -123,13 +123,13 @@ def load_tests(root: Path) -> list[dict]:
 
 
 def skeleton_of(entry: dict) -> Skeleton:
-    """The skeleton that a network of `load_tests` predicts."""
+    """The skeleton of a result of `load_tests`."""
     names = tuple(entry["keypoints"].tolist())
     return Skeleton(entry["dataset"], names, tuple(map(tuple, entry["limbs"].tolist())), (0.08,) * len(names))
 
 
 def draws(found: list[dict], method: str, labels: int | None = None, iteration: int = 0) -> list[Tensor]:
-    """Distances of each label draw of one method, by seed; labels None: the most there are."""
+    """Distances of each label draw of one method, by seed; labels None: the largest number there is."""
     if labels is None:
         labels = max(e["labels"] for e in found if e["method"] == method)
     row = {"method": method, "labels": labels, "iteration": iteration}
@@ -166,10 +166,10 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
 
 
 def difference_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
-    """Points of PCK between each two methods with `labels` labels, in their last iteration.
+    """Difference in points of PCK of each pair of methods with `labels` labels, in their last iteration.
 
-    Paired: both are resampled with the same draws and test videos, so that what is hard for both does not blur their
-    difference. Methods with different numbers of draws are not compared.
+    Paired: both are resampled with the same draws and test videos, so that common variation cancels. Methods with
+    different numbers of draws are not compared.
     """
     video, rows = found[0]["video"], []
     sets = {name_of(m, i): draws(found, m, labels, i) for m, i in last_iterations(found, labels)}
@@ -184,7 +184,7 @@ def difference_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dic
 
 
 def last_iterations(found: list[dict], labels: int) -> list[tuple[str, int]]:
-    """The methods with `labels` labels and their last iterations, in ORDER, others behind by name."""
+    """The methods with `labels` labels and their last iterations, in ORDER, then others by name."""
     last: dict[str, int] = {}
     for e in found:
         if e["labels"] == labels and not e["method"].startswith("supervised_"):
@@ -193,24 +193,21 @@ def last_iterations(found: list[dict], labels: int) -> list[tuple[str, int]]:
 
 
 def label_counts(found: list[dict]) -> list[int]:
-    """The numbers of labels that supervised training was run with, all labels the last.
-
-    ValueError where there is no such run: all others are compared with it.
-    """
+    """The numbers of labels of supervised trainings, ascending; ValueError if there is none to compare with."""
     counts = sorted({e["labels"] for e in found if e["method"] == "supervised"})
     if not counts:
         raise ValueError(
-            "tables compare with supervised training: add a run of the notebook "
-            "sports/supervised to the profile, with the labels of the others"
+            "tables compare with supervised training: add a run of the notebook sports/supervised "
+            "to the profile, with the labels of the others"
         )
     return counts
 
 
 def compared(found: list[dict], labels: int, limit: int | None = None) -> dict[str, tuple[str, int, int]]:
-    """What a figure shows side by side: name → (method, labels, iteration).
+    """The results that a figure compares: name → (method, labels, iteration).
 
-    Every method with `labels` labels in its last iteration, between supervised training on the few and on all; with a
-    limit that many of them in all, those of MAIN first.
+    Every method with `labels` labels in its last iteration, then supervised training on all; at most `limit` in all,
+    those of MAIN first.
     """
     methods, full = last_iterations(found, labels), label_counts(found)[-1]
     if limit is not None:

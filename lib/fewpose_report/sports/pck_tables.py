@@ -21,7 +21,7 @@ def _published(table: int) -> dict[tuple, float | None]:
     return dict(zip(keys, rows["value"], strict=True))
 
 
-# Methods whose name ends in "video" have the videos' frames in their pool, too. Those in between are not the paper's.
+# Methods whose names end in "video" also use frames of the training videos. Those of _OURS are not in the paper.
 _TABLE1 = _published(1)
 _OURS = [("ensemble", 50, 1), ("ensemble", 50, 2)]
 _OURS += [(method, 50, 0) for method in ("ensemble_views", "ensemble_voting", "published_head")]
@@ -50,7 +50,7 @@ def sports_table(found: list[dict], paper_rows: dict[tuple, float | None], at: f
 
 
 def gap_table(rows: list[dict]) -> pd.DataFrame:
-    """The rows of `pck_results.gap_rows` beside what the paper's tables make of the same."""
+    """The rows of `pck_results.gap_rows` beside the same gaps in the paper's tables."""
     columns = ["method", "labels", "iteration", "value", "ci_low", "ci_high"]
     table = pd.DataFrame(rows, columns=columns)
     paper = SPORTS_TABLE2 | SPORTS_TABLE1
@@ -77,7 +77,7 @@ def budget_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
 
 
 def network_table(found: list[dict], at: float = 0.1) -> pd.DataFrame:
-    """Supervised training with other networks beside the table's own, PCK with intervals."""
+    """Supervised training of the main and other networks, PCK with intervals."""
     pairs = sorted({(e["method"], e["labels"]) for e in found if e["method"].startswith("supervised")})
     return pd.DataFrame(
         {"method": name_of(method), "labels": labels} | _pck(draws(found, method, labels), found, at)
@@ -92,10 +92,10 @@ def _pck(sets: list, found: list[dict], at: float) -> dict:
 
 
 def convergence_table(found: list[dict]) -> pd.DataFrame:
-    """Whether supervised training was done: what the last fifth of its steps still gained, a row a network.
+    """Whether supervised training had converged, a row per network whose run kept its validation scores.
 
-    Of networks whose run kept its validation scores: steps, best PCK on validation, the step it was at, and the
-    points gained over the best of the first four fifths.
+    Columns are steps, best PCK on validation, the step it was at, and the points that it is above the best of the first
+    four fifths of all steps.
     """
     rows = []
     for e in sorted(found, key=lambda e: (e["labels"], e["seed"])):
