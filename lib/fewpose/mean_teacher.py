@@ -2,7 +2,7 @@
 
 A student learns from labels and, on unlabelled images, from a teacher whose weights are the exponential moving average
 of its own. The teacher sees the image I as it is, the student T I, randomly transformed. The warm-up on labels alone is
-done before, by `training.fit` (in the paper the teacher already averages then). Inference uses the student.
+done before, by `training.fit` (the paper updates the teacher then, too). Inference uses the student.
 """
 
 from __future__ import annotations

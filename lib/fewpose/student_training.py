@@ -49,7 +49,7 @@ def move_people(data: LabelledPeople, tile: Tile) -> dict[str, Tensor]:
     size, swap = data.frames[tile.frame].shape[-2:], data.skeleton.flip_index
     for kind, poses, points in (("", data.hard, data.hard3d), ("_soft", data.soft, data.soft3d)):
         poses, points = poses[tile.frame][kept], points[tile.frame][kept]
-        # The lifters learn from what the frame's own camera saw, wherever the tile lies.
+        # rays of the frame's camera, wherever the tile is
         rays = geometry.rays(poses, size)
         poses = move_keypoints(poses, tile)
         if tile.flipped:

@@ -165,7 +165,7 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
         if not _fits(value, defaults[name]):
             # YAML 1.1 reads 1e-3 as text, only 1.0e-3 as a number
             text = isinstance(value, str) and isinstance(defaults[name], float)
-            hint = " (YAML wants 1.0e-3 for 1e-3)" if text else ""
+            hint = " (in YAML write 1.0e-3 for 1e-3)" if text else ""
             raise ValueError(
                 f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, not {value!r}{hint}"
             )

@@ -21,7 +21,7 @@ HALF = (10 / 256, 20 / 256)  # range of half the side of a patch, likewise
 def joint_cutout(images: Tensor, poses: Tensor, generator: torch.Generator, holes: int = 5) -> Tensor:
     """Images [N, 3, H, W] (0..255) with grey patches over `holes` random joints each.
 
-    poses [N, K, 3] in pixels of these images; joints of visibility (or score) 0 are left alone.
+    poses [N, K, 3] in pixels of these images; joints of visibility (or score) 0 are never chosen.
     """
     out = images.clone()
     grey = 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)

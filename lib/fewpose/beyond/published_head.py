@@ -104,7 +104,7 @@ class KeypointMap:
     rest: Tensor
 
     def __call__(self, poses: Tensor) -> Tensor:
-        """Poses [N, S, 3] of the source skeleton as [N, K, 3] of the target, in the same pixels."""
+        """Map poses [N, S, 3] of the source skeleton to [N, K, 3] of the target, in the same pixels."""
         start = poses[:, self.partner]
         along, across = limb_axes(poses, self.limb, self.target)
         move = self.offset[:, :1] * along + self.offset[:, 1:] * across

@@ -24,10 +24,9 @@ SIZE = (256, 192)  # height, width: the input of RTMPose-s
 def read_lsp(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
     """Leeds Sports Pose: images 1 to 1000 are `train`, the later ones `test`.
 
-    Poses are in pixels of the frames of `size` (H, W); `images.letterbox_map` maps between both. joints.mat (3,
-    14, N) marks occluded joints with 1: visibility 1, the others 2. Images that cannot be read are named in a warning
-    and skipped, labels outside their image ignored. ValueError if joints.mat is missing, of another shape or not
-    finite.
+    Poses are in pixels of the frames of `size` (H, W); `images.letterbox_map` maps between both. joints.mat (3, 14, N)
+    marks occluded joints with 1: visibility 1, the others 2. Images that cannot be read are named in a warning and
+    skipped, labels outside their image ignored. ValueError if joints.mat is missing, of another shape or not finite.
     """
     path = Path(folder) / "joints.mat"
     joints = _load(path)

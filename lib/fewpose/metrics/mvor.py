@@ -48,7 +48,7 @@ def pck(ground_truth: Source, detections: Source, at: float = 0.2) -> pd.DataFra
 def box_ap(ground_truth: Source, detections: Source, as_published: bool = False) -> pd.DataFrame:
     """COCO's numbers for all boxes of MVOR, rows (metric, value), fractions; -1 without ground truth.
 
-    AR…_50 is the recall at an overlap of 0.5 alone, which MVOR gives for pose detectors. `as_published` reproduces a
+    AR…_50 is the recall at an IoU of 0.5 only, which MVOR reports for pose detectors. `as_published` reproduces a
     quirk of the published numbers: MVOR counts annotations from 0, and pycocotools takes id 0 for "not found".
     """
     stats = coco_ap.box_ap(ground_truth, detections, first_id=0 if as_published else 1)

@@ -34,7 +34,7 @@ def in_threads(work: Callable[[slice], object], n: int) -> None:
 
 
 def cores() -> int | None:
-    """How many cores this process may use, where the system says so."""
+    """The number of cores that this process may use; None if unknown."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 

@@ -52,10 +52,10 @@ def budget_curve(table: pd.DataFrame) -> Figure:
     A line per method that was tested with several numbers of labels, dashed the result of all labels; on the right the
     paper's.
     """
-    most = table["labels"].max()
-    full = table[(table["method"] == "supervised") & (table["labels"] == most)].iloc[0]
+    largest = table["labels"].max()
+    full = table[(table["method"] == "supervised") & (table["labels"] == largest)].iloc[0]
     fig, (ours, paper) = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True)
-    groups = table[table["labels"] < most].groupby("method", sort=False)
+    groups = table[table["labels"] < largest].groupby("method", sort=False)
     lines = [(method, few) for method, few in groups if len(few) > 1]
     colours = method_colours([method for method, _ in lines])
     for method, few in lines:
@@ -66,10 +66,10 @@ def budget_curve(table: pd.DataFrame) -> Figure:
         published = few.dropna(subset="paper")
         if len(published):
             paper.plot(published["labels"], published["paper"], ".-", color=colour, label=name_of(method))
-    for ax, value, name in ((ours, full["PCK"], f"ours, all: {most}"), (paper, full["paper"], "paper, all: 3,154")):
+    for ax, value, name in ((ours, full["PCK"], f"ours, all: {largest}"), (paper, full["paper"], "paper, all: 3,154")):
         ax.axhline(value, color="0.4", lw=1, ls="--", label="supervised, all labels")
         ax.set(xscale="log", xlabel="labels", ylabel="PCK@0.1 in %", title=name)
-        counts = sorted(set(table["labels"]) - {most})
+        counts = sorted(set(table["labels"]) - {largest})
         ax.set_xticks(counts, [str(n) for n in counts])
         ax.minorticks_off()
         ax.legend(loc="lower right")

@@ -1,8 +1,7 @@
 """The student: one network for boxes, keypoints and 3D poses of all people in a frame.
 
-Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020),
-section 2.3: a Keypoint R-CNN on torchvision's parts, with a branch for hard and one for soft labels, and a lifter
-after each.
+Srivastav et al., *Self-supervision on unlabelled OR data for multi-person 2D/3D human pose estimation* (2020), section
+2.3: a Keypoint R-CNN on torchvision's parts, with a branch for hard and one for soft labels, and a lifter after each.
 """
 
 from __future__ import annotations
