@@ -45,7 +45,7 @@ COLUMNS = tuple(
     ("paper run method dataset labels iteration scale seed metric at value ci_low ci_high n device seconds").split()
 )
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
-PACKAGES = tuple("fewpose torch torchvision timm numpy scipy pandas opencv-python anny matplotlib papermill".split())
+PACKAGES = tuple("fewpose torch torchvision timm numpy scipy pandas opencv-python av anny matplotlib papermill".split())
 STYLE = {
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,

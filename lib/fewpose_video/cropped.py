@@ -72,7 +72,8 @@ def crop_video(
 def cached_boxes(path: Path, detector: Detector, cache: Path) -> Tensor:
     """The person's box [T, 4] in each frame of a video, stored in `cache` as detection is slow."""
     state, side = path.stat(), getattr(detector, "side", None)
-    fingerprint = zlib.crc32(f"{path.resolve()}/{state.st_size}/{state.st_mtime_ns}/{side}".encode())
+    # PyAV: another reader may count frames otherwise
+    fingerprint = zlib.crc32(f"{path.resolve()}/{state.st_size}/{state.st_mtime_ns}/{side}/PyAV".encode())
     for weights in detector.state_dict().values():
         fingerprint = zlib.crc32(weights.cpu().contiguous().numpy(), fingerprint)
     stored = Path(cache) / "boxes" / f"{path.stem}_{fingerprint:08x}.npy"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fewpose import SkippedInput
+from fewpose.data import video
 from fewpose.data.custom import match_video, read_custom, split_videos, training_videos
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
@@ -97,12 +98,12 @@ def test_no_more_of_a_test_video_is_read_than_shown(width, tmp_path, monkeypatch
     monkeypatch.setattr("fewpose_runs.sports_data.yolox_tiny", lambda: Rectangles(97))
     whole = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
     assert len(whole) == 6
-    read, convert = [], cv2.cvtColor
-    monkeypatch.setattr(cv2, "cvtColor", lambda *given: read.append(1) or convert(*given))
+    read, convert = [], video.to_image
+    monkeypatch.setattr(video, "to_image", lambda frame: read.append(1) or convert(frame))
     monkeypatch.setattr("fewpose_runs.sports_data.SHOWN", 3)
-    video = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
-    assert torch.equal(video, whole[:3]) and len(read) == 3
-    assert video.untyped_storage().nbytes() == video.numel()
+    shown = read_test_video("custom", tmp_path, 64, width, {"walk"}, 0, 0, tmp_path)
+    assert torch.equal(shown, whole[:3]) and len(read) == 3
+    assert shown.untyped_storage().nbytes() == shown.numel()
 
 
 def test_one_video_of_the_test_split_can_be_exported(tmp_path):
