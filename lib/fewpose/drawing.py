@@ -1,11 +1,6 @@
-"""Poses drawn on images, and the MP4 files that such images are written to."""
+"""Poses drawn on images."""
 
 from __future__ import annotations
-
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +10,6 @@ from torch import Tensor
 
 from fewpose.skeleton import Skeleton
 
-CODES = ("vp09", "mp4v")  # browsers play the first; the second is written wherever OpenCV is
 LEFT, RIGHT, MIDDLE, GROUND_TRUTH = "#ff9f1c", "#2ec4f3", "#b8f35c", "#ffffff"
 MIN_CONFIDENCE = 0.05  # of a keypoint that is drawn
 
@@ -26,32 +20,6 @@ def side_colour(skeleton: Skeleton, *indices: int) -> str:
     if sides <= {"left"} or sides <= {"left", "neck"}:
         return LEFT
     return RIGHT if sides <= {"right"} or sides <= {"right", "neck"} else MIDDLE
-
-
-@contextmanager
-def video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that adds an image [H, W, 3] BGR of `size` to an MP4 of `rate` frames per second.
-
-    The file appears when it is complete, and not at all after an error; RuntimeError if OpenCV cannot write MP4. Codecs
-    halve the resolution of colours, so an odd last row or column is dropped.
-    """
-    height, width = (side - side % 2 for side in size)
-    # absolute, as `data.video.open_video` reads: FFmpeg takes "10:30 run.mp4" for a protocol
-    # hidden: readers skip what a killed run leaves behind
-    part = path.absolute().with_name(f".{path.stem}.part.mp4")
-    for code in CODES:
-        writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*code), rate, (width, height))
-        if writer.isOpened():
-            break
-    else:
-        raise RuntimeError(f"{path}: OpenCV cannot write MP4 on this machine")
-    try:
-        yield lambda image: writer.write(np.ascontiguousarray(image[:height, :width]))
-        writer.release()
-        os.replace(part, path)
-    finally:
-        writer.release()
-        part.unlink(missing_ok=True)
 
 
 def draw_pose_on(image: np.ndarray, pose: Tensor, skeleton: Skeleton) -> np.ndarray:

@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 
 from fewpose import geometry, heatmaps
 from fewpose.data.images import IMAGES, letterbox, letterbox_map, read_image
-from fewpose.data.video import VIDEOS, frame_rate, iter_frames
-from fewpose.drawing import draw_pose_on, video_writer
+from fewpose.data.video import VIDEOS, frame_rate, iter_frames, video_writer
+from fewpose.drawing import draw_pose_on
 from fewpose.models.student.keypoint_rcnn import Student, find_people
 from fewpose.models.teacher.box_fusion import Detector
 from fewpose.models.teacher.yolox import yolox_tiny

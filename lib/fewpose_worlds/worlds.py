@@ -88,7 +88,7 @@ def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, video
 def jump_video(seed: int, index: int, size: int, path: Path) -> int:
     """Write video `index` of the jump world `seed` as an MP4 of 200 Hz, frames of size x size; its number of frames.
 
-    Athlete, site and camera are the stills'. ValueError for an impossible size, RuntimeError if writing fails.
+    Athlete, site and camera are the stills'. ValueError for an impossible size.
     """
     _check("jump", 1, size)
     return jump_stills.write_video(seed, index, size, Path(path))
@@ -110,7 +110,7 @@ def jump_videos(
     """
     _check("jump", frames, size)
     videos = jump_stills.count_videos(frames, videos)
-    folder = Path(cache) / f"jump_videos_{size}px_{rate:g}Hz_seed{seed}_version{jump_stills.VERSION}"
+    folder = Path(cache) / f"jump_videos_{size}px_{rate:g}Hz_seed{seed}_version{jump_stills.VERSION}_h264"
     chosen = [i for i, name in enumerate(jump_stills.splits(videos, seed)) if name == split][:limit]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
     missing = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]

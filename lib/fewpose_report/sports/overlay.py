@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from fewpose.drawing import MIN_CONFIDENCE, add_title, draw_pose_on, video_writer
+from fewpose.data.video import video_writer
+from fewpose.drawing import MIN_CONFIDENCE, add_title, draw_pose_on
 from fewpose.metrics.pck import pck
 from fewpose.models.factory import build
 from fewpose.models.weights import load_weights
@@ -54,8 +55,7 @@ def parameters_of(entry: dict) -> dict:
 def overlay_video(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float) -> Path:
     """Write frames [T, 3, H, W] uint8 as MP4 with poses [T, K, 3] drawn, a column per network.
 
-    named: for each network its poses in pixels of the frames; `rate` in frames per second. Returns `path`; RuntimeError
-    if the video cannot be written.
+    named: for each network its poses in pixels of the frames; `rate` in frames per second. Returns `path`.
     """
     height, width = frames.shape[2:]
     with video_writer(path, (height, width * len(named)), rate) as write:

@@ -6,19 +6,19 @@ It stands in for the videos of Ludwig et al., section 4.1: in each video one ath
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from fewpose.data.video import video_writer
 from fewpose_worlds import store
 from fewpose_worlds.jump.motion import RATE
 from fewpose_worlds.jump.video import pick_frames, render_frames, sample_video
 
 VERSION = 2  # of the images: one of the parameters that a cached world is compared by
 _RATIO = np.array([122, 18, 46]) / 186  # videos for training, validation and test in the paper
+CRF = 10  # of the videos: the sensor noise is kept
 _STILLS = 25  # stills of a video by default
 
 
@@ -62,20 +62,15 @@ def make_stills(seed: int, index: int, n: int, size: int, split: str) -> store.R
 def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE) -> int:
     """Write video `index` of the world `seed` as MP4 with `rate` frames a second; returns the number of frames.
 
-    Athlete, site and camera are the stills'. ValueError for a rate above 200, RuntimeError if writing fails.
+    Athlete, site and camera are the stills'. ValueError for a rate above 200.
     """
     if not 1 <= rate <= RATE:
         raise ValueError(f"{path}: a rate of {rate} frames a second; rates from 1 to {RATE:.0f} are possible")
     video = sample_video(seed, index, size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.part.mp4")
-    writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter_fourcc(*"mp4v"), rate, (size, size))
-    if not writer.isOpened():
-        raise RuntimeError(f"{path}: the video could not be opened for writing")
     times = np.arange(0, len(video.motion.roots), RATE / rate).astype(int)
-    for first in tqdm(range(0, len(times), 50), desc=path.name, unit="50 frames", leave=False):
-        for image in render_frames(video, times[first : first + 50], seed)[0]:
-            writer.write(np.ascontiguousarray(image[..., ::-1]))
-    writer.release()
-    os.replace(unfinished, path)
+    with video_writer(path, (size, size), rate, CRF) as write:
+        for first in tqdm(range(0, len(times), 50), desc=path.name, unit="50 frames", leave=False):
+            for image in render_frames(video, times[first : first + 50], seed)[0]:
+                write(np.ascontiguousarray(image[..., ::-1]))
     return len(times)
