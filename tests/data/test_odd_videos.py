@@ -244,7 +244,7 @@ def test_sound_alone_is_no_video(tmp_path):
         silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
         silence.rate = 8000
         file.mux(stream.encode(silence))
-    with pytest.raises(ValueError, match=r"a\.mkv is broken or no video"):
+    with pytest.raises(ValueError, match=r"a\.mkv is broken or not a video"):
         read_video(tmp_path / "a.mkv")
 
 
