@@ -98,18 +98,20 @@ def _table(path: Path, *_) -> str:
 def _people(path: Path, *_) -> str:
     """A row per method and resolution, a column per metric; the costs of networks below."""
     table = pd.read_csv(path)
-    table["cell"] = [
-        row["ours"] if pd.isna(row["paper"]) else f"{row['paper']:.1f} / {row['ours']} / {row['difference']:+.1f}"
-        for row in table.assign(ours=_with_interval(table)).to_dict("records")
-    ]
+    table["cell"] = [_cell(row) for row in table.to_dict("records")]
+    table["seeds"] = [f"{seeds:.0f}".replace("nan", "") for seeds in table["seeds"]]
     rows = table.dropna(subset="scale")
     wide = rows.pivot_table("cell", ["method", "scale", "seeds"], "metric", aggfunc="first", sort=False)
     costs = table[table["scale"].isna()][["method", "metric", "paper", "ours", "difference"]]
     return markdown(wide.reset_index()) + (f"\n{markdown(costs)}" if len(costs) else "")
 
 
-def _with_interval(table: pd.DataFrame) -> list[str]:
-    return [f"{ours:.1f} ({interval})" for ours, interval in zip(table["ours"], table["95 % interval"], strict=True)]
+def _cell(row: dict) -> str:
+    """paper / ours (interval) / difference, as far as they are known."""
+    if pd.isna(row["ours"]):
+        return f"{row['paper']:.1f} / not run"
+    ours = f"{row['ours']:.1f} ({row['95 % interval']})"
+    return ours if pd.isna(row["paper"]) else f"{row['paper']:.1f} / {ours} / {row['difference']:+.1f}"
 
 
 def _metrics(path: Path, *_) -> str:

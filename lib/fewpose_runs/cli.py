@@ -175,7 +175,9 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("keep", help="copy the results of a finished profile into outputs/reference")
     command.add_argument("profile")
     command.add_argument("--name", help="its name there (default: that of the profile)")
-    command.add_argument("--notebooks", action="store_true", help="the executed notebooks instead of the figures")
+    command.add_argument(
+        "--notebooks", action="store_true", help="executed notebooks instead of figures and test results"
+    )
     command.set_defaults(call=keep)
 
     command = commands.add_parser("benchmark", help="compare our speed with that of reference implementations")

@@ -24,7 +24,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
     """Copy report, manifests, rows, test results and figures of a finished profile; no weights.
 
-    `notebooks`: the executed notebooks, each below 1 MB, in place of the runs' figures, which are in them. Replaces
+    `notebooks`: the executed notebooks, each below 1 MB, in place of the runs' figures and test results. Replaces
     what `outputs/reference/<name>` held. ValueError if the profile has no report, an older version made one of its
     runs, or a notebook cannot be made small.
     """
@@ -36,7 +36,7 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
     shutil.copytree(report, target / "report", ignore=shutil.ignore_patterns("*.pdf"))
     for run in runs:
         for path in (p for pattern in (*KEPT, "figures/*.png") for p in run.glob(pattern)):
-            if not (notebooks and path.parent.name == "figures"):
+            if not (notebooks and path.parent.name in ("figures", "test")):
                 copy = target / path.relative_to(outputs() / profile)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)

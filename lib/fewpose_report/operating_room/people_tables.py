@@ -89,19 +89,18 @@ def difference_table(summary: Summary, pairs: Sequence[tuple[tuple[str, int], tu
 
 
 def _rows(summary: Summary, wanted: Iterable[tuple[str, int]]) -> list[dict]:
-    """A row per metric of each (method, scale) that was run."""
+    """A row per metric of each (method, scale) that was run or published; what is not known is left empty."""
     rows = []
     for method, scale in wanted:
         for metric, name in METRIC_NAMES.items():
-            ours = summary.get((method, scale, metric))
-            if ours is not None:
-                paper = PUBLISHED.get((method, scale), {}).get(metric)
-                rows.append(_row(method, f"{scale}x", name, paper, ours.value, ours))
+            ours, paper = summary.get((method, scale, metric)), PUBLISHED.get((method, scale), {}).get(metric)
+            if ours is not None or paper is not None:
+                rows.append(_row(method, f"{scale}x", name, paper, ours.value if ours else None, ours))
     return rows
 
 
 def _row(
-    method: str, scale: str, metric: str, paper: float | None, value: float, measured: Measured | None = None
+    method: str, scale: str, metric: str, paper: float | None, value: float | None, measured: Measured | None = None
 ) -> dict:
     low, high = measured.interval if measured else (None, None)
     return {
@@ -109,9 +108,9 @@ def _row(
         "scale": scale,
         "metric": metric,
         "paper": paper,
-        "ours": round(value, 1),
+        "ours": None if value is None else round(value, 1),
         "95 % interval": f"{low:.1f} to {high:.1f}" if measured else "",
-        "difference": None if paper is None else round(value - paper, 1),
+        "difference": None if None in (paper, value) else round(value - paper, 1),
         "seeds": measured.seeds if measured else "",
     }
 
