@@ -14,6 +14,7 @@ RUN := $(VENV)/bin/python -m fewpose
 .NOTPARALLEL:
 
 help:
+	@echo 'make setup                       make the environment in .venv, once'
 	@echo 'make reproduce [PROFILE=laptop]  run a profile: laptop, smoke, lsp, paper (CUDA)'
 	@echo 'make test                        lint, unit tests, every notebook under nbval'
 	@echo 'make lab                         open JupyterLab on the notebooks'

@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
     command.set_defaults(call=reproduce)
 
-    command = commands.add_parser("world", help="write an embedded world as images and COCO JSON")
+    command = commands.add_parser("world", help="write a rendered world as images and COCO JSON")
     command.add_argument("world", choices=("everyday", "jump", "operating_room"))
     command.add_argument("--frames", type=_positive, default=200, help="number of frames (200)")
     command.add_argument(

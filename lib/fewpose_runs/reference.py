@@ -84,7 +84,7 @@ def _small_output(output: dict, width: int) -> dict | None:
     if output["output_type"] == "stream":
         return output if output["name"] == "stdout" and "".join(output["text"]).strip() else None
     data = output.get("data", {})
-    if WIDGET in data:
+    if data.pop(WIDGET, None) is not None and "image/png" not in data:
         return None
     if "<video" in "".join(data.get("text/html", "")):
         output["data"] = {"text/plain": "(A video, not part of this copy: run the notebook to see it.)"}

@@ -1,1 +1,1 @@
-"""The embedded data: rendered worlds with exact ground truth."""
+"""The default data: rendered worlds with exact ground truth."""

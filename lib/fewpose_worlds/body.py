@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -83,13 +84,15 @@ class Rig:
 
 @lru_cache(maxsize=1)
 def rig() -> Rig:
-    """Load Anny once (some seconds; a minute the first time on a machine)."""
+    """Load Anny once (some seconds; a minute or more the first time on a machine, which is announced)."""
     import torch
     import warp
 
     warp.config.log_level = warp.LOG_ERROR  # Anny's skinning library prints at import
     import anny
 
+    if not (Path.home() / ".cache" / "anny").is_dir():
+        print("preparing the body model, once per machine: a minute or more")
     mesh = anny.Anny(topology="notoes_collapse10pc")
     full = anny.Anny(topology="anny")
     regressor = anny.KeypointsRegressor.coco(full)

@@ -1,4 +1,4 @@
-"""The embedded data: rendered worlds with exact ground truth, rendered once and cached."""
+"""The default data: rendered worlds with exact ground truth, rendered once and cached."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ def pck_samples(
 
 
 def pck_interval(distances: Tensor, video: np.ndarray, at: float = 0.1) -> tuple[float, float]:
-    """95 % interval of the PCK of one network, by bootstrap over videos."""
+    """95 % interval of the PCK of one network, by bootstrap over videos; NaN if there is only one."""
+    if len(np.unique(video)) < 2:
+        return float("nan"), float("nan")
     return interval(pck_samples([distances], video, at))
 
 

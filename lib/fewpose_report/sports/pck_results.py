@@ -87,7 +87,8 @@ def save_test(
 def show_rows(rows: list[dict]) -> pd.DataFrame:
     """The rows as a small table: PCK with interval, a column per threshold."""
     table = pd.DataFrame(rows)
-    table["PCK"] = [f"{r.value:.1f} ({r.ci_low:.1f} to {r.ci_high:.1f})" for r in table.itertuples()]
+    ranges = [f"{r.ci_low:.1f} to {r.ci_high:.1f}".replace("nan to nan", "no interval") for r in table.itertuples()]
+    table["PCK"] = [f"{value:.1f} ({text})" for value, text in zip(table["value"], ranges, strict=True)]
     table["at"] = "PCK@" + table["at"].astype(str)
     table["iteration"] = table["iteration"].fillna(0).astype(int)
     return table.pivot(index=["method", "labels", "iteration"], columns="at", values="PCK")
