@@ -1,4 +1,4 @@
-"""Videos of odd kinds: encoded as asked, with empty frames, trimmed, and fragmented."""
+"""Videos of odd kinds: encoded as given, with empty frames, trimmed, and fragmented."""
 
 import struct
 from fractions import Fraction

@@ -36,7 +36,7 @@ class TwoParts(PoseModel):
         return [self.head_layer(self.trunk(images) if images.shape[1] == 3 else images)]
 
 
-def test_kept_maps_are_those_of_the_views(tmp_path):
+def test_cached_features_are_those_of_the_views(tmp_path):
     model, data = TwoParts(), dots(20, size=32)
     cached = cache_features(model, data, 5, tmp_path, augmentation=GREY, batch_size=8)
     index, which = torch.tensor([3, 3, 19, 0]), torch.tensor([0, 1, 4, 2])
@@ -48,7 +48,7 @@ def test_kept_maps_are_those_of_the_views(tmp_path):
     assert torch.allclose(view.undo_poses(view.poses(data.poses[index])), data.poses[index], atol=1e-3)
 
 
-def test_subsets_and_joins_keep_their_views(tmp_path):
+def test_subsets_and_joins_keep_their_cached_features(tmp_path):
     cached = cache_features(TwoParts(), dots(20, size=32), 3, tmp_path, augmentation=GREY)
     part = concatenate(cached.subset([4, 7]), cached.unlabelled().subset([2]))
     assert part.features.row.tolist() == [4, 7, 2]
@@ -59,7 +59,7 @@ def test_subsets_and_joins_keep_their_views(tmp_path):
     assert type(concatenate(cached, cache_features(TwoParts(), dots(3, size=32), 4, tmp_path))) is PoseData
 
 
-def test_views_of_several_files_join(tmp_path):
+def test_cached_features_of_several_files_join(tmp_path):
     first = cache_features(TwoParts(), dots(9, size=32), 3, tmp_path, augmentation=GREY)
     second = cache_features(TwoParts(), dots(5, size=32, seed=1), 3, tmp_path, augmentation=GREY)
     both = concatenate(second.subset([4, 0]), first, second)
@@ -71,12 +71,12 @@ def test_views_of_several_files_join(tmp_path):
         assert torch.equal(matrix[i], own[0]) and torch.equal(features[i], expected[0])
 
 
-def test_views_go_with_their_frames_not_with_others(tmp_path):
+def test_cached_features_go_with_their_frames_not_with_others(tmp_path):
     cached = cache_features(TwoParts(), dots(20, size=32), 3, tmp_path, augmentation=GREY)
     assert type(cached.resized(16)) is PoseData
 
 
-def test_a_second_look_reads_and_another_one_does_not(tmp_path):
+def test_a_second_call_reads_the_cache_and_other_inputs_do_not(tmp_path):
     model, data = TwoParts(), dots(6, size=32)
     path = cache_features(model, data, 3, tmp_path, augmentation=GREY).features.files[0].path
     before = path.stat().st_mtime_ns
@@ -95,7 +95,7 @@ def test_a_second_look_reads_and_another_one_does_not(tmp_path):
     assert len(names) == 5 == len(list(tmp_path.iterdir()))
 
 
-def test_the_head_learns_from_kept_views(tmp_path):
+def test_the_head_learns_from_cached_features(tmp_path):
     model = TwoParts()
     cached = cache_features(model, dots(40, size=32), 4, tmp_path, augmentation=Augmentation(0, colour=0))
     backbone = model.trunk.weight.clone()
@@ -104,7 +104,7 @@ def test_the_head_learns_from_kept_views(tmp_path):
     assert torch.equal(model.trunk.weight, backbone)
 
 
-def test_agreement_is_asked_of_the_kept_views(tmp_path):
+def test_candidates_are_predicted_from_cached_features(tmp_path):
     model, data = TwoParts().eval(), dots(10, size=32)
     cached = cache_features(model, data, 4, tmp_path, augmentation=GREY)
     found = generate(model, cached, augmentations=2, batch_size=4)
@@ -125,7 +125,7 @@ def test_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_that_learns_whole_keeps_no_views(tmp_path):
+def test_a_network_that_learns_whole_caches_no_features(tmp_path):
     with pytest.raises(ValueError, match="frozen"):
         cache_features(build("narrow", 4), dots(4, size=32), 3, tmp_path)
 

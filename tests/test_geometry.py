@@ -59,8 +59,8 @@ def test_the_grid_is_that_of_affine_grid(size):
     back = g.invert(some_maps())
     x, y = torch.meshgrid(torch.arange(size[1]), torch.arange(size[0]), indexing="xy")
     pixels = torch.stack([x, y], -1).float().view(1, -1, 2).expand(8, -1, 2)
-    looked = g.transform_points(back, pixels).view(8, *size, 2)
-    expected = (2 * looked + 1) / torch.tensor([64, 48]) - 1
+    source = g.transform_points(back, pixels).view(8, *size, 2)
+    expected = (2 * source + 1) / torch.tensor([64, 48]) - 1
     assert torch.allclose(g.sampling_grid(back, (48, 64), size), expected, atol=1e-5)
     same = F.affine_grid(g.identity(1), [1, 1, *size], align_corners=False)
     assert torch.allclose(g.sampling_grid(g.identity(1), size, size), same, atol=1e-6)
@@ -74,10 +74,10 @@ def test_bytes_are_warped_as_other_images(layout):
     images = images.byte().contiguous(memory_format=layout)
     found, expected = g.warp_bytes(images, matrix), g.warp(images.float(), matrix, (48, 64))
     assert found.dtype == torch.uint8
-    apart = (found - expected).abs()
+    distance = (found - expected).abs()
     whole = g.warp(torch.ones(8, 1, 48, 64), matrix, (48, 64)) > 0.999
     # rounding, and 1/64 of a pixel: of the steps within, and of those to the black around
-    assert (apart * whole).max() < 1.2 and apart.max() < 255 / 32 + 1
+    assert (distance * whole).max() < 1.2 and distance.max() < 255 / 32 + 1
     assert g.warp_bytes(images[:0], matrix[:0]).shape == (0, 3, 48, 64)
 
 
@@ -96,7 +96,7 @@ def test_pixels_go_where_points_go(stride):
     assert (found - expected).abs().max() < 0.05 * stride
 
 
-def test_rays_of_a_picture():
+def test_rays_of_an_image():
     poses = torch.tensor([[[319.5, 239.5, 0.7], [639.5, 239.5, 1.0], [319.5, -0.5, 0.0]]])
     rays = g.rays(poses, (480, 640))
     edge = 3**-0.5  # 30 degrees to the edge of the longer side

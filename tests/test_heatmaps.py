@@ -107,7 +107,7 @@ def test_aggregate_is_the_mean_at_the_finest_resolution():
 
 
 class Spot(PoseModel):
-    """Answers with the red channel as its only heat map."""
+    """Outputs the red channel as its only heat map."""
 
     keypoints, strides = 1, (1,)
 

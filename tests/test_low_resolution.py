@@ -18,8 +18,8 @@ def test_as_pil_makes_it(s):
         image = Image.fromarray(frame.permute(1, 2, 0).numpy())
         small = image.resize((int(64 / s), int(48 / s)), Image.Resampling.BILINEAR)
         large = np.asarray(small.resize((64, 48), Image.Resampling.BILINEAR)).astype(int)
-        apart = np.abs(found.permute(1, 2, 0).numpy() - large)
-        assert apart.max() <= 2 and apart.mean() < 0.5  # PIL rounds rows and columns each
+        distance = np.abs(found.permute(1, 2, 0).numpy() - large)
+        assert distance.max() <= 2 and distance.mean() < 0.5  # PIL rounds rows and columns each
 
 
 def test_each_frame_its_own_scale():

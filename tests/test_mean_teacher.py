@@ -42,8 +42,8 @@ def test_it_is_the_student_and_its_teacher_never_trains():
     assert torch.equal(model(images)[0], model.student(images)[0])
 
 
-class Said(PoseModel):
-    """Answers fixed heat maps, so that disagreement can be computed by hand."""
+class FixedOutputs(PoseModel):
+    """Outputs fixed heat maps, so that disagreement can be computed by hand."""
 
     strides, keypoints = (1,), 4
 
@@ -57,7 +57,7 @@ class Said(PoseModel):
 
 def disagreement(student, teacher, view, error, threshold=0.1):
     data = dots(len(student), size=student.shape[-1])
-    model = MeanTeacher(Said(student))
+    model = MeanTeacher(FixedOutputs(student))
     loss = Consistency(data, error=error, threshold=threshold)
     labels = model.read([teacher])
     sample = Sample(view, None, [teacher], labels, labels[..., 2] >= threshold)
@@ -70,7 +70,7 @@ def sampled(consistency, model, step):
 
 
 @pytest.mark.parametrize("error", ["heatmaps", "poses", "coordinates"])
-def test_nothing_to_learn_where_the_student_answers_the_turned_teacher(error):
+def test_nothing_to_learn_where_the_student_predicts_the_turned_heat_maps_of_the_teacher(error):
     data = dots(6, size=48)
     view = random_view(6, (48, 48), DOTS, Augmentation(rotation=20), torch.Generator())
     teacher = gaussian_targets(data.poses, (48, 48), 1)
@@ -80,7 +80,7 @@ def test_nothing_to_learn_where_the_student_answers_the_turned_teacher(error):
     assert right < 0.1 * wrong
 
 
-def test_coordinates_are_not_asked_for_where_the_view_does_not_show_them():
+def test_coordinates_do_not_count_where_the_view_does_not_show_them():
     """An expectation lies inside of the view: a student who is right would be called wrong."""
     data = dots(6, size=48)
     view = random_view(
@@ -144,7 +144,7 @@ def test_the_weight_rises_along_the_ramp():
 
 
 def test_a_collapse_stops_the_run():
-    model = MeanTeacher(Said(torch.zeros(8, 4, 32, 32)))
+    model = MeanTeacher(FixedOutputs(torch.zeros(8, 4, 32, 32)))
     loss = Consistency(dots(8), batch_size=8)
     with pytest.raises(RuntimeError, match="collapsed"):
         for step in range(PATIENCE):

@@ -91,7 +91,7 @@ def test_nothing_found_nothing_kept_and_bad_percent():
         select(c, 120)
 
 
-def test_labels_are_the_base_prediction_and_never_the_truth():
+def test_labels_are_the_base_prediction_and_never_the_ground_truth():
     data = dots(10).unlabelled()
     c = Candidates(torch.rand(10, 4, 3) + 1, torch.rand(10, 4), torch.zeros(1, 10, 4, 3))
     keep = torch.zeros(10, 4, dtype=bool)

@@ -174,8 +174,8 @@ def test_cells_hold_calls_not_logic(path):
         where = f"{path.name}, code cell {number}"
         lines = [line for line in cell.splitlines() if line.strip()]
         literals = all(isinstance(node, ast.Assign) for node in ast.parse(cell).body)
-        most = 30 if literals else 20  # the parameters cell is a list, not logic
-        assert len(lines) <= most, f"{where}: {len(lines)} lines"
+        limit = 30 if literals else 20  # the parameters cell is a list, not logic
+        assert len(lines) <= limit, f"{where}: {len(lines)} lines"
         assert not re.search(r"^\s*[!%]|sys\.path|\bpip\b", cell, re.M), where
         for node in ast.walk(ast.parse(cell)):
             assert not isinstance(node, ast.ClassDef), f"{where}: a class belongs into lib"
@@ -310,7 +310,7 @@ def test_help_is_quick_and_lists_the_commands():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says", "code"),
+    ("arguments", "message", "code"),
     [
         (["reproduce", "--profile", "lapdog"], "no profile 'lapdog'", 1),
         (["world", "moon", "--out", "x"], "invalid choice: 'moon'", 2),
@@ -322,7 +322,7 @@ def test_help_is_quick_and_lists_the_commands():
         (["evaluate", "mvor-pck", "--ground-truth", "t.json", "--detections", "d"], "t.json is", 1),
     ],
 )
-def test_mistakes_end_with_one_sentence(arguments, says, code):
+def test_mistakes_end_with_one_sentence(arguments, message, code):
     found = tool("fewpose", *arguments)
-    assert found.returncode == code and says in found.stderr
+    assert found.returncode == code and message in found.stderr
     assert "Traceback" not in found.stderr

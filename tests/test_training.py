@@ -121,7 +121,7 @@ def test_no_label_no_training():
 
 
 def test_validation_that_cannot_be_scored_stops_before_training():
-    """Else no look is better than the first, and the weights are as before."""
+    """Else no evaluation is better than the first, and the weights are as before."""
     validation = dots()
     validation.poses[:, DOTS.index("right_hip"), 2] = 0
     validation.poses[:, DOTS.index("right_shoulder"), 2] = 0

@@ -38,7 +38,7 @@ def world(frames=12, side=(72, 96)):
 
 
 def guesses(data, right):
-    """The truth in the first `right` frames, nobody in the others."""
+    """The ground truth in the first `right` frames, nobody in the others."""
     return [
         People(b[:n], torch.full((n,), 0.9), k[:n], j[:n])
         for i, (b, k, j) in enumerate(zip(data.boxes, data.keypoints, data.keypoints3d, strict=True))

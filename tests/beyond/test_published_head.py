@@ -31,7 +31,7 @@ def people(n=40, seed=0):
 
 
 def along_the_forearm(predictions, part=0.1):
-    """Truth in the jump skeleton: namesakes, toes at the big toe, hands `part` body sizes on."""
+    """Ground truth in the jump skeleton: namesakes, toes at the big toe, hands `part` body sizes on."""
     names = [
         n if n in HALPE.keypoints else n.replace("toe", "big_toe").replace("hand", "wrist") for n in JUMP.keypoints
     ]
@@ -117,7 +117,7 @@ def test_votes_meet_where_most_are_and_one_far_off_does_not_pull():
 
 
 def test_the_spread_is_a_squared_distance():
-    """Two votes 2 d apart, each d from their middle: the spread is d²."""
+    """Two votes at a distance of 2 d, each d from their middle: the spread is d²."""
     poses = torch.tensor([[[[10.0, 10.0, 1.0]]], [[[12.0, 10.0, 1.0]]]])
     found = vote([poses], torch.tensor([100.0]))
     assert torch.allclose(found.base[0, 0, :2], torch.tensor([11.0, 10.0]), atol=1e-3)
@@ -138,13 +138,13 @@ class Same:
         return predictions
 
 
-def two(apart):
-    """The network's candidates and a head's predictions for 10 frames, the head `apart` [10] px off."""
+def two(distance):
+    """The network's candidates and a head's predictions for 10 frames, the head `distance` [10] px off."""
     pose = torch.tensor([[20.0, 20, 1], [60, 20, 1], [20, 60, 1], [60, 60, 1]])
     base = pose.expand(10, 4, 3)
     views = base.expand(3, 10, 4, 3)
     predictions = base.expand(2, 10, 4, 3).clone()
-    predictions[..., 0] += apart[:, None]
+    predictions[..., 0] += distance[:, None]
     return Candidates(base, torch.zeros(10, 4), views), predictions
 
 

@@ -109,7 +109,7 @@ def spoil(content, what):
 
 
 @pytest.mark.parametrize(
-    ("what", "says"),
+    ("what", "message"),
     [
         ("count", "annotation 1: 10 numbers, 3 keypoints need 9"),
         ("text", "must be numbers"),
@@ -123,9 +123,9 @@ def spoil(content, what):
         ("no list", "no list `images`"),
     ],
 )
-def test_one_sentence_names_the_file(tmp_path, what, says):
+def test_one_sentence_names_the_file(tmp_path, what, message):
     path = write(tmp_path, spoil(dataset(), what))
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read_coco(path, tmp_path)
     assert "labels.json" in str(error.value)
 
@@ -169,8 +169,8 @@ def test_videos_are_named_as_their_files(tmp_path):
         (3, [{"id": 3, "file_name": "run3.MOV"}], "run3"),
         (3, [], "3"),
         ("a.b", [], "a.b"),
-        ("C:\\films\\f0.mp4", [], "f0"),
-        ("films/f0.MP4", [], "f0"),
+        ("C:\\videos\\f0.mp4", [], "f0"),
+        ("videos/f0.MP4", [], "f0"),
         (3, [{"id": 3, "name": "D:\\f1.avi"}], "f1"),
     ):
         content["images"][0]["video_id"], content["videos"] = given, videos

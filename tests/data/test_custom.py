@@ -89,7 +89,7 @@ def test_case_and_accents_do_not_let_a_test_video_into_training(named, tmp_path)
         for i, (video, split) in enumerate(zip(("f0", "f1", "müller", "f2"), SPLITS, strict=True))
     ]
     if named == "by video_id":
-        for image, video in zip(images, ("f0.MP4", "F1", "müller", "C:\\films\\f2.mp4"), strict=True):
+        for image, video in zip(images, ("f0.MP4", "F1", "müller", "C:\\videos\\f2.mp4"), strict=True):
             image["video_id"] = video
     write(tmp_path, images, ["f0.mp4", "f1.mp4", f"{decomposed}.mp4", "F2.MP4", "other.mp4"])
     people = read_custom(tmp_path, (8, 8))

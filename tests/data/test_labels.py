@@ -50,7 +50,7 @@ def change(path, tmp_path, edit):
 
 
 @pytest.mark.parametrize(
-    ("edit", "says"),
+    ("edit", "message"),
     [
         (lambda a: a.pop("keypoints_soft"), "annotation 2: keypoints_soft is missing"),
         (lambda a: a.update(keypoints=[1, 2]), "keypoints must be 12 finite numbers"),
@@ -59,9 +59,9 @@ def change(path, tmp_path, edit):
         (lambda a: a.update(image_id=77), "there is no image 77"),
     ],
 )
-def test_malformed_annotations_are_named(written, tmp_path, edit, says):
+def test_malformed_annotations_are_named(written, tmp_path, edit, message):
     path, frames = written
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         read_labels(change(path, tmp_path, edit), frames, SPOTS)
 
 

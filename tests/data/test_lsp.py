@@ -91,7 +91,7 @@ def broken(tmp_path, what):
 
 
 @pytest.mark.parametrize(
-    ("what", "says"),
+    ("what", "message"),
     [
         ("missing", "is missing"),
         ("no file", "cannot be read"),
@@ -102,9 +102,9 @@ def broken(tmp_path, what):
         ("no images", "no readable image im0001.jpg"),
     ],
 )
-def test_one_sentence_names_the_file(tmp_path, what, says):
+def test_one_sentence_names_the_file(tmp_path, what, message):
     broken(tmp_path, what)
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read_lsp(tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 

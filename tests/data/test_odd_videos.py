@@ -182,7 +182,7 @@ def test_a_cut_file_is_refused_though_its_header_is_there(share, tmp_path):
         read_video(path)
 
 
-def test_a_damaged_stretch_is_left_out_and_named(tmp_path):
+def test_a_damaged_stretch_is_skipped_and_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (60, 48, 64, 3), np.uint8)
     path = encode(tmp_path / "a.mp4", noise, options={"g": "5", "bf": "0"})
     with av.open(str(path)) as video:
@@ -204,7 +204,7 @@ def test_the_longer_sound_of_a_complete_video(tmp_path):
         read_video(path)
 
 
-def test_a_cover_picture_is_not_the_video(tmp_path):
+def test_a_cover_image_is_not_the_video(tmp_path):
     with av.open(str(tmp_path / "a.mp4"), "w") as video:
         cover, stream = video.add_stream("mjpeg", 25), video.add_stream("libx264", 25)
         stream.disposition = Disposition.default

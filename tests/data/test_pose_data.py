@@ -69,5 +69,5 @@ def test_concatenate_refuses_other_sizes():
         concatenate(dots(4), dots(4, size=16))
 
 
-def test_unlabelled_has_no_trace_of_the_truth():
+def test_unlabelled_has_no_trace_of_the_ground_truth():
     assert not dots(4).unlabelled().poses.any()

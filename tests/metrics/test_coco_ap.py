@@ -126,7 +126,7 @@ def test_random_scenes(k, seed):
         "eight people",
         "no people",
         "one image",
-        "more than the evaluator looks at",
+        "more than the evaluator counts",
     ],
 )
 def test_hard_scenes(options):
@@ -134,7 +134,7 @@ def test_hard_scenes(options):
         assert_equal_to_pycocotools(*scene(seed=seed, **options))
 
 
-def test_without_detections_and_without_truth():
+def test_without_detections_and_without_ground_truth():
     ground_truth, detections = scene()
     assert_equal_to_pycocotools(ground_truth, [])
     assert box_ap(ground_truth, [])["AP"] == 0 == keypoint_ap(ground_truth, [], BODY.sigmas)["AP"]
@@ -242,7 +242,7 @@ def spoil(ground_truth, detections, what):
 
 
 @pytest.mark.parametrize(
-    ("what", "says"),
+    ("what", "message"),
     [
         ("nan score", r"detections\[3\]: `score` must be finite"),
         ("no score", r"detections\[3\] has no `score`"),
@@ -263,9 +263,9 @@ def spoil(ground_truth, detections, what):
         ("ground truth as detections", "detections is not a list of COCO results"),
     ],
 )
-def test_one_sentence_names_what_is_wrong(what, says):
+def test_one_sentence_names_what_is_wrong(what, message):
     ground_truth, detections = spoil(*scene(), what)
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         keypoint_ap(ground_truth, detections, BODY.sigmas)
     assert "\n" not in str(error.value)
 
@@ -273,8 +273,8 @@ def test_one_sentence_names_what_is_wrong(what, says):
 def test_broken_files(tmp_path):
     ground_truth, detections = scene()
     (tmp_path / "cut.json").write_text("[{")
-    for name, says in (("none.json", "is missing"), ("cut.json", "cannot be read as JSON")):
-        with pytest.raises(ValueError, match=rf"{name} {says}"):
+    for name, message in (("none.json", "is missing"), ("cut.json", "cannot be read as JSON")):
+        with pytest.raises(ValueError, match=rf"{name} {message}"):
             box_ap(tmp_path / name, detections)
-        with pytest.raises(ValueError, match=rf"{name} {says}"):
+        with pytest.raises(ValueError, match=rf"{name} {message}"):
             box_ap(ground_truth, tmp_path / name)

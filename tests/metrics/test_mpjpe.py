@@ -70,7 +70,7 @@ def test_a_detection_serves_one_person_or_in_the_paper_several():
     assert mpjpe([scene(people, [second, found[0]])], SIGMAS).mean == 0
 
 
-def test_joints_without_truth():
+def test_joints_without_ground_truth():
     pose, box, joints = person(100)
     found = [(pose, moved(joints, WRIST, [100, 0, 0]))]
     joints = joints.copy()

@@ -242,7 +242,7 @@ def spoil(folder, what):
 
 
 @pytest.mark.parametrize(
-    ("what", "says"),
+    ("what", "message"),
     [
         ("joints", "ground_truth.json, annotations[0]: `keypoints` holds 33 numbers, not 30"),
         ("26 keypoints", "found.json[0]: `coco_keypoints` holds 78 numbers, not 51"),
@@ -253,10 +253,10 @@ def spoil(folder, what):
         ("no JSON", "ground_truth.json cannot be read as JSON"),
     ],
 )
-def test_mistakes_end_with_one_sentence(tmp_path, capsys, what, says):
+def test_mistakes_end_with_one_sentence(tmp_path, capsys, what, message):
     assert main(["evaluate", "mvor-pck", *spoil(tmp_path, what)]) == 1
-    message = capsys.readouterr().err
-    assert says in message and message.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert message in printed and printed.count("\n") == 1
 
 
 def test_random_detections_are_never_better_than_all_hits():

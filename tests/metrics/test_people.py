@@ -12,13 +12,13 @@ from fewpose.metrics.people import METRICS, evaluate
 from fewpose.skeleton import COCO
 
 
-def people(frames=12, most=6, seed=0, decimals=2, twins=False):
+def people(frames=12, limit=6, seed=0, decimals=2, twins=False):
     """Random true people (a day has three frames), some without keypoints, and what is found."""
     rng = np.random.default_rng(seed)
     parts = {name: [] for name in ("boxes", "keypoints", "keypoints3d", "areas")}
     found = []
     for _ in range(frames):
-        p = rng.integers(0, most, endpoint=True)
+        p = rng.integers(0, limit, endpoint=True)
         low, size = rng.uniform(0, 400, (p, 2)), rng.uniform(20, 200, (p, 2))
         poses = np.zeros((p, 17, 3))
         poses[..., :2] = low[:, None] + rng.uniform(0, 1, (p, 17, 2)) * size[:, None]
@@ -118,11 +118,11 @@ def test_ap_equals_the_evaluator(seed):
         {"decimals": 0},
         {"twins": True},
         {"twins": True, "decimals": 0},
-        {"most": 0},
-        {"most": 1},
+        {"limit": 0},
+        {"limit": 1},
         {"frames": 1},
-        {"frames": 2, "most": 80},
-        {"frames": 2, "most": 80, "twins": True},
+        {"frames": 2, "limit": 80},
+        {"frames": 2, "limit": 80, "twins": True},
     ],
     ids=str,
 )
@@ -202,7 +202,7 @@ def test_perfect_people_and_3d_by_hand():
 
 
 def test_a_thousand_resamples_of_a_hundred_frames_are_quick():
-    evidence = evaluate(*people(frames=99, most=12, decimals=6))
+    evidence = evaluate(*people(frames=99, limit=12, decimals=6))
     start = time.process_time()
     for metric in METRICS:
         assert evidence.samples(metric).shape == (1000,)
@@ -210,7 +210,7 @@ def test_a_thousand_resamples_of_a_hundred_frames_are_quick():
 
 
 def test_mistakes_are_named():
-    found, ground_truth = people(frames=3, most=4, seed=2)
+    found, ground_truth = people(frames=3, limit=4, seed=2)
     with pytest.raises(ValueError, match="toy: 2 predictions for 3 frames"):
         evaluate(found[:2], ground_truth)
     found[1].keypoints = torch.zeros(len(found[1].boxes), 4, 3)

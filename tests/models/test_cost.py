@@ -32,11 +32,11 @@ def test_the_teacher_costs_more_the_more_people():
     assert math.isclose(four.gflops, 2 * two.gflops) and two.gflops > 0  # its lifter's
 
 
-@pytest.mark.parametrize("believes", [-20.0, 20.0])
-def test_the_student_is_counts_about_so_many_people_whatever_it_believes(believes):
+@pytest.mark.parametrize("bias", [-20.0, 20.0])
+def test_the_student_is_counts_about_so_many_people_whatever_it_predicts(bias):
     student = tiny_student().eval()
     with torch.no_grad():
-        student.roi_heads.box_predictor.cls_score.bias[1] = believes
+        student.roi_heads.box_predictor.cls_score.bias[1] = bias
     counts = []
     predictor = student.roi_heads.keypoint_predictors["hard"]
     predictor.register_forward_hook(lambda _, regions, __: counts.append(len(regions[0])))
@@ -45,7 +45,7 @@ def test_the_student_is_counts_about_so_many_people_whatever_it_believes(believe
     assert 0 < costs[0].gflops < costs[1].gflops < costs[2].gflops
     assert costs[0].parameters == sum(p.numel() for p in student.parameters())
     find_people(student, torch.zeros(1, 3, 64, 80, dtype=torch.uint8))
-    assert counts[-1] == (0 if believes < 0 else 8)  # as before
+    assert counts[-1] == (0 if bias < 0 else 8)  # as before
 
 
 def test_the_laptops_student_costs_less_than_30_percent_of_its_teacher():

@@ -16,7 +16,7 @@ STILL = Occlusion(jitter=0, drop=0, cut=0, flip=0)
 
 
 def rays_and_points(n=8, seed=0):
-    """Random bodies before a pinhole camera, anywhere in its picture."""
+    """Random bodies before a pinhole camera, anywhere in its image."""
     generator = torch.Generator().manual_seed(seed)
     points = 400 * torch.randn(n, 17, 3, generator=generator)
     points += torch.tensor([1500.0, 1000, 0]) * torch.randn(n, 1, 3, generator=generator)
@@ -39,7 +39,7 @@ def test_the_papers_network():
     model = Lifter()
     linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
     sizes = [(m.in_features, m.out_features) for m in linear]
-    # the paper's 34 numbers are pixels of a picture; ours are about the person, and its direction
+    # the paper's 34 numbers are pixels of an image; ours are about the person, and its direction
     assert sizes == [(36, 1024), *[(1024, 1024)] * 4, (1024, 51)]
     assert [type(m).__name__ for m in layer(2, 3, 0.5)] == ["Linear", "BatchNorm1d", "ReLU", "Dropout"]
 

@@ -5,7 +5,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from fewpose.models.norms import freeze_norms
 
 
-def test_a_frozen_network_answers_as_before_and_learns_no_more():
+def test_a_frozen_network_predicts_as_before_and_learns_no_more():
     torch.manual_seed(0)
     inner = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, eps=1e-2))
     model = nn.Sequential(inner, nn.ReLU(), nn.BatchNorm2d(4))

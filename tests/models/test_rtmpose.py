@@ -28,7 +28,7 @@ from published import RTMPOSE, needs_rtmpose, onnxruntime_outputs
 
 
 @needs_rtmpose
-def test_untouched_it_answers_what_was_published():
+def test_untouched_it_outputs_what_was_published():
     images = torch.randn(2, 3, 256, 192, generator=torch.Generator().manual_seed(2))
     model = rtmpose_s(26, RTMPOSE).eval()
     reference = onnxruntime_outputs(read_onnx(RTMPOSE).outputs, images)
@@ -39,7 +39,7 @@ def test_untouched_it_answers_what_was_published():
         model.carry_over(JUMP)
         knee = model(images)[0][:, JUMP.index("left_knee")]
     assert knee.shape == (2, 384)
-    # attention lets the other keypoints say a little, the row is the published one
+    # attention lets the other keypoints change the outputs a little, the row is the published one
     row = model.final_layer.weight[JUMP.index("left_knee")]
     assert torch.equal(row, model.published["weight"][HALPE.index("left_knee")])
     with pytest.raises(ValueError, match="not 128x128"):
@@ -118,7 +118,7 @@ def test_there_are_five_parts_to_freeze():
 
 
 @needs_rtmpose
-def test_half_precision_teaches_the_same_and_answers_nothing(monkeypatch):
+def test_half_precision_teaches_the_same_and_predicts_nothing(monkeypatch):
     images = torch.randn(4, 3, 256, 192, generator=torch.Generator().manual_seed(3))
     poses = torch.rand(4, 26, 3, generator=torch.Generator().manual_seed(4)) * 190 + 1
     model = rtmpose_s(26, RTMPOSE)
@@ -153,7 +153,7 @@ def test_dropout_new_head_and_weights(tmp_path):
 
 
 @needs_rtmpose
-def test_a_mean_teacher_asks_its_student():
+def test_a_mean_teacher_reads_as_its_student():
     pair = MeanTeacher(pretrained("rtmpose_s", JUMP, str(RTMPOSE)))
     bins = pair(torch.zeros(1, 3, 256, 192))
     assert torch.equal(pair.read(bins), pair.student.read(bins))
@@ -238,5 +238,5 @@ def test_heat_maps_agree_with_the_bins():
     ours = model.read(model(crops))
     theirs = rtmpose_predict(published_rtmpose(RTMPOSE), crops)[:, :17]
     sure = theirs[..., 2] > 0.4
-    apart = (ours - theirs)[..., :2].norm(dim=-1)
-    assert not sure.any() or apart[sure].median() < 3
+    distance = (ours - theirs)[..., :2].norm(dim=-1)
+    assert not sure.any() or distance[sure].median() < 3

@@ -105,7 +105,7 @@ def test_parameters_are_read_without_running(project):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "message"),
     [
         ("{stesp: 4}", r"laptop\.yaml, run one: unknown parameter 'stesp' .did you mean steps"),
         ("{steps: 4.5}", "run one: steps must be an int like 3, not 4.5"),
@@ -117,7 +117,7 @@ def test_parameters_are_read_without_running(project):
         ("7", "`parameters` must be a mapping"),
     ],
 )
-def test_wrong_parameters_stop_before_any_work(project, parameters, says):
+def test_wrong_parameters_stop_before_any_work(project, parameters, message):
     write_profile(
         project,
         "laptop",
@@ -126,13 +126,13 @@ def test_wrong_parameters_stop_before_any_work(project, parameters, says):
         - {{run: one, notebook: sports/tiny, parameters: {parameters}}}
         """,
     )
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         reproduce("laptop")
     assert not (project / "outputs").exists()
 
 
 @pytest.mark.parametrize(
-    ("entry", "says"),
+    ("entry", "message"),
     [
         ("{run: a, notbook: sports/tiny}", "unknown key 'notbook' .did you mean notebook"),
         ("{run: a}", "`notebook` must be given"),
@@ -145,10 +145,10 @@ def test_wrong_parameters_stop_before_any_work(project, parameters, says):
         ("{run: a, notebook: [}", "not valid YAML"),
     ],
 )
-def test_wrong_entries_name_file_and_key(project, entry, says):
+def test_wrong_entries_name_file_and_key(project, entry, message):
     text = f"- {{run: zero, notebook: sports/tiny}}\n- {entry}\n"
     write_profile(project, "laptop", text)
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read_profile("laptop")
     assert "params/laptop.yaml" in str(error.value)
 
@@ -162,7 +162,7 @@ def test_unknown_profile_names_close_ones(project):
 
 
 @pytest.mark.parametrize(
-    ("cell", "says"),
+    ("cell", "message"),
     [
         ("a = 1\nb = a * 2", "b is not a literal"),
         ("a = None", "a must be a bool"),
@@ -170,10 +170,10 @@ def test_unknown_profile_names_close_ones(project):
         ("a, b = 1, 2", "only `name = literal`"),
     ],
 )
-def test_parameters_cells_hold_only_literals(project, cell, says):
+def test_parameters_cells_hold_only_literals(project, cell, message):
     path = project / "notebooks" / "other.ipynb"
     write_notebook(path, cell, "pass")
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         notebook_parameters(path)
 
 
@@ -198,9 +198,9 @@ def test_fingerprints_follow_code_parameters_and_needs(project):
 
 
 def test_fingerprints_follow_the_users_files(project):
-    write_notebook(project / "notebooks" / "sports" / "own.ipynb", 'data_path = ""', "pass")
-    write_profile(project, "mine", "- {run: one, notebook: sports/own, parameters: {data_path: my}}")
-    marks = [fingerprints(read_profile("mine"))["one"]]
+    write_notebook(project / "notebooks" / "sports" / "custom.ipynb", 'data_path = ""', "pass")
+    write_profile(project, "mine", "- {run: one, notebook: sports/custom, parameters: {data_path: my}}")
+    found = [fingerprints(read_profile("mine"))["one"]]
     for name, text in (
         ("annotations.json", "[1]"),
         ("annotations.json", "[2]"),
@@ -211,24 +211,24 @@ def test_fingerprints_follow_the_users_files(project):
         path = project / "my" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        marks.append(fingerprints(read_profile("mine"))["one"])
-    assert len(set(marks)) == len(marks)
+        found.append(fingerprints(read_profile("mine"))["one"])
+    assert len(set(found)) == len(found)
     (project / "my" / "poses").mkdir()
     (project / "my" / "poses" / "1_poses.csv").write_text("what predict wrote")
-    assert fingerprints(read_profile("mine"))["one"] == marks[-1]
+    assert fingerprints(read_profile("mine"))["one"] == found[-1]
 
 
 def test_fingerprints_follow_the_users_weights_but_not_those_another_run_makes(project):
-    write_notebook(project / "notebooks" / "sports" / "own.ipynb", 'weights = ""', "pass")
+    write_notebook(project / "notebooks" / "sports" / "custom.ipynb", 'weights = ""', "pass")
     for place, kinds in (("my/w.pth", 3), ("outputs/mine/w.pth", 1)):
         (project / place).parent.mkdir(parents=True)
-        entry = f"{{run: one, notebook: sports/own, parameters: {{weights: {place}}}}}"
+        entry = f"{{run: one, notebook: sports/custom, parameters: {{weights: {place}}}}}"
         write_profile(project, "mine", f"- {entry}")
-        marks = [fingerprints(read_profile("mine"))["one"]]
+        found = [fingerprints(read_profile("mine"))["one"]]
         for content in (b"ab", b"ba"):
             (project / place).write_bytes(content)
-            marks.append(fingerprints(read_profile("mine"))["one"])
-        assert len(set(marks)) == kinds
+            found.append(fingerprints(read_profile("mine"))["one"])
+        assert len(set(found)) == kinds
 
 
 SEEDS = """\
@@ -259,7 +259,7 @@ def test_seeds_make_a_run_each_that_refers_to_runs_of_its_own_seed(seeded):
 
 
 @pytest.mark.parametrize(
-    ("entry", "says"),
+    ("entry", "message"),
     [
         ("parameters: {supervised_run: first}", "supervised_run must name one run: first_seed0, first_seed2"),
         ("parameters: {supervised_run: fist}", "supervised_run is 'fist', no earlier run .did you mean first"),
@@ -270,9 +270,9 @@ def test_seeds_make_a_run_each_that_refers_to_runs_of_its_own_seed(seeded):
         ("seeds: [1], parameters: {seed: 1}", "not both"),
     ],
 )
-def test_wrong_seeds_are_named(seeded, entry, says):
+def test_wrong_seeds_are_named(seeded, entry, message):
     write_profile(seeded, "mine", f"{SEEDS}- {{run: last, notebook: sports/next, {entry}}}")
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read_profile("mine")
     assert "params/mine.yaml, run last" in str(error.value)
 
@@ -366,15 +366,15 @@ def test_figures_are_saved_twice(project):
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ({"methd": "supervised"}, "no column 'methd'"),
         ({"method": "supervised"}, "has no dataset"),
         ({"method": "teacher", "dataset": "jump", "metric": "ap", "value": 1}, "'ap' is no metric"),
     ],
 )
-def test_rows_are_checked(project, row, says):
-    with pytest.raises(ValueError, match=says):
+def test_rows_are_checked(project, row, message):
+    with pytest.raises(ValueError, match=message):
         start_run("sports/tiny", values()).record(row)
 
 
@@ -414,13 +414,13 @@ def test_old_words_in_profiles_name_the_new_ones(project):
     write_notebook(
         project / "notebooks" / "sports" / "published_head.ipynb", 'dataset = "jump"\ncached_views = 0', "pass"
     )
-    for entry, says in (
+    for entry, message in (
         ("sports/second_opinion", "is now called sports/published_head"),
         ("sports/published_head, parameters: {views: 2}", "'views' .it is now called cached_views"),
         ("sports/published_head, parameters: {dataset: own}", "is now called 'custom'"),
     ):
         write_profile(project, "mine", f"- {{run: one, notebook: {entry}}}")
-        with pytest.raises(ValueError, match=says):
+        with pytest.raises(ValueError, match=message):
             read_profile("mine")
 
 
@@ -429,8 +429,8 @@ def test_old_words_in_profiles_name_the_new_ones(project):
 
 def test_a_batch_runs_once_and_then_only_what_changed(project, monkeypatch):
     copy_library(project, monkeypatch)
-    said = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
-    assert "run 2 of 2" in said and "step 3" in said
+    printed = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
+    assert "run 2 of 2" in printed and "step 3" in printed
     assert manifest(project, "two")["parameters"]["steps"] == 4
     assert manifest(project, "one")["parameters"]["steps"] == 3
     folder = project / "outputs" / "laptop" / "sports" / "two"
@@ -442,12 +442,12 @@ def test_a_batch_runs_once_and_then_only_what_changed(project, monkeypatch):
     code = "import sys; from fewpose_runs.engine import reproduce; reproduce('laptop'); "
     code += "assert not {'torch', 'papermill', 'pandas'} & set(sys.modules)"
     second = [sys.executable, "-c", code]
-    said = subprocess.run(second, cwd="/", capture_output=True, text=True, check=True).stdout
-    assert "all 2 runs are up to date" in said
+    printed = subprocess.run(second, cwd="/", capture_output=True, text=True, check=True).stdout
+    assert "all 2 runs are up to date" in printed
 
     (folder / "metrics.csv").unlink()
-    said = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
-    assert "sports/one: up to date" in said and "sports/two done" in said
+    printed = subprocess.run(COMMAND, capture_output=True, text=True, check=True).stdout
+    assert "sports/one: up to date" in printed and "sports/two done" in printed
     assert (folder / "metrics.csv").exists()
 
 
@@ -463,8 +463,8 @@ print("pages", taken[-1] - taken[9])
 """
     copy_library(project, monkeypatch)
     write_notebook(project / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, steps, END)
-    said = subprocess.run([*COMMAND, "--only", "one"], capture_output=True, text=True, check=True)
-    assert int(re.search(r"pages (\d+)", said.stdout)[1]) < 100
+    done = subprocess.run([*COMMAND, "--only", "one"], capture_output=True, text=True, check=True)
+    assert int(re.search(r"pages (\d+)", done.stdout)[1]) < 100
 
 
 def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(project):
@@ -499,7 +499,7 @@ def test_a_notebook_without_finish_leaves_no_result(project):
     assert finished_runs("laptop") == []
 
 
-def test_a_dead_kernel_is_told(project):
+def test_a_dead_kernel_is_reported(project):
     path = project / "notebooks" / "sports" / "tiny.ipynb"
     write_notebook(path, PARAMETERS, OPEN, "import os\nos.kill(os.getpid(), 9)")
     with pytest.raises(RunFailed, match="process died"):

@@ -7,7 +7,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_cpu_trains_in_half_precision_if_it_is_fast_and_answers_in_single(monkeypatch, fast):
+def test_a_cpu_trains_in_half_precision_if_it_is_fast_and_predicts_in_single(monkeypatch, fast):
     monkeypatch.setattr(precision, "fast_bf16", lambda: fast)
     a = torch.eye(3)
     with precision.half_in_training(CPU):

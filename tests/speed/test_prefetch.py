@@ -16,17 +16,17 @@ def make(step):
 
 def test_a_cpu_makes_each_step_when_it_is_needed():
     steps = []
-    ahead = Prefetch(steps.append, 5, torch.device("cpu"))
-    ahead(3)
-    ahead(1)
+    prefetch = Prefetch(steps.append, 5, torch.device("cpu"))
+    prefetch(3)
+    prefetch(1)
     assert steps == [3, 1]
 
 
 @pytest.mark.skipif(workers() < 1, reason="one core: nothing is made ahead")
 def test_beside_a_gpu_other_processes_make_the_same():
-    ahead = Prefetch(lambda step: (*make(step), np.arange(step), os.getpid()), 6, torch.device("cuda"))
+    prefetch = Prefetch(lambda step: (*make(step), np.arange(step), os.getpid()), 6, torch.device("cuda"))
     for step in (0, 1, 2, 4, 5, 1):  # resumed elsewhere, and once more from an earlier step
-        (image, target, array, process), (same, mark) = ahead(step), make(step)
-        assert torch.equal(image, same) and torch.equal(target["step"], mark["step"])
+        (image, target, array, process), (same, expected) = prefetch(step), make(step)
+        assert torch.equal(image, same) and torch.equal(target["step"], expected["step"])
         assert isinstance(array, np.ndarray) and len(array) == step  # not made a tensor on the way
         assert process != os.getpid()

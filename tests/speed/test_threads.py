@@ -28,7 +28,7 @@ def test_every_item_is_done_once_and_opencv_is_left_as_it_was(threads, n):
     assert cv2.getNumThreads() == before
 
 
-def test_what_goes_wrong_in_a_thread_is_told(threads):
+def test_an_error_in_a_thread_is_raised(threads):
     before = cv2.getNumThreads()
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda part: 1 / 0, 10)

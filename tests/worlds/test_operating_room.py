@@ -80,10 +80,10 @@ def test_boxes_hold_what_is_seen(people):
         held = ((at >= boxes[:, None, :2] - 0.01) & (at <= boxes[:, None, 2:] + 0.01)).all(-1)
         assert held[keypoints[..., 2] == 2].all()
     poses = torch.cat(people.keypoints)
-    some = (poses[..., 2] > 0).any(1)
-    assert 0.5 < some.float().mean() < 0.85  # the others have a box only
-    shown = (poses[some, 5:13, 2] == 2).float().mean()
-    hidden = (poses[some, 5:13, 2] == 1).float().mean()
+    labelled = (poses[..., 2] > 0).any(1)
+    assert 0.5 < labelled.float().mean() < 0.85  # the others have a box only
+    shown = (poses[labelled, 5:13, 2] == 2).float().mean()
+    hidden = (poses[labelled, 5:13, 2] == 1).float().mean()
     assert shown > 0.45 and hidden > 0.15  # MVOR's annotators: 0.78 and 0.2
 
 
@@ -144,9 +144,9 @@ def test_what_cannot_be_inferred_is_not_annotated():
     seen[[index("left_shoulder"), index("left_elbow")]] = 2
     assert (views.annotated(seen) == 0).all()  # two joints are not enough
     seen[index("left_wrist")] = 2
-    marks = views.annotated(seen)
-    assert (marks[seen == 2] == 2).all()
-    guessed = {COCO.keypoints[i] for i in np.flatnonzero(marks == 1)}
+    flags = views.annotated(seen)
+    assert (flags[seen == 2] == 2).all()
+    guessed = {COCO.keypoints[i] for i in np.flatnonzero(flags == 1)}
     assert guessed == {"right_shoulder", "left_hip", "left_ear"}
     seen[index("left_hip")] = 0
     assert views.annotated(seen)[index("left_hip")] == 0  # outside stays outside

@@ -81,16 +81,16 @@ def copied(given):
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(64, 80), (100, 90)])
-def test_one_branch_answers_as_torchvisions(size):
+def test_one_branch_predicts_as_torchvisions(size):
     ours = tiny_student("single_hard").eval()
     theirs = torchvisions(ours).eval()
     for own, other in zip(ours(images(size=size)), theirs(images(size=size)), strict=True):
         assert len(own["boxes"])
         for name in ("boxes", "scores", "labels", "keypoints_scores"):
             torch.testing.assert_close(own[name], other[name], atol=1e-4, rtol=1e-4)
-        apart = (own["keypoints"] - other["keypoints"])[..., :2].abs()
+        distance = (own["keypoints"] - other["keypoints"])[..., :2].abs()
         # keypoints are read on the network's image, the frame may be larger
-        assert apart.max() <= 0.5 * max(1, min(size) / 64)
+        assert distance.max() <= 0.5 * max(1, min(size) / 64)
 
 
 def test_one_branch_has_torchvisions_logits_and_losses():

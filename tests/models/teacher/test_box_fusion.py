@@ -46,7 +46,7 @@ def test_mirror_of_edges_is_its_own_inverse():
     torch.testing.assert_close(mirror(mirror(boxes, 96), 96), boxes)
 
 
-def test_augmented_views_of_an_equivariant_detector_are_its_single_answer():
+def test_augmented_views_of_an_equivariant_detector_are_its_single_prediction():
     frames, _ = toy_frames([0, 1, 8])
     detector = toy_teacher().detector
     plain = detect(detector, frames, (1.0,), flip=False)

@@ -8,13 +8,13 @@ from toy_teacher import SPOTS, Spots, person, toy_frames
 
 
 @pytest.mark.parametrize(("scales", "tolerance"), [((1.0,), 1e-3), ((0.9, 1.0, 1.1), 0.5)])
-def test_augmented_views_of_an_equivariant_network_are_its_single_answer(scales, tolerance):
+def test_augmented_views_of_an_equivariant_network_are_its_single_prediction(scales, tolerance):
     frames, poses = toy_frames([2, 1])
     boxes = torch.tensor([[2.0, 6, 22, 26], [26, 6, 46, 26], [2, 6, 22, 26]])
     index = torch.tensor([0, 0, 1])
-    ask = (Spots(), frames, index, boxes, (64, 64), SPOTS)
-    plain = estimate(*ask, scales=(1.0,), flip=False)
-    many = estimate(*ask, scales=scales, flip=True)
+    inputs = (Spots(), frames, index, boxes, (64, 64), SPOTS)
+    plain = estimate(*inputs, scales=(1.0,), flip=False)
+    many = estimate(*inputs, scales=scales, flip=True)
     torch.testing.assert_close(many[..., :2], plain[..., :2], atol=tolerance, rtol=0)
     ground_truth = torch.stack([*poses[0], *poses[1]])
     assert (many[..., :2] - ground_truth).abs().max() < 0.8

@@ -96,11 +96,11 @@ def test_frames_without_ground_truth_do_not_count():
     data, candidates = half_wrong()
     known = risk_rows(candidates, data, 1)
     data.poses[::2] = 0
-    some = risk_rows(candidates, data, 1)
-    assert len(some) == len(known)
+    subset = risk_rows(candidates, data, 1)
+    assert len(subset) == len(known)
     odd = Candidates(candidates.base[1::2], candidates.spread[1::2], candidates.views[:, 1::2])
     alone = risk_rows(odd, data.subset(range(1, 10, 2)), 1)
-    assert [r["risk"] for r in some] == [r["risk"] for r in alone]
+    assert [r["risk"] for r in subset] == [r["risk"] for r in alone]
     keep = candidates.spread < 1
     nobody = data.unlabelled()
     assert risk_rows(candidates, nobody, 1) == []

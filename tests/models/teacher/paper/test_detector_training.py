@@ -66,7 +66,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
     check_resumed(train, type(tiny()), monkeypatch, tmp_path / "c.pt")
 
 
-def test_nobody_labelled_is_said():
+def test_nobody_labelled_is_refused():
     data = rectangles()
     data.boxes = [torch.zeros(0, 4)] * len(data)
     with pytest.raises(ValueError, match="rectangles: not one person has a box"):
