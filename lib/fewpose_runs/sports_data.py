@@ -104,7 +104,7 @@ def read_frames(
     jump and custom: squares of `size` pixels that show the whole image or, with a `width`, frames of size x width
     cropped to the person. jump: `frames` rendered frames of `videos` videos, kept in `cache`. lsp: the folder `path` of
     Leeds Sports Pose, always whole images in 256x192; at least 100 of its training images are validation, those that
-    show the scene of a test image are left out with a warning. custom: the folder `path` as described in `data.custom`.
+    show the scene of a test image are skipped with a warning. custom: the folder `path` as described in `data.custom`.
     ValueError for another data set.
     """
     if dataset == "jump":

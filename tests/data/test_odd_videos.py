@@ -191,7 +191,7 @@ def test_a_damaged_stretch_is_skipped_and_named(tmp_path):
     for start, size in places[20:24]:  # a key frame and three after it; the next is at 25
         content[start : start + size] = b"\0" * size
     path.write_bytes(content)
-    with pytest.warns(SkippedInput, match=r"a\.mp4: damaged from 0\.80 to 0\.92 s, 4 frames left out"):
+    with pytest.warns(SkippedInput, match=r"a\.mp4: damaged from 0\.80 to 0\.92 s, 4 frames skipped"):
         seconds = times_of(path)
     np.testing.assert_allclose(seconds, [n / 25 for n in range(60) if not 20 <= n < 24], atol=1e-5)
 

@@ -85,7 +85,7 @@ def open_video(path: str | Path) -> InputContainer:
 def decode(path: str | Path) -> Iterator[VideoFrame]:
     """The frames of a video as they are stored, with times counted from the first.
 
-    What cannot be decoded is left out, and named in a warning. ValueError if the file cannot be opened, or at the end
+    What cannot be decoded is skipped and named in a warning. ValueError if the file cannot be opened, or at the end
     if that comes earlier than its header says (trimming an MP4, as phones do, is no damage).
     """
     with open_video(path) as video, suppress(av.FFmpegError):  # what cannot be read is the end
@@ -124,7 +124,7 @@ def decode(path: str | Path) -> Iterator[VideoFrame]:
     if not number or missing > max(2.5 * step, duration * (0.01 if exact else 0.1)):
         raise ValueError(f"{path} is broken: it ends after {number} of {round(duration / step)} frames")
     if lost:
-        warn(f"{Path(path).name}: damaged from {min(lost):.2f} to {max(lost):.2f} s, {len(lost)} frames left out")
+        warn(f"{Path(path).name}: damaged from {min(lost):.2f} to {max(lost):.2f} s, {len(lost)} frames skipped")
 
 
 def filter_where(
