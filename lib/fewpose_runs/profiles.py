@@ -92,7 +92,7 @@ def read_manifest(folder: Path) -> dict | None:
         manifest = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError):
         return None
-    return manifest if manifest.get("status") == "finished" else None
+    return manifest if isinstance(manifest, dict) and manifest.get("status") == "finished" else None
 
 
 def check_layout(folder: Path) -> None:
@@ -211,7 +211,7 @@ def read_profile(profile: str) -> list[PlannedRun]:
     import yaml
 
     path = repo_root() / "params" / f"{profile}.yaml"
-    if not path.is_file():
+    if profile not in profiles():
         raise ValueError(f"no profile {profile!r}{_suggest(profile, profiles())}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -28,6 +28,8 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
     what `outputs/reference/<name>` held. ValueError if the profile has no report, an older version made one of its
     runs, or a notebook cannot be made small.
     """
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"--name {name!r}: a folder of outputs/reference is named by letters, digits, _ and -")
     report, target = outputs() / profile / "report", outputs() / "reference" / name
     if not (report / "results.csv").is_file():
         raise ValueError(f"outputs/{profile} has no report: run `make reproduce PROFILE={profile}`")

@@ -93,7 +93,8 @@ def find_inputs(source: Path) -> list[Path]:
 def output_names(paths: list[Path]) -> list[str]:
     """A name for each file's outputs: its own without suffix, unless two would share it."""
     stems = [path.stem for path in paths]
-    return [p.stem if stems.count(p.stem) == 1 else p.name.replace(".", "_") for p in paths]
+    names = [p.stem if stems.count(p.stem) == 1 else p.name.replace(".", "_") for p in paths]
+    return names if len(set(names)) == len(names) else [p.name for p in paths]
 
 
 def iter_images(path: Path) -> Iterator[tuple[float, np.ndarray]]:

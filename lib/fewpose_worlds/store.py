@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -205,7 +206,10 @@ BLAS = "OPENBLAS_NUM_THREADS"
 FEW_TASKS = 12  # fewer take less time than starting processes and loading the body model
 
 
-def _one_thread() -> None:
+def _start() -> None:
+    """One thread; ends when the parent process was killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
@@ -221,7 +225,7 @@ def processes() -> ProcessPoolExecutor:
     An executor, not a Pool: if a worker is killed, the executor raises, a Pool waits for ever. Spawned, not forked: a
     fork hangs once torch has used OpenMP's threads in this process.
     """
-    executor = ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), _one_thread)
+    executor = ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), _start)
     # NumPy's BLAS reads its number of threads when it is loaded. With several in each process there are more threads
     # than cores, and the small products of `body` take ten times as long.
     before = os.environ.get(BLAS)

@@ -157,6 +157,8 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
     """
     if world not in ("everyday", "jump", "operating_room"):
         raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
+    if (Path(out) / "annotations.json").exists():
+        raise ValueError(f"{out} holds annotations.json: give a new folder, so that no labels are lost")
     with tempfile.TemporaryDirectory() as work:
         if world == "operating_room":
             operating_room(frames, (size, size * 4 // 3), seed, Path(work))

@@ -112,6 +112,9 @@ def test_only_small_results_of_finished_runs_are_kept(tmp_path, monkeypatch):
     executed(run, shown_image(drawing()))
     monkeypatch.setattr(reference, "outputs", lambda: tmp_path)
     monkeypatch.setattr(reference, "finished_runs", lambda profile: [run])
+    for name in ("../precious", ".", "", str(tmp_path)):  # it replaces what is there
+        with pytest.raises(ValueError, match="is named by letters, digits"):
+            reference.keep_reference("mine", name)
     with pytest.raises(ValueError, match="outputs/mine has no report"):
         reference.keep_reference("mine", "ours")
     (tmp_path / "mine" / "report").mkdir()

@@ -1,6 +1,7 @@
 """Videos in, coordinates in the pixels of the videos out."""
 
 import csv
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from fewpose_runs import cli
 from fewpose_video import predict as predicting
 from fewpose_video.networks import PoseNetwork, find_weights, network_metadata, open_network
 from fewpose_video.people import find_person
-from fewpose_video.predict import predict, predict_crops, predict_whole
+from fewpose_video.predict import output_names, predict, predict_crops, predict_whole
 from odd_videos import drop_frames
 from published import YOLOX, needs_yolox
 from tiny import DOTS, dots
@@ -261,3 +262,12 @@ def test_yolox_finds_the_athlete_of_a_rendered_frame(tmp_path):
     seen = still.poses[0][still.poses[0, :, 2] > 0][:, :2]
     inside = ((seen > boxes[0, :2] - 8) & (seen < boxes[0, 2:] + 8)).all(1)
     assert inside.float().mean() > 0.8 and still.skeleton == JUMP
+
+
+def test_each_file_has_a_name_for_its_outputs():
+    def names(*files):
+        return output_names([Path(name) for name in files])
+
+    assert names("a.mp4", "b.mov") == ["a", "b"]
+    assert names("a.mp4", "a.mov") == ["a_mp4", "a_mov"]
+    assert names("a.mkv", "a.mp4", "a_mp4.mov") == ["a.mkv", "a.mp4", "a_mp4.mov"]

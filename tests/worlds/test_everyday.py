@@ -135,3 +135,10 @@ def test_each_pixel_of_a_place_is_ground_or_wall():
             v = np.clip(1 - up / place.height, 0, 1) * (height - 1)
             expected = cv2.remap(place.wall, *np.float32([[[u]], [[v]]]), cv2.INTER_LINEAR)[0, 0]
         assert np.allclose(found[row, col], expected, atol=0.02)
+
+
+def test_export_keeps_the_labels_that_a_folder_holds(tmp_path):
+    (tmp_path / "annotations.json").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds annotations\.json: give a new folder"):
+        worlds.export("everyday", 4, 96, 0, tmp_path)
+    assert (tmp_path / "annotations.json").read_text() == "mine"

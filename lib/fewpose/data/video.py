@@ -243,7 +243,7 @@ def video_writer(
     part = path.absolute().with_name(f".{path.stem}.part.mp4")
     try:
         with av.open(str(part), "w", options={"movflags": "faststart"}) as video:
-            rate = Fraction(rate).limit_denominator(1001)
+            rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1000))  # never 0
             stream = video.add_stream("libx264", rate, options={"crf": str(crf), "preset": "superfast"})
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             stream.color_primaries, stream.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
