@@ -77,6 +77,11 @@ def read_metrics(root: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[list(columns)]
 
 
+def range_text(low: float, high: float) -> str:
+    """An interval as text; "no interval" where it is NaN."""
+    return "no interval" if pd.isna(low) else f"{low:.1f} to {high:.1f}"
+
+
 def markdown(table: pd.DataFrame) -> str:
     """The table as Markdown, missing values empty, all numbers of a column with the most decimals that one needs."""
     text = pd.DataFrame({name: _cells(table[name]) for name in table.columns}, dtype=object)

@@ -26,3 +26,8 @@ def test_samples_of_equal_networks_are_equal():
 def test_nothing_labelled_has_no_interval():
     assert all(math.isnan(end) for end in pck_interval(torch.full((4, 2), torch.nan), np.arange(4)))
     assert interval(np.array([np.nan, 3.0])) == (3, 3)
+
+
+def test_one_video_has_no_interval():
+    assert all(math.isnan(end) for end in pck_interval(torch.zeros(4, 2), np.array(["a"] * 4)))
+    assert np.isnan(pck_samples([torch.zeros(4, 2)], np.array(["a"] * 4))).all()

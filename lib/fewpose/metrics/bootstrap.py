@@ -28,9 +28,14 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
 def pck_samples(
     draws: list[Tensor], video: np.ndarray, at: float = 0.1, resamples: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """PCK [draws, resamples] of the normalised distances [N, K] of each draw, over the same resampled videos."""
+    """PCK [draws, resamples] of the normalised distances [N, K] of each draw, over the same resampled videos.
+
+    NaN with a single video: its resamples are all the same, and would pass for certainty.
+    """
     hits = np.stack([per_video((d <= at).sum(1).numpy(), video) for d in draws])
     counts = np.stack([per_video((~d.isnan()).sum(1).numpy(), video) for d in draws])
+    if hits.shape[1] < 2:
+        return np.full((len(draws), resamples), np.nan)
     videos = resample(hits.shape[1], resamples, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * hits[:, videos].sum(-1) / counts[:, videos].sum(-1)
@@ -38,8 +43,6 @@ def pck_samples(
 
 def pck_interval(distances: Tensor, video: np.ndarray, at: float = 0.1) -> tuple[float, float]:
     """95 % interval of the PCK of one network, by bootstrap over videos; NaN if there is only one."""
-    if len(np.unique(video)) < 2:
-        return float("nan"), float("nan")
     return interval(pck_samples([distances], video, at))
 
 

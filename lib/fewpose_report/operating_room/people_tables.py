@@ -12,7 +12,7 @@ import pandas as pd
 
 from fewpose.metrics.bootstrap import interval
 from fewpose_report.operating_room.people_results import Measured, Summary
-from fewpose_report.results import published
+from fewpose_report.results import published, range_text
 
 SCALES = (1, 8, 10, 12)
 METRIC_NAMES = {
@@ -109,7 +109,7 @@ def _row(
         "metric": metric,
         "paper": paper,
         "ours": None if value is None else round(value, 1),
-        "95 % interval": f"{low:.1f} to {high:.1f}" if measured else "",
+        "95 % interval": range_text(low, high) if measured else "",
         "difference": None if None in (paper, value) else round(value - paper, 1),
         "seeds": measured.seeds if measured else "",
     }

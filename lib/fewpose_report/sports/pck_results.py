@@ -16,7 +16,7 @@ from fewpose.metrics.bootstrap import interval, over_draws, pck_interval, pck_sa
 from fewpose.metrics.pck import gap_closed, pck
 from fewpose.skeleton import Skeleton
 from fewpose.training import History
-from fewpose_report.results import example_indices, read_examples, saved_files, write_examples
+from fewpose_report.results import example_indices, range_text, read_examples, saved_files, write_examples
 
 THRESHOLDS = (0.05, 0.1, 0.2)
 EXAMPLES = 8
@@ -87,8 +87,7 @@ def save_test(
 def show_rows(rows: list[dict]) -> pd.DataFrame:
     """The rows as a small table: PCK with interval, a column per threshold."""
     table = pd.DataFrame(rows)
-    ranges = [f"{r.ci_low:.1f} to {r.ci_high:.1f}".replace("nan to nan", "no interval") for r in table.itertuples()]
-    table["PCK"] = [f"{value:.1f} ({text})" for value, text in zip(table["value"], ranges, strict=True)]
+    table["PCK"] = [f"{r.value:.1f} ({range_text(r.ci_low, r.ci_high)})" for r in table.itertuples()]
     table["at"] = "PCK@" + table["at"].astype(str)
     table["iteration"] = table["iteration"].fillna(0).astype(int)
     return table.pivot(index=["method", "labels", "iteration"], columns="at", values="PCK")

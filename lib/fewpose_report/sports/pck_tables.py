@@ -6,7 +6,7 @@ import pandas as pd
 
 from fewpose.metrics.bootstrap import interval
 from fewpose.metrics.pck import gap_closed
-from fewpose_report.results import published
+from fewpose_report.results import published, range_text
 from fewpose_report.sports.pck_results import draws, label_counts, last_iterations, mean_pck, name_of
 
 ALL = 3154  # labels in the paper
@@ -43,7 +43,7 @@ def sports_table(found: list[dict], paper_rows: dict[tuple, float | None], at: f
             value, samples = mean_pck(sets, found[0]["video"], at)
             row = {"method": name_of(method), "labels": f"all ({full})" if labels == "all" else str(labels)}
             row |= {"iteration": iteration or "", "paper": paper, "ours": round(value, 1)}
-            row["95 % interval"] = "{:.1f} to {:.1f}".format(*interval(samples))
+            row["95 % interval"] = range_text(*interval(samples))
             row["difference"] = None if paper is None else round(value - paper, 1)
             rows.append(row | {"draws": len(sets)})
     return pd.DataFrame(rows)
