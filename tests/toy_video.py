@@ -7,7 +7,7 @@ from toy_teacher import person
 
 
 def write_toy_video(path, frames=12, size=(97, 161), people=True):
-    """A person of 40 pixels moves by 4 pixels a frame; returns the ground-truth keypoints [T, 4, 2]."""
+    """A person of 40 pixels moves by 4 pixels a frame; returns the keypoints of the ground truth [T, 4, 2]."""
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20, size[::-1])
     keypoints = []
     for t in range(frames):

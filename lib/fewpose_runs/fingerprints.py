@@ -117,7 +117,7 @@ def _library(modules: dict[str, Path]) -> str:
     """Hash of these modules and of the data files (weights, tables) beside them."""
     folders = {path.parent for path in modules.values()}
     beside = {file for folder in folders for file in (*folder.glob("*.*"), *folder.glob("files/*.*"))}
-    data = {file for file in beside if file.suffix != ".py" and file.name != "README.md" and file.is_file()}
+    data = {file for file in beside if file.suffix not in (".py", ".md") and file.is_file()}
     digest = hashlib.sha256()
     for path in sorted({*modules.values(), *data}):
         name = path.relative_to(LIBRARY).as_posix()

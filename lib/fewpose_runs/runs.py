@@ -327,13 +327,14 @@ def _device_name(device: torch.device) -> str:
 
 
 def _peak_memory_mb() -> int:
-    """Largest resident memory of this process or one of its children, in MB."""
-    if sys.platform == "win32":
+    """Largest resident memory of this process or one of its children, in MB; of this process alone on Windows."""
+    try:
+        import resource  # counts children, too; Windows has none
+    except ImportError:
         import psutil
 
-        return round(psutil.Process().memory_info().peak_wset / 2**20)
-    import resource  # counts children, too; Windows has none
-
+        memory = psutil.Process().memory_info()
+        return round(getattr(memory, "peak_wset", memory.rss) / 2**20)
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
     users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return round(max(resource.getrusage(user).ru_maxrss for user in users) / unit)

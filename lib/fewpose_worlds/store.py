@@ -207,11 +207,15 @@ FEW_TASKS = 12  # fewer take less time than starting processes and loading the b
 
 
 def _start() -> None:
-    """One thread; ends when the parent process was killed, instead of waiting for work for ever."""
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    """Prepare a process: it computes with one thread, and ends with its parent."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()  # without this a killed parent's processes wait for work for ever
+    os._exit(1)
 
 
 def workers() -> int:

@@ -559,3 +559,9 @@ def test_only_takes_an_entry_with_or_without_its_seeds(seeded):
         ("third", ["first_seed0", "third"]),
     ):
         assert [p.run for p in _chosen(plan, [only])] == chosen
+
+
+def test_memory_is_measured_where_resource_is_missing_as_on_windows(monkeypatch):
+    pytest.importorskip("psutil")  # loaded before: on Linux it imports resource itself
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert runs._peak_memory_mb() > 50

@@ -64,9 +64,9 @@ def test_same_seed_same_frames_whatever_else_is_made(made):
 
 
 def test_poses_do_not_depend_on_the_size():
-    small, large = (render_frames(sample_video(0, 1, size), np.array([300]), 0)[1] for size in (64, 128))
-    scaled = (small[..., :2] + 0.5) * 2 - 0.5
-    assert np.allclose(scaled, large[..., :2], atol=0.02)
+    small, large = (render_frames(sample_video(0, 1, size), np.array([300]), 0) for size in (64, 128))
+    scaled = (small.poses[..., :2] + 0.5) * 2 - 0.5
+    assert np.allclose(scaled, large.poses[..., :2], atol=0.02)
 
 
 def test_every_phase_is_among_the_stills():
@@ -101,7 +101,7 @@ def test_video_file_shows_the_same_athlete(tmp_path, monkeypatch):
     assert written.get(cv2.CAP_PROP_FPS) == pytest.approx(200)
     assert written.get(cv2.CAP_PROP_FRAME_COUNT) == 90
     first = written.read()[1][..., ::-1].astype(float)
-    still = render_frames(video, np.array([0]), 4)[0][0].astype(float)
+    still = render_frames(video, np.array([0]), 4).images[0].astype(float)
     assert np.abs(first - still).mean() < 12, "the codec's error only"
 
 

@@ -33,7 +33,7 @@ def normalised_distances(predicted: Tensor, ground_truth: Tensor, skeleton: Skel
     """
     if predicted.shape[:2] != ground_truth.shape[:2]:
         raise ValueError(
-            f"{tuple(predicted.shape[:2])} predicted and {tuple(ground_truth.shape[:2])} ground-truth keypoints: "
+            f"{tuple(predicted.shape[:2])} predicted and {tuple(ground_truth.shape[:2])} keypoints of ground truth: "
             "frames and keypoint count must agree"
         )
     reference = reference_length(ground_truth, skeleton)

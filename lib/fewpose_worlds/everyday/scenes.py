@@ -158,7 +158,7 @@ def _outdoor_wall(rng: np.random.Generator) -> np.ndarray:
 
 
 def _indoor_wall(rng: np.random.Generator) -> np.ndarray:
-    """A wall with windows, doors, pictures, shelves and a skirting board."""
+    """A wall with windows, doors, paintings, shelves and a skirting board."""
     rows, cols = _WALL
     out = np.full((rows, cols, 3), sample_colour(rng) * 0.45 + 0.45, np.float32)
     if rng.random() < 0.3:

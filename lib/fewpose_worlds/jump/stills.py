@@ -50,13 +50,13 @@ def make_stills(seed: int, index: int, n: int, size: int, split: str) -> store.R
     video = sample_video(seed, index, size)
     phases = video.motion.phases
     times = pick_frames(np.random.default_rng([seed, 33, index]), phases, n)
-    images, *labels = render_frames(video, times, seed)
+    frames = render_frames(video, times, seed)
     metadata = [{"video_id": video.name, "frame": int(t), "split": split, "phase": str(phases[t])} for t in times]
     annotations = []
-    for pose, pose3d, (left, top, right, bottom) in zip(*labels, strict=True):
+    for pose, pose3d, (left, top, right, bottom) in zip(frames.poses, frames.poses3d, frames.boxes, strict=True):
         width, height = right - left, bottom - top
         annotations.append([store.annotation(pose, [left, top, width, height], width * height, pose3d, True)])
-    return images.transpose(0, 3, 1, 2), metadata, annotations
+    return frames.images.transpose(0, 3, 1, 2), metadata, annotations
 
 
 def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE) -> int:
@@ -71,6 +71,6 @@ def write_video(seed: int, index: int, size: int, path: Path, rate: float = RATE
     times = np.arange(0, len(video.motion.roots), RATE / rate).astype(int)
     with video_writer(path, (size, size), rate, CRF) as write:
         for first in tqdm(range(0, len(times), 50), desc=path.name, unit="50 frames", leave=False):
-            for image in render_frames(video, times[first : first + 50], seed)[0]:
+            for image in render_frames(video, times[first : first + 50], seed).images:
                 write(np.ascontiguousarray(image[..., ::-1]))
     return len(times)

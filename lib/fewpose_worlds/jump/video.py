@@ -65,29 +65,44 @@ def sample_video(seed: int, index: int, size: int) -> Video:
     for stander in sample_bystanders(rng, operator, site, size):
         (behind if stander.place[0] * far > 0 else before).append(stander)
     behind.sort(key=lambda b: -np.linalg.norm(b.place - operator.position))
-    objects = sample_objects(rng, site)
-    exposure = float(RATE * np.exp(rng.uniform(np.log(1 / 800), np.log(1 / 90))))
-    effects = dict(
-        gain=rng.uniform(0.7, 1.2),
-        gamma=rng.uniform(0.8, 1.3),
-        colour=rng.uniform(0.6, 1.2),
-        warm=rng.normal(0, 0.04),
-        haze=max(0.0, rng.uniform(-0.1, 0.12)),
-        noise=rng.uniform(0.004, 0.04),
-        soft=max(0.0, rng.uniform(-0.5, 0.9)),
-        quality=rng.uniform(25, 90),
-    )
     return Video(
-        video_name(index), motion, phenotype, look, site, operator, behind, before, objects, exposure, effects, size
+        name=video_name(index),
+        motion=motion,
+        phenotype=phenotype,
+        look=look,
+        site=site,
+        operator=operator,
+        behind=behind,
+        before=before,
+        objects=sample_objects(rng, site),
+        exposure=float(RATE * np.exp(rng.uniform(np.log(1 / 800), np.log(1 / 90)))),
+        effects=dict(
+            gain=rng.uniform(0.7, 1.2),
+            gamma=rng.uniform(0.8, 1.3),
+            colour=rng.uniform(0.6, 1.2),
+            warm=rng.normal(0, 0.04),
+            haze=max(0.0, rng.uniform(-0.1, 0.12)),
+            noise=rng.uniform(0.004, 0.04),
+            soft=max(0.0, rng.uniform(-0.5, 0.9)),
+            quality=rng.uniform(25, 90),
+        ),
+        size=size,
     )
 
 
-def render_frames(video: Video, times: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
-    """Render the frames `times` [n] (integers, 1/200 s) of a video; seed is of the sensor noise.
+@dataclass(frozen=True)
+class Frames:
+    """Rendered frames: images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility 0/1/2, poses3d [n,20,3]
+    millimetres in the camera frame, boxes [n,4] x0, y0, x1, y1 in pixels."""
 
-    Images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility 0/1/2, poses3d [n,20,3] millimetres in the camera
-    frame, boxes [n,4] x0, y0, x1, y1 in pixels.
-    """
+    images: np.ndarray
+    poses: np.ndarray
+    poses3d: np.ndarray
+    boxes: np.ndarray
+
+
+def render_frames(video: Video, times: np.ndarray, seed: int) -> Frames:
+    """Render the frames `times` [n] (integers, 1/200 s) of a video; seed is of the sensor noise."""
     following = np.minimum(times + 1, len(video.motion.roots) - 1)
     both = np.concatenate([times, following])
     phenotypes = video.phenotype[None].repeat(len(both), 0)
@@ -112,7 +127,7 @@ def render_frames(video: Video, times: np.ndarray, seed: int) -> tuple[np.ndarra
         poses3d[i] = camera.to_camera(world) * 1000
         outline, _ = camera.project(bodies.vertices[i])
         boxes[i] = np.clip([*outline.min(0), *outline.max(0)], -0.5, size - 0.5)
-    return images, poses, poses3d, boxes
+    return Frames(images, poses, poses3d, boxes)
 
 
 def _render_exposure(video: Video, time: int, now: list[Mesh], then: list[Mesh]):

@@ -188,8 +188,8 @@ class CascadeRCNN(Network, nn.Module):
     def forward(self, images: Tensor, boxes: list[Tensor] | None = None) -> list[dict[str, Tensor]] | dict[str, Tensor]:
         """Images [N, 3, h, w] in 0..255 → per image `boxes` [P, 4], `scores` [P]; or the losses.
 
-        Boxes are x0, y0, x1, y1 in pixels of the images from their edge; in training mode they are the ground
-        truth of each image, which may be empty, and named losses are returned.
+        Boxes are x0, y0, x1, y1 in pixels of the images from their edge. In training mode they are those of the
+        ground truth of each image, which may be empty, and named losses are returned.
         """
         sizes = [tuple(images.shape[-2:])] * len(images)
         below, right = (-side % MULTIPLE for side in sizes[0])
