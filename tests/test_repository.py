@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ def code_cells(path):
 
 def test_ruff_is_content_with_library_tests_and_notebooks():
     found = tool("ruff", "check", "--output-format=concise", ".")
+    assert found.returncode == 0, found.stdout
+
+
+def test_code_is_formatted():
+    found = tool("ruff", "format", "--check", ".")
     assert found.returncode == 0, found.stdout
 
 
@@ -250,6 +256,21 @@ def test_packages_import_one_way():
         siblings = set(packages_imported(path)) & set(MAY_IMPORT) - {package}
         wrong += [f"{path.relative_to(LIB)} imports {s}" for s in siblings - MAY_IMPORT[package]]
     assert not wrong
+
+
+def test_no_modules_import_in_a_circle():
+    """Under TYPE_CHECKING and in functions too."""
+    names = {".".join(path.relative_to(LIB).with_suffix("").parts): path for path in MODULES}
+    graph = {}
+    for name, path in names.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+        graph[name] = found & set(names) - {name, "fewpose.__main__"}
+    TopologicalSorter(graph).prepare()  # CycleError names the modules
 
 
 def test_the_papers_methods_load_no_sibling():

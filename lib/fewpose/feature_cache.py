@@ -197,7 +197,7 @@ def cache_features(
     matrix, flipped = fixed_views(data, views, seed, augmentation)
     name = fingerprint(backbone, data, matrix, flipped, augmentation)
     shape = tuple(backbone(normalise(data.frames[:1].to(device))).shape[1:])
-    cached = CacheFile(Path(folder) / f"{name}.views", matrix, flipped)
+    cached = CacheFile(Path(folder) / f"{name}.features", matrix, flipped)
     if not cached.path.exists():
         cached.path.parent.mkdir(parents=True, exist_ok=True)
         partial = cached.path.with_suffix(f".{os.getpid()}")

@@ -9,22 +9,17 @@ those of section 2.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import keypoints_to_heatmap
-
-if TYPE_CHECKING:
-    from fewpose.models.lifting import Lifter
 
 SHARPNESS = 10.0  # factor on the scores before SimCC's softmaxes
 SOFT = ("weighted", "temperature")
 
 
 def heatmap_mse(predicted: list[Tensor], target: list[Tensor], labelled: Tensor) -> Tensor:
-    """Mean squared error of heat maps, summed over resolutions (HigherHRNet section 3.3).
+    """Mean squared error of heat maps, Σ_r mean_k mean_u (H_k^r(u) − target)², over resolutions r (HigherHRNet 3.3).
 
     predicted, target: one [N, K, h, w] per resolution. labelled [N, K] bool: keypoints without a label, such as dropped
     pseudo labels, are ignored; an empty target would teach that they are absent.
@@ -32,6 +27,16 @@ def heatmap_mse(predicted: list[Tensor], target: list[Tensor], labelled: Tensor)
     weight = labelled.to(predicted[0].dtype)
     count = weight.sum().clamp_min(1)
     return sum((((p - t) ** 2).mean(dim=(2, 3)) * weight).sum() / count for p, t in zip(predicted, target, strict=True))
+
+
+def coordinate_mse(distance: Tensor, confident: Tensor) -> Tensor:
+    """Mean of ‖distance‖² over the keypoints that count; distance [N, K, 2], confident [N, K] bool."""
+    return ((distance**2).sum(-1) * confident).sum() / confident.sum().clamp_min(1)
+
+
+def joint_distance(predicted: Tensor, points: Tensor) -> Tensor:
+    """Mean distance ‖2Dto3D(x) − X‖ of predicted from true joints [P, K, 3], in thousands of their unit: mm → m."""
+    return (predicted - points).norm(dim=-1).mean() / 1000
 
 
 def simcc_divergence(bins: Tensor, place: Tensor, shown: Tensor, sigma: float) -> Tensor:
@@ -87,7 +92,7 @@ def cross_entropy(hm: Tensor, rois: Tensor, keypoints: Tensor) -> tuple[Tensor, 
     return F.cross_entropy(logits, cells.flatten(), reduction="none").view_as(cells), valid.bool()
 
 
-def loss_3d(lifter: Lifter, rays: Tensor, points: Tensor) -> Tensor:
+def loss_3d(lifter: nn.Module, rays: Tensor, points: Tensor) -> Tensor:
     """L_3Dhard or L_3Dsoft: smooth L1 (β = 1) between 2Dto3D(keypoints) and the labels' 3D.
 
     lifter: 2Dto3D_hard or 2Dto3D_soft. rays [P, K, 3]: H_2D or S_2D as rays of their camera (`geometry.rays`, missing

@@ -20,7 +20,7 @@ from fewpose import geometry
 from fewpose.augment import Augmentation, View
 from fewpose.data.pose_data import PoseData
 from fewpose.heatmaps import SIGMA, soft_argmax
-from fewpose.losses import heatmap_mse
+from fewpose.losses import coordinate_mse, heatmap_mse
 from fewpose.models.pose_model import PoseModel
 from fewpose.training import History, Schedule, batch_index, fit, outputs_of
 
@@ -72,7 +72,7 @@ class MeanTeacher(PoseModel):
         """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict()
         averaged = [name for name, value in teacher.items() if value.is_floating_point()]
-        average = get_ema_multi_avg_fn(self.decay)  # all tensors at once: few kernel launches on a GPU
+        average = get_ema_multi_avg_fn(self.decay)  # α; all tensors at once: few kernel launches on a GPU
         average([teacher[name] for name in averaged], [student[name] for name in averaged], None)
         for name in set(teacher) - set(averaged):
             teacher[name].copy_(student[name])
@@ -157,7 +157,7 @@ class Consistency:
             distance = (home - soft_argmax(teacher[finest].float(), stride)) / side
             # a soft argmax never leaves the view, so keypoints that the view does not show are left out
             confident = confident & T.rename(geometry.inside(T.poses(labels), self.unlabelled.size))
-            return ((distance**2).sum(-1) * confident).sum() / confident.sum().clamp_min(1)
+            return coordinate_mse(distance, confident)
         home, target = [], []
         for s, t, stride in zip(student, teacher, model.strides, strict=True):
             shown = T.shows(s.shape[-2:], stride)  # the student cannot predict what its view does not show

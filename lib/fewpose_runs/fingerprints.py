@@ -14,15 +14,18 @@ LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
 NEVER = ("fewpose.__main__", "fewpose_runs.cli", "fewpose_runs.engine")  # these start runs and change no number
 DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's folders
-WEIGHTS = ("weights", "pose_weights", "lifter", "yolox", "rtmpose")  # parameters that name a user's file
+# Parameters that name a user's file.
+WEIGHTS = ("weights", "pose_weights", "detector_backbone", "lifter", "yolox", "rtmpose")
+# Of the report what writes rows of results; the rest draws or makes tables of them.
+ROWS = ("fewpose_report", "sports", "operating_room", "results", "pck_results", "people_results", "label_audit")
 
 
 def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool = False) -> str:
     """Hash of everything that a run's numbers depend on.
 
     This is the notebook's cells, all its parameters and the files that they name (DATA, WEIGHTS), the modules that it
-    imports and the fingerprints of the runs it needs. `report` adds `fewpose_report`, left out otherwise: it only
-    draws, and a change to a figure should not repeat a training.
+    imports and the fingerprints of the runs it needs. `report` adds the modules that only draw or make tables, left out
+    otherwise: a change to a figure should not repeat a training.
     """
     path = notebook_path(notebook)
     cells = ["".join(cell["source"]) for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
@@ -72,15 +75,16 @@ def files_in(folder: Path) -> list:
 def imported_modules(cells: list[str], report: bool, renders: bool) -> dict[str, Path]:
     """Files of the library's modules that code imports, directly or indirectly, by module name.
 
-    `report` follows imports of `fewpose_report`, `renders` those of `fewpose_worlds` by `fewpose_runs.sports_data`,
-    which renders for `dataset: jump` alone.
+    `report` follows imports of all of `fewpose_report`, without it only of ROWS; `renders` those of `fewpose_worlds` by
+    `fewpose_runs.sports_data`, which renders for `dataset: jump` alone.
     """
     modules: dict[str, Path] = {}
     waiting = [name for cell in cells for name in _imports_of(cell)]
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if path is None or name in modules or name in NEVER or (name.startswith("fewpose_report") and not report):
+        draws = name.startswith("fewpose_report") and name.split(".")[-1] not in ROWS
+        if path is None or name in modules or name in NEVER or (draws and not report):
             continue
         modules[name] = path
         imports = _imports_in(path, path.stat().st_mtime_ns)

@@ -28,6 +28,9 @@ RENAMED = {  # names in earlier versions → names now
     "opinions": "voters",
     "translated": "mapped",
     "own": "custom",
+    "heavy": "paper_teacher",
+    "limits": "oracle_analysis",
+    "second_opinion": "published_head",
     "sports/limits": "sports/oracle_analysis",
     "sports/second_opinion": "sports/published_head",
 }

@@ -16,7 +16,7 @@ from fewpose_runs.profiles import read_notebook, shown
 from fewpose_runs.runs import finished_runs, outputs
 
 KEPT = ("run.json", "*.csv", "test/*")
-MOST_BYTES = 1_000_000  # of an executed notebook: browsers show larger ones slowly, GitHub not at all
+MAX_BYTES = 1_000_000  # of an executed notebook: browsers show larger ones slowly, GitHub not at all
 WIDTHS = (1200, 900, 600)  # of its figures in pixels: the first that makes it small enough
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -52,14 +52,14 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
 
 
 def small_notebook(path: Path) -> str:
-    """An executed notebook as JSON of less than MOST_BYTES, to be read in a browser.
+    """An executed notebook as JSON of less than MAX_BYTES, to be read in a browser.
 
     Figures are palette PNG or JPEG, whichever is smaller, at the first of WIDTHS that is small enough. Progress bars,
     widgets, videos and execution times are left out. ValueError if it stays too large.
     """
     for width in WIDTHS:
         text = json.dumps(_small(read_notebook(path), width), indent=1, ensure_ascii=False) + "\n"
-        if len(text.encode()) < MOST_BYTES:
+        if len(text.encode()) < MAX_BYTES:
             return text
     raise ValueError(f"{shown(path)} has {len(text.encode())} bytes even with figures of {width} pixels: show fewer")
 

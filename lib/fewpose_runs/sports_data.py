@@ -84,7 +84,7 @@ def load_sports(run: Run) -> SportsSplit:
     if p["raw_every"]:
         path = run.path(p["raw_path"] or p["data_path"])
         pool.append(read_raw(p["dataset"], path, frames, *shared[:3], p["raw_every"], run.cache, p["raw_rate"]))
-    network, folder = pretrained_network(run, train.skeleton), run.cache / "views"
+    network, folder = pretrained_network(run, train.skeleton), run.cache / "features"
     train, *raw = (cache_features(network, part, p["cached_views"], folder) for part in pool)
     held_back = concatenate(train.subset(rest), *raw)
     return SportsSplit(train.subset(few), held_back.unlabelled(), held_back, val, test)

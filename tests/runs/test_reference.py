@@ -95,9 +95,9 @@ def test_the_copy_does_not_link_to_itself(tmp_path):
 def test_figures_shrink_until_the_notebook_is_small_enough(tmp_path, monkeypatch):
     path = executed(tmp_path, shown_image(photograph()))
     whole = len(reference.small_notebook(path).encode())
-    monkeypatch.setattr(reference, "MOST_BYTES", whole)  # must be less
+    monkeypatch.setattr(reference, "MAX_BYTES", whole)  # must be less
     assert first_image(reference.small_notebook(path))[1].shape == (225, 900, 3)
-    monkeypatch.setattr(reference, "MOST_BYTES", 1000)
+    monkeypatch.setattr(reference, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="bytes even with figures of 600 pixels: show fewer"):
         reference.small_notebook(path)
 

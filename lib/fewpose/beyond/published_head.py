@@ -215,23 +215,23 @@ def mirrored(points: Tensor, skeleton: Skeleton) -> Tensor:
     return points
 
 
-def fuse(own: Candidates, published: Tensor, mapping: KeypointMap, voters: str = "both") -> Candidates:
+def fuse(network: Candidates, published: Tensor, mapping: KeypointMap, voters: str = "both") -> Candidates:
     """Pseudo labels of unlabelled frames by network and published head, for `pseudo_labels.select`.
 
-    own: the network's predictions in its views. published [V, N, S, 3]: those of the published head in its views. The
+    network: its predictions in its views. published [V, N, S, 3]: those of the published head in its views. The
     reach of all votes is relative to the body size in the head's first view. voters: "both", "published" or "network"
     alone; with "published_selects" the network's base view is the label and its squared distance from the published
     head's vote the spread. ValueError otherwise.
     """
     mapped = torch.stack([mapping(view) for view in published])
-    network = torch.cat([own.base[None], own.views])
+    own = torch.cat([network.base[None], network.views])
     size = body_size(published[0])
-    predictions = {"both": [network, mapped], "published": [mapped], "network": [network]}
+    predictions = {"both": [own, mapped], "published": [mapped], "network": [own]}
     if voters in predictions:
         return vote(predictions[voters], size)
     if voters == "published_selects":
-        spread = ((own.base - vote([mapped], size).base)[..., :2] ** 2).sum(-1)
-        return Candidates(own.base, spread, torch.cat([network, mapped]))
+        spread = ((network.base - vote([mapped], size).base)[..., :2] ** 2).sum(-1)
+        return Candidates(network.base, spread, torch.cat([own, mapped]))
     raise ValueError(f'voters: "both", "published", "network" or "published_selects", not {voters!r}')
 
 

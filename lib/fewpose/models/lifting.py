@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewpose import geometry
+from fewpose.losses import joint_distance
 from fewpose.models.pose_model import Network
 from fewpose.models.weights import load_weights, read_meta
 from fewpose.skeleton import COCO, Skeleton
@@ -210,7 +211,7 @@ def fit_lifter(
     matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
 
     def error(seen: Tensor, points: Tensor) -> Tensor:
-        return (model(seen) - model.root_relative(points)).norm(dim=-1).mean() / 1000
+        return joint_distance(model(seen), model.root_relative(points))
 
     def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         return {"points": error(*batch(schedule.batch_size, generator))}

@@ -76,7 +76,7 @@ class RTMPose(PoseModel):
             if tuple(images.shape[-2:]) != CROP:
                 raise ValueError(
                     f"RTMPose reads images of {CROP[0]}x{CROP[1]} (height x width), not "
-                    f"{images.shape[-2]}x{images.shape[-1]}: set the frames' size to [256, 192]."
+                    f"{images.shape[-2]}x{images.shape[-1]}: set `size: 256` and `width: 192`."
                 )
             x = FrozenParts(self.backbone[: self.frozen])(images)
         # not `enabled=self.training`, which would also disable autocast around predictions on CUDA

@@ -6,11 +6,11 @@ Published numbers are on MVOR+, real frames that are not public, so only trends 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 import pandas as pd
 
 from fewpose.metrics.bootstrap import interval
+from fewpose.models.cost import Cost
 from fewpose_report.operating_room.people_results import Measured, Summary
 from fewpose_report.results import published, range_text
 
@@ -30,13 +30,6 @@ PUBLISHED_COSTS = {  # millions of parameters, GFLOPs
     method.removesuffix("_untrained"): tuple(rows["value"])
     for method, rows in _PUBLISHED[_PUBLISHED["scale"].isna()].groupby("method")
 }
-
-
-class Cost(Protocol):
-    """The cost of a network, as `models.cost.Cost`."""
-
-    parameters: int
-    gflops: float
 
 
 def operating_room_table1(summary: Summary, costs: Mapping[str, Cost]) -> pd.DataFrame:

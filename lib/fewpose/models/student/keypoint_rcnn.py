@@ -25,8 +25,8 @@ from fewpose.losses import SOFT, loss_2d_hard, loss_2d_soft, loss_3d
 from fewpose.models.lifting import Lifter
 from fewpose.models.people import People
 from fewpose.models.pose_model import Network
+from fewpose.models.proposals import proposer
 from fewpose.models.student.decoding import decode, expect
-from fewpose.models.teacher.paper.cascade_rcnn import proposer
 from fewpose.models.teacher.three_stages import in_batches
 from fewpose.skeleton import COCO, Skeleton
 

@@ -12,12 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -26,6 +24,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from fewpose.augment import normalise
 from fewpose.models.checkpoints import read_checkpoint
 from fewpose.models.pose_model import Network
+from fewpose.models.proposals import proposer
 
 IOU = (0.5, 0.6, 0.7)  # u of each stage: boxes that overlap a person by u are positive
 WEIGHTS = tuple((10.0 * t, 10.0 * t, 5.0 * t, 5.0 * t) for t in (1, 2, 3))  # of each stage's regression
@@ -99,37 +98,6 @@ class CascadeHeads(nn.Module):
             losses |= {f"classes_{t}": classes, f"boxes_{t}": boxes}
             proposals = regress(stage, deltas.detach(), proposals, sizes)
         return losses
-
-
-class Proposer(RegionProposalNetwork):
-    """torchvision's RPN, always in single precision: bf16 moves boxes by pixels."""
-
-    def forward(self, images, features, targets=None):
-        with torch.autocast(images.tensors.device.type, enabled=False):
-            single = {name: x.float() for name, x in features.items()}
-            return super().forward(images, single, targets)
-
-
-def proposer(
-    channels: int, anchors: tuple[int, ...], ratios: tuple[float, ...], proposals: tuple[int, int], before: int
-) -> Proposer:
-    """torchvision's RPN with anchors of one side per level and several ratios of height to width.
-
-    `proposals` are kept per image (training, prediction), of `before` times as many before non-maximum suppression.
-    """
-    generator = AnchorGenerator(tuple((a,) for a in anchors), (ratios,) * len(anchors))
-    keep = dict(training=proposals[0], testing=proposals[1])
-    return Proposer(
-        generator,
-        RPNHead(channels, len(ratios)),
-        0.7,
-        0.3,
-        256,
-        0.5,
-        {k: before * v for k, v in keep.items()},
-        keep,
-        0.7,
-    )
 
 
 def pooled(stage: RoIHeads, features: dict, proposals: list[Tensor], sizes: list) -> Tensor:
