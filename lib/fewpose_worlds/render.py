@@ -285,3 +285,15 @@ def visibility(
     mine = rendering.person[row, col] == person
     nearer = rendering.depth[row, col] < depth - np.where(mine, skin_depth, 0.02)
     return np.where(inside, np.where(nearer, 1, 2), 0)
+
+
+def annotated(flags: np.ndarray, limbs: list[tuple[int, int]]) -> np.ndarray:
+    """The visibility [K] that an annotator gives to keypoints of true visibility [K], joined by `limbs`.
+
+    A hidden keypoint is marked only if a keypoint joined to it is visible, so that it can be inferred.
+    """
+    inferred = np.zeros(len(flags), bool)
+    for a, b in limbs:
+        inferred[a] |= flags[b] == 2
+        inferred[b] |= flags[a] == 2
+    return np.where((flags == 1) & ~inferred, 0, flags)

@@ -16,7 +16,7 @@ from fewpose_worlds import store
 from fewpose_worlds.jump.motion import RATE
 from fewpose_worlds.jump.video import pick_frames, render_frames, sample_video
 
-VERSION = 2  # of the images: one of the parameters that a cached world is compared by
+VERSION = 3  # of the images: one of the parameters that a cached world is compared by
 _RATIO = np.array([122, 18, 46]) / 186  # videos for training, validation and test in the paper
 CRF = 10  # of the videos: the sensor noise is kept
 _STILLS = 25  # stills of a video by default

@@ -14,7 +14,7 @@ from fewpose_worlds.jump.attempt import sample_attempt
 from fewpose_worlds.jump.motion import RATE, JumpMotion, jump_motion
 from fewpose_worlds.jump.site import Site, background, sample_site
 from fewpose_worlds.jump.surroundings import Bystander, Operator, sample_bystanders, sample_objects, sample_operator
-from fewpose_worlds.render import Camera, Mesh, Rendering, render, shadow, visibility
+from fewpose_worlds.render import Camera, Mesh, Rendering, annotated, render, shadow, visibility
 
 _ORDER = [KEYPOINTS.index(name) for name in JUMP.keypoints]
 _SHADOW_BLUR = 1.2  # pixels of a 128 pixel frame
@@ -92,8 +92,8 @@ def sample_video(seed: int, index: int, size: int) -> Video:
 
 @dataclass(frozen=True)
 class Frames:
-    """Rendered frames: images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility 0/1/2, poses3d [n,20,3]
-    millimetres in the camera frame, boxes [n,4] x0, y0, x1, y1 in pixels."""
+    """Rendered frames: images [n,S,S,3] uint8 RGB, poses [n,20,3] pixels and visibility as an annotator gives it,
+    poses3d [n,20,3] millimetres in the camera frame, boxes [n,4] x0, y0, x1, y1 in pixels."""
 
     images: np.ndarray
     poses: np.ndarray
@@ -123,7 +123,8 @@ def render_frames(video: Video, times: np.ndarray, seed: int) -> Frames:
             cover = _bystander_layer(stander, camera)[..., 3]
             at = np.clip(np.rint(pixels), 0, size - 1).astype(int)
             flags = np.where((flags == 2) & (cover[at[:, 1], at[:, 0]] > 0.5), 1, flags)
-        poses[i] = np.concatenate([pixels, flags[:, None]], 1)
+        flags = annotated(flags, JUMP.limb_index)
+        poses[i] = np.concatenate([pixels, flags[:, None]], 1) * (flags > 0)[:, None]
         poses3d[i] = camera.to_camera(world) * 1000
         outline, _ = camera.project(bodies.vertices[i])
         boxes[i] = np.clip([*outline.min(0), *outline.max(0)], -0.5, size - 0.5)

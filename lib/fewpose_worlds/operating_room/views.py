@@ -18,7 +18,7 @@ from fewpose_worlds.operating_room.gear import Gear, stool
 from fewpose_worlds.operating_room.scene import Moment, next_moment, sample_scene
 from fewpose_worlds.operating_room.site import Room, Sensor, apply_sensor, render_room, sample_room, sample_sensor
 from fewpose_worlds.operating_room.staff import Clinician, Wardrobe, dress, sample_clinician, sample_wardrobe
-from fewpose_worlds.render import Camera, Rendering, render, shadow, visibility
+from fewpose_worlds.render import Camera, Rendering, annotated, render, shadow, visibility
 
 VERSION = 2  # of the images and labels: one of the parameters that a cached world is compared by
 SCENE = 10  # moments of a scene
@@ -29,9 +29,6 @@ _SMALLEST = 1 / 600  # of the frame's area: people of whom less is visible are n
 # keypoints of `_TRUNK_AND_ARMS` it is 65 % here.
 _ENOUGH = 3
 _TRUNK_AND_ARMS = slice(5, 13)
-_JOINED = np.zeros((17, 17), bool)
-for _a, _b in COCO.limb_index:
-    _JOINED[_a, _b] = _JOINED[_b, _a] = True
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def annotate(rendering: Rendering, camera: Camera, bodies: Bodies, i: int, who: 
         return None
     points = bodies.keypoints[i]
     height = np.linalg.norm(np.ptp(bodies.rest[i], axis=0)) / 2.0
-    flags = annotated(visibility(rendering, camera, points, i, who.skin_depth() * height)[_COCO])
+    flags = annotator_flags(visibility(rendering, camera, points, i, who.skin_depth() * height)[_COCO])
     pixels = camera.project(points)[0][_COCO]
     keypoints = np.concatenate([pixels, flags[:, None]], 1)
     keypoints[flags == 0] = 0
@@ -155,13 +152,8 @@ def annotate(rendering: Rendering, camera: Camera, bodies: Bodies, i: int, who: 
     return {**made, "person_id": who.number}
 
 
-def annotated(flags: np.ndarray) -> np.ndarray:
-    """The visibility flags [17] that an annotator would give to keypoints with true flags [17].
-
-    A hidden keypoint is marked only if a keypoint joined to it is visible, so that it can be inferred; people with too
-    few visible keypoints of arms and trunk get a box only.
-    """
+def annotator_flags(flags: np.ndarray) -> np.ndarray:
+    """As `render.annotated`, flags [17]; of people with too few visible keypoints of arms and trunk no keypoint is."""
     if (flags[_TRUNK_AND_ARMS] == 2).sum() < _ENOUGH:
         return np.zeros_like(flags)
-    inferred = _JOINED @ (flags == 2)
-    return np.where((flags == 1) & ~inferred, 0, flags)
+    return annotated(flags, COCO.limb_index)
