@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fewpose.models.download import ONNX
+from fewpose.models.download import PUBLISHED
 
 CACHE = Path(os.environ.get("FEWPOSE_CACHE") or Path.home() / ".cache" / "fewpose")
 BESIDE = Path(__file__).parents[2] / "shared" / "weights"
 
 
 def published(name: str) -> Path | None:
-    """The ONNX file of `name` where its variable says, in the cache, or beside the repository."""
-    wanted = ONNX[name]
+    """The file of `name` where its variable says, in the cache, or beside the repository."""
+    wanted = PUBLISHED[name]
     given = Path(os.environ.get(wanted.variable, "absent"))
     places = (given, CACHE / wanted.file, BESIDE / wanted.file)
     return next((place for place in places if place.is_file()), None)
@@ -25,8 +25,8 @@ def needs(name: str):
     return pytest.mark.skipif(published(name) is None, reason=reason)
 
 
-RTMPOSE, YOLOX = published("rtmpose_s"), published("yolox_tiny")
-needs_rtmpose, needs_yolox = needs("rtmpose_s"), needs("yolox_tiny")
+RTMPOSE, YOLOX, MOVENET = published("rtmpose_s"), published("yolox_tiny"), published("movenet")
+needs_rtmpose, needs_yolox, needs_movenet = needs("rtmpose_s"), needs("yolox_tiny"), needs("movenet")
 
 
 def onnxruntime_outputs(names, images):

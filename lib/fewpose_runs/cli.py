@@ -31,10 +31,10 @@ def world(args: argparse.Namespace) -> int:
 
 
 def weights(args: argparse.Namespace) -> int:
-    from fewpose.models.download import download_onnx
+    from fewpose.models.download import download
 
     for name in args.weights:
-        print(download_onnx(name))
+        print(download(name))
     return 0
 
 
@@ -127,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(call=world)
 
     command = commands.add_parser("weights", help="download pretrained weights once, sha256-checked")
-    command.add_argument("weights", nargs="+", choices=("rtmpose_s", "yolox_tiny"))
+    command.add_argument("weights", nargs="+", choices=("rtmpose_s", "yolox_tiny", "movenet"))
     command.set_defaults(call=weights)
 
     command = commands.add_parser(

@@ -7,7 +7,7 @@ from torch import nn
 
 from fewpose.heatmaps import decode
 from fewpose.mean_teacher import MeanTeacher
-from fewpose.models.download import find_onnx
+from fewpose.models.download import find_published
 from fewpose.models.factory import pretrained
 from fewpose.models.onnx_graph import OnnxGraph, read_onnx
 from fewpose.models.rtmpose import (
@@ -165,7 +165,7 @@ def test_a_mean_teacher_reads_as_its_student():
 
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no rtmpose_s file .*absent\.onnx"):
-        find_onnx("rtmpose_s", tmp_path / "absent.onnx")
+        find_published("rtmpose_s", tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     for content in (b"", b"<html>not found</html>"):
         broken.write_bytes(content)

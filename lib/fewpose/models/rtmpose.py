@@ -1,8 +1,8 @@
 """RTMPose-s, as published and trainable on other keypoints: for real images on small machines.
 
 Jiang et al., *RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose* (2023). Its ONNX file (26 Halpe
-keypoints; `download.find_onnx`) is run in torch, so that it can be trained further. It is a SimCC network: its outputs
-are a row of bins for x and one for y.
+keypoints; `download.find_published`) is run in torch, so that it can be trained further. It is a SimCC network: its
+outputs are a row of bins for x and one for y.
 """
 
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fewpose import geometry
 from fewpose.heatmaps import SIGMA, band
 from fewpose.losses import SHARPNESS, simcc_divergence
-from fewpose.models.download import find_onnx
+from fewpose.models.download import find_published
 from fewpose.models.higher_hrnet import check_dropout, check_keypoints
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, freeze_parts, read_onnx, run_parts
 from fewpose.models.pose_model import PoseModel
@@ -219,10 +219,10 @@ def backbone_cuts(file: OnnxFile) -> list[str]:
 def rtmpose_s(keypoints: int, path: str | Path | None = None, frozen: int = FROZEN) -> RTMPose:
     """RTMPose-s from `path` (ONNX) with a trainable head, which is new unless for 26 keypoints.
 
-    Without a path the file is found or downloaded (`find_onnx`). ValueError naming the file if it is absent, damaged or
-    not an RTMPose.
+    Without a path the file is found or downloaded (`find_published`). ValueError naming the file if it is absent,
+    damaged or not an RTMPose.
     """
-    path = find_onnx("rtmpose_s", path)
+    path = find_published("rtmpose_s", path)
     try:
         return RTMPose(keypoints, read_onnx(path), frozen)
     except (KeyError, IndexError) as error:
@@ -256,7 +256,7 @@ class PublishedRTMPose(PoseModel):
 
 def published_rtmpose(path: str | Path | None = None) -> PublishedRTMPose:
     """RTMPose-s for `top_down.estimate`; the file is found as by `rtmpose_s`."""
-    return PublishedRTMPose(read_onnx(find_onnx("rtmpose_s", path))).eval()
+    return PublishedRTMPose(read_onnx(find_published("rtmpose_s", path))).eval()
 
 
 def rtmpose_predict(network: PublishedRTMPose, crops: Tensor, batch: int = 32) -> Tensor:

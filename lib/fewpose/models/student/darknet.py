@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
-from fewpose.models.download import find_onnx
+from fewpose.models.download import find_published
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, channels_of, freeze_parts, read_onnx, run_parts
 from fewpose.models.teacher.yolox import focus
 
@@ -49,7 +49,7 @@ def yolox_darknet(path: str | Path | None = None, channels: int = 64, frozen: in
 
     ValueError naming the file if it is absent, damaged or not a YOLOX.
     """
-    path = find_onnx("yolox_tiny", path)
+    path = find_published("yolox_tiny", path)
     try:
         return Darknet(read_onnx(path), channels, frozen)
     except (KeyError, StopIteration) as error:

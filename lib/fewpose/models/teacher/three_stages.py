@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fewpose import geometry
-from fewpose.models.download import find_onnx
+from fewpose.models.download import find_published
 from fewpose.models.lifting import Lifter, load_lifter
 from fewpose.models.people import People
 from fewpose.models.rtmpose import CROP, published_rtmpose
@@ -77,10 +77,10 @@ def onnx_teacher(
     """The laptop profile's teacher: YOLOX-tiny and RTMPose-s as published, and a lifter.
 
     lifter is a file of `save_weights`, by default the shipped one; yolox and rtmpose are ONNX files, by default found
-    or downloaded by `find_onnx`. ValueError naming a file that cannot be used.
+    or downloaded by `find_published`. ValueError naming a file that cannot be used.
     """
     return Teacher(
-        yolox_tiny(find_onnx("yolox_tiny", yolox or None)),
+        yolox_tiny(find_published("yolox_tiny", yolox or None)),
         published_rtmpose(rtmpose or None),
         load_lifter(lifter or shipped("everyday_lifter")),
         CROP,

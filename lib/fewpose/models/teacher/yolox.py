@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image, nms
 
-from fewpose.models.download import find_onnx
+from fewpose.models.download import find_published
 from fewpose.models.onnx_graph import OnnxFile, OnnxGraph, read_onnx
 
 STRIDES = (8, 16, 32)
@@ -83,11 +83,11 @@ def raw_outputs(file: OnnxFile) -> tuple[str, ...]:
 
 
 def yolox_tiny(path: str | Path | None = None, side: int = 416) -> YoloX:
-    """The YOLOX of an ONNX file; without a path it is found or downloaded (`download.find_onnx`).
+    """The YOLOX of an ONNX file; without a path it is found or downloaded (`download.find_published`).
 
     ValueError naming the file if it is absent, damaged or not a YOLOX.
     """
-    path = find_onnx("yolox_tiny", path)
+    path = find_published("yolox_tiny", path)
     try:
         return YoloX(read_onnx(path), side).eval()
     except (KeyError, StopIteration) as error:
