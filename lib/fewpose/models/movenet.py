@@ -19,8 +19,8 @@ KEYPOINTS = 17
 RANGE = 255 * 0.007843017578125  # of the input from black to white: 2, but for the file's half precision
 CELL = 4  # pixels of the image, height and width of a cell of the maps
 STEM = 24  # channels
-# Of each stage groups of blocks: their channels, how many, the stride of the first. Stage 3 ends, as its map goes to
-# the pyramid, before stride 16 does.
+# Of each stage groups of blocks: their channels, how many, the stride of the first. Stage 3 ends where the pyramid
+# reads it, three blocks before the next stride.
 STAGES = (((40, 2, 2),), ((48, 3, 2),), ((96, 4, 2),), ((144, 3, 1), (240, 3, 2), (480, 1, 1)))
 CHANNELS = (40, 48, 96, 1280)  # of the stages' maps, at 1/4, 1/8, 1/16 and 1/32
 PYRAMID = (24, 24, 32, 64)  # channels of the pyramid's maps, at the same resolutions
@@ -35,11 +35,16 @@ HEADS = {
     "regression": 2 * KEYPOINTS,  # from the middle of a person to its keypoints, in cells
 }
 
+# Of the published decoding:
+NEIGHBOURS = 5  # cells, side of the square of which only the best is the middle of a person
+SPREAD = 0.3  # of the weight around where regression expects a keypoint: squared cells per cell of the smaller side
+CERTAIN = 0.127  # confidence of the keypoints that count in a person's score
+
 
 class MoveNet(nn.Module):
     """MoveNet, untrained; `movenet` returns it with its published weights.
 
-    Convolutions are padded as TensorFlow does. In `channels_last` it is two to three times as fast on CPUs.
+    Convolutions are padded as TensorFlow does. In `channels_last` batches are up to twice as fast on CPUs.
     """
 
     def __init__(self):
@@ -48,9 +53,7 @@ class MoveNet(nn.Module):
         self.register_buffer("scale", RANGE * torch.tensor(STD).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", RANGE * torch.tensor(MEAN).view(3, 1, 1) - 1, persistent=False)
         wide = 2 * STEM
-        self.stem = nn.Sequential(
-            _conv(3, wide, 3, 2), nn.ReLU6(), _depthwise(wide), nn.ReLU6(), _conv(wide, STEM)
-        )  # fmt: skip
+        self.stem = nn.Sequential(_conv(3, wide, 3, 2), nn.ReLU6(), _depthwise(wide), nn.ReLU6(), _conv(wide, STEM))
         self.stages = nn.ModuleList()
         inputs = STEM
         for groups in STAGES:
@@ -62,12 +65,8 @@ class MoveNet(nn.Module):
             self.stages.append(stage)
         self.stages[-1].extend([_conv(inputs, CHANNELS[-1]), nn.ReLU6()])
         self.pyramid = Pyramid()
-        self.heads = nn.ModuleDict(
-            {
-                name: nn.Sequential(*_separable(PYRAMID[0], HEAD), _conv(HEAD, channels))
-                for name, channels in HEADS.items()
-            }
-        )
+        heads = {name: nn.Sequential(*_separable(PYRAMID[0], HEAD), _conv(HEAD, maps)) for name, maps in HEADS.items()}
+        self.heads = nn.ModuleDict(heads)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """The maps [N, C, H/4, W/4] of HEADS, linear, of images [N, 3, H, W] as in `backbone`."""
@@ -111,8 +110,7 @@ class Pyramid(nn.Module):
 
     def __init__(self):
         super().__init__()
-        # what a finer map is added to has the coarser map's channels
-        added = (*PYRAMID[1:], PYRAMID[-1])
+        added = (*PYRAMID[1:], PYRAMID[-1])  # a lateral has the channels of the coarser map that it is added to
         self.laterals = nn.ModuleList(_conv(c, a) for c, a in zip(CHANNELS, added, strict=True))
         self.fusions = nn.ModuleList(_separable(a, c) for a, c in zip(PYRAMID[1:], PYRAMID[:-1], strict=True))
 
@@ -123,6 +121,46 @@ class Pyramid(nn.Module):
         for lateral, fusion in zip(finer[::-1], reversed(self.fusions), strict=True):
             maps.append(fusion(F.interpolate(maps[-1], scale_factor=2.0, mode="bilinear") + lateral))
         return maps[::-1]
+
+
+def people(outputs: dict[str, Tensor], most: int = 6) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The people in the maps of `MoveNet.forward`: of each image boxes [P, 4], scores [P] and keypoints [P, 17, 3].
+
+    Boxes are x0, y0, x1, y1, keypoints x, y and confidence, in pixels of the images: the published fractions of their
+    sides. P is at most `most`. Decoded as published: the middles of people are peaks; from each, regression leads near
+    every keypoint, which is in the cell where the heat map, weighted by nearness, is highest within the box.
+    """
+    return [_people(maps, most) for maps in zip(*(outputs[name].float() for name in HEADS), strict=True)]
+
+
+def _people(maps: tuple[Tensor, ...], most: int) -> tuple[Tensor, Tensor, Tensor]:
+    box_offset, box_scale, centre, heat_maps, offsets, regression = maps
+    height, width = centre.shape[-2:]
+    size = centre.new_tensor([height, width])
+    rows, columns = torch.arange(height, device=centre.device), torch.arange(width, device=centre.device)
+    cells = torch.cartesian_prod(rows, columns)  # all H·W as y, x
+    centre = centre.sigmoid()
+    peaks = centre * (F.max_pool2d(centre, NEIGHBOURS, 1, NEIGHBOURS // 2) == centre)
+    scores, places = peaks.flatten().topk(min(most, len(cells)))
+    scores, places = scores[scores > 0], places[scores > 0]
+
+    middle = cells[places] + box_offset.flatten(1).T[places]
+    half = box_scale.flatten(1).T[places].relu() / 2
+    low, high = ((middle + sign * half).clamp_min(0).minimum(size) for sign in (-1, 1))
+    inside = ((cells >= low[:, None]) & (cells < high[:, None])).all(-1)  # [P, H·W]
+
+    expected = cells[places, None] + regression.flatten(1).T[places].view(-1, KEYPOINTS, 2)
+    away = (expected.unsqueeze(2) - cells).square().sum(-1)  # squared cells [P, 17, H·W]
+    weighted = heat_maps.sigmoid().flatten(1) * (-away / (SPREAD * size.min())).exp() * inside[:, None]
+    best = weighted.argmax(-1)
+    found = cells[best] + offsets.view(KEYPOINTS, 2, -1)[torch.arange(KEYPOINTS), :, best]
+    # as published, that of whichever person the cell suits best
+    confidence = weighted.amax(0).gather(1, best.T).T if len(places) else found[..., 0]
+
+    certain = confidence > CERTAIN
+    scores = scores * (confidence * certain).sum(-1) / certain.sum(-1).clamp_min(1)
+    keypoints = torch.cat([CELL * found.flip(-1), confidence.unsqueeze(-1)], -1)
+    return CELL * torch.cat([low.flip(-1), high.flip(-1)], -1), scores, keypoints
 
 
 def find_movenet(path: str | Path = "") -> Path:
@@ -146,7 +184,7 @@ def movenet(path: str | Path = "") -> MoveNet:
         for own, (weight, bias) in zip(convolutions, published, strict=True):
             own.weight.copy_(weight)
             own.bias.copy_(bias)
-    return model.eval()
+    return model
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Conv2d:
