@@ -44,5 +44,5 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo 'no venv could be made: on Debian and Ubuntu install python3-venv' >&2; exit 1; }
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -e .
-	@$(RUN) weights rtmpose_s yolox_tiny || echo 'They are downloaded when a notebook needs them.'
+	@$(RUN) weights rtmpose_s yolox_tiny movenet || echo 'They are downloaded when a notebook needs them.'
 	@touch $@

@@ -127,9 +127,9 @@ def test_refused(tmp_path):
 
 def test_a_network_that_learns_whole_caches_no_features(tmp_path):
     with pytest.raises(ValueError, match="frozen"):
-        cache_features(build("narrow", 4), dots(4, size=32), 3, tmp_path)
+        cache_features(build("movenet", 4), dots(4, size=32), 3, tmp_path)
 
 
 def test_no_views_no_cache(tmp_path):
     data = dots(4, size=32)
-    assert cache_features(build("narrow", 4), data, 0, tmp_path) is data and not list(tmp_path.iterdir())
+    assert cache_features(build("movenet", 4), data, 0, tmp_path) is data and not list(tmp_path.iterdir())

@@ -44,6 +44,7 @@ class MeanTeacher(PoseModel):
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         self.strides, self.keypoints, self.backbone_rate = student.strides, student.keypoints, student.backbone_rate
         self.head = tuple(f"student.{name}" for name in student.head)
+        self.at_backbone_rate = tuple(f"student.{name}" for name in student.at_backbone_rate)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """The student's outputs."""

@@ -179,16 +179,17 @@ def descend(
 
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict]:
-    """The head's parameters at the full learning rate, the backbone's at its share of it.
+    """All parameters at the full learning rate but the backbone's, which learn at its share of it.
 
     The share is the schedule's `backbone_rate` times the model's own.
     """
-    head, backbone = [], []
+    full, backbone = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (head if name.startswith(model.head) else backbone).append(parameter)
+            slow = name.startswith(model.at_backbone_rate) and not name.startswith(model.head)
+            (backbone if slow else full).append(parameter)
     rate = schedule.backbone_rate * model.backbone_rate
-    factors = ((head, 1.0), (backbone, rate))
+    factors = ((full, 1.0), (backbone, rate))
     return [{"params": p, "factor": f, "lr": f * schedule.learning_rate} for p, f in factors if p]
 
 

@@ -26,13 +26,13 @@ from fewpose_runs.runs import Run, find_run
 from fewpose_video.cropped import crop_video, read_cropped
 from fewpose_worlds import worlds
 
-WORLD = 7  # the jump world of all sports notebooks
 # Parameters that must be equal in two runs that share a network.
 SAME = {
     "dataset",
     "data_path",
     "frames",
     "videos",
+    "world_seed",
     "size",
     "width",
     "labels",
@@ -77,13 +77,15 @@ def load_sports(run: Run) -> SportsSplit:
     """
     p = {"raw_every": 0, "raw_path": "", "raw_rate": 200, **run.parameters}
     shared = p["frames"], p["videos"], p["width"], run.cache
-    frames = read_frames(p["dataset"], run.path(p["data_path"]), *shared[:2], p["size"], *shared[2:])
+    seed = p["world_seed"]
+    frames = read_frames(p["dataset"], run.path(p["data_path"]), *shared[:2], p["size"], *shared[2:], seed)
     train, val, test = (frames.subset(split) for split in SPLITS)
     few, rest = draw_labels(train, p["labels"], run.seed)
     pool = [train]
     if p["raw_every"]:
         path = run.path(p["raw_path"] or p["data_path"])
-        pool.append(read_raw(p["dataset"], path, frames, *shared[:3], p["raw_every"], run.cache, p["raw_rate"]))
+        rate = p["raw_rate"]
+        pool.append(read_raw(p["dataset"], path, frames, *shared[:3], p["raw_every"], run.cache, rate, seed))
     network, folder = pretrained_network(run, train.skeleton), run.cache / "features"
     train, *raw = (cache_features(network, part, p["cached_views"], folder) for part in pool)
     held_back = concatenate(train.subset(rest), *raw)
@@ -97,18 +99,19 @@ def pretrained_network(run: Run, skeleton: Skeleton) -> nn.Module:
 
 
 def read_frames(
-    dataset: str, path: str | Path, frames: int, videos: int, size: int, width: int, cache: Path
+    dataset: str, path: str | Path, frames: int, videos: int, size: int, width: int, cache: Path, world_seed: int = 0
 ) -> PoseData:
     """Labelled frames in three splits: `dataset` is "jump", "lsp" or "custom".
 
     jump and custom: squares of `size` pixels that show the whole image or, with a `width`, frames of size x width
-    cropped to the person. jump: `frames` rendered frames of `videos` videos, kept in `cache`. lsp: the folder `path` of
+    cropped to the person. jump: `frames` frames of `videos` videos of the jump world `world_seed`, kept in
+    `cache`. lsp: the folder `path` of
     Leeds Sports Pose, always whole images in 256x192; at least 100 of its training images are validation, those that
     show the scene of a test image are skipped with a warning. custom: the folder `path` as described in `data.custom`.
     ValueError for another data set.
     """
     if dataset == "jump":
-        labelled = worlds.jump(frames, size, WORLD, cache, videos)
+        labelled = worlds.jump(frames, size, world_seed, cache, videos)
         return cut_to_person(labelled, (size, width)) if width else labelled
     if dataset == "lsp":
         people = read_lsp(path)
@@ -165,6 +168,7 @@ def read_raw(
     every: int,
     cache: Path,
     rate: float = 200,
+    world_seed: int = 0,
 ) -> PoseData:
     """Unlabelled frames like those of `labelled`: every n-th of the training videos (Ludwig et al., section 4.3.1).
 
@@ -178,7 +182,7 @@ def read_raw(
         images = images.subset(range(0, len(images), every)).unlabelled()
         return drop_near_duplicates(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
-        paths = worlds.jump_videos(frames, size[0], WORLD, cache, videos, "train", rate)
+        paths = worlds.jump_videos(frames, size[0], world_seed, cache, videos, "train", rate)
     else:
         paths = training_videos(path, labelled)
     if width:
@@ -187,7 +191,15 @@ def read_raw(
 
 
 def read_test_video(
-    dataset: str, path: str | Path, size: int, width: int, test: set[str], frames: int, videos: int, cache: Path
+    dataset: str,
+    path: str | Path,
+    size: int,
+    width: int,
+    test: set[str],
+    frames: int,
+    videos: int,
+    cache: Path,
+    world_seed: int = 0,
 ) -> Tensor | None:
     """Frames [T, 3, size, size or width] uint8 of one of the `test` videos, to draw poses on.
 
@@ -196,7 +208,7 @@ def read_test_video(
     None if there is no video (lsp has none).
     """
     if dataset == "jump":
-        paths, every = worlds.jump_videos(frames, size, WORLD, cache, videos, "test", RATE, limit=1), 1
+        paths, every = worlds.jump_videos(frames, size, world_seed, cache, videos, "test", RATE, limit=1), 1
     else:
         paths = video_files(path) if dataset == "custom" else []
         paths, every = [path for path in paths if path.stem in test], 2

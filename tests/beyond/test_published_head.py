@@ -192,7 +192,7 @@ def test_predictions_are_in_pixels_of_the_frame():
 def test_published_heads_have_names():
     with pytest.raises(ValueError, match="rtmpose_s"):
         published_head("openpose")
-    head = published_head("narrow")
+    head = published_head("movenet")
     predicted = head.predict(torch.zeros(1, 3, *head.size))
     assert predicted.shape == (1, len(head.skeleton), 3)
     assert predicted.isfinite().all()

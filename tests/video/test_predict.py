@@ -206,9 +206,9 @@ def test_no_video_at_all(tmp_path):
 
 def test_a_saved_network_has_all_it_needs(tmp_path):
     data = dots()
-    model = build("narrow", 4, seed=3).eval()
+    model = build("movenet", 4, seed=3).eval()
     place = tmp_path / "run" / "checkpoints" / "network.safetensors"
-    save_weights(model, place, network_metadata("narrow", data))
+    save_weights(model, place, network_metadata("movenet", data))
     opened = open_network(tmp_path / "run")
     assert opened.skeleton.keypoints == DOTS.keypoints and opened.skeleton.limbs == DOTS.limbs
     assert opened.size == (32, 32) and 0.3 < opened.share < 0.6
@@ -231,8 +231,8 @@ def test_unknown_weights_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"foreign\.safetensors was not written by fewpose"):
         open_network(foreign)
     with pytest.raises(ValueError, match="has no `network` in its metadata"):
-        open_network(shipped("everyday_narrow"))
-    old = save_weights(build("narrow", 20), tmp_path / "old.safetensors", {"dataset": "jump"})
+        open_network(shipped("everyday_movenet"))
+    old = save_weights(build("movenet", 20), tmp_path / "old.safetensors", {"dataset": "jump"})
     with pytest.raises(ValueError, match="run that again"):
         open_network(old)
 

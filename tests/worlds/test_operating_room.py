@@ -140,16 +140,16 @@ def test_what_a_board_covers_is_occluded_and_the_rest_is_not():
 def test_what_cannot_be_inferred_is_not_annotated():
     index = COCO.index
     seen = np.ones(17)
-    assert (views.annotated(seen) == 0).all()  # all hidden: only a box
+    assert (views.annotator_flags(seen) == 0).all()  # all hidden: only a box
     seen[[index("left_shoulder"), index("left_elbow")]] = 2
-    assert (views.annotated(seen) == 0).all()  # two joints are not enough
+    assert (views.annotator_flags(seen) == 0).all()  # two joints are not enough
     seen[index("left_wrist")] = 2
-    flags = views.annotated(seen)
+    flags = views.annotator_flags(seen)
     assert (flags[seen == 2] == 2).all()
     guessed = {COCO.keypoints[i] for i in np.flatnonzero(flags == 1)}
     assert guessed == {"right_shoulder", "left_hip", "left_ear"}
     seen[index("left_hip")] = 0
-    assert views.annotated(seen)[index("left_hip")] == 0  # outside stays outside
+    assert views.annotator_flags(seen)[index("left_hip")] == 0  # outside stays outside
 
 
 def test_the_cameras_look_down_at_the_table_from_the_ceiling():

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fewpose_worlds.render import Light, Mesh, look_at, normals_of, render, shadow, visibility
+from fewpose_worlds.render import Light, Mesh, annotated, look_at, normals_of, render, shadow, visibility
 from fewpose_worlds.shapes import box, plain_paint, sphere
 
 NOON = Light(np.array([0, 0, 1.0]), np.ones(3), np.zeros(3), np.zeros(3))
@@ -91,3 +91,10 @@ def test_visibility_is_visible_hidden_or_outside():
     points = np.array([[0, 0.95, 0], [0, -0.9, 0], [0.4, 0.8, 0], [0, 0, 5], [0, 20, 0]])
     flags = visibility(rendering, camera, points, 0, np.full(5, 0.1))
     assert flags.tolist() == [2, 1, 1, 0, 0]
+
+
+def test_a_hidden_keypoint_is_annotated_beside_a_visible_one():
+    limbs = [(0, 1), (1, 2), (2, 3)]
+    assert annotated(np.array([2, 1, 1, 1]), limbs).tolist() == [2, 1, 0, 0]
+    assert annotated(np.array([2, 1, 1, 2]), limbs).tolist() == [2, 1, 1, 2]
+    assert annotated(np.array([0, 1, 0, 1]), limbs).tolist() == [0, 0, 0, 0]

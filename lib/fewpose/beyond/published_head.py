@@ -48,17 +48,17 @@ class PublishedHead:
 def published_head(name: str) -> PublishedHead:
     """A head by name; ValueError for any other.
 
-    "rtmpose_s" predicts 26 Halpe keypoints, was trained on photographs and is downloaded once; "narrow" predicts 17
-    COCO keypoints, was trained on rendered people, is shipped, and weak.
+    "rtmpose_s" predicts 26 Halpe keypoints, was trained on photographs and is downloaded once; "movenet" predicts 17
+    COCO keypoints, was trained on rendered people, and is shipped.
     """
     if name == "rtmpose_s":
         rtmpose = published_rtmpose()
         return PublishedHead(HALPE, (256, 192), lambda crops: rtmpose_predict(rtmpose, crops, len(crops)))
-    if name == "narrow":
-        network = build("narrow", len(COCO)).eval().requires_grad_(False)
-        load_weights(network, shipped("everyday_narrow"))
-        return PublishedHead(COCO, (128, 96), lambda crops: network.read(network(crops)))
-    raise ValueError(f'published: "rtmpose_s" or "narrow", not {name!r}')
+    if name == "movenet":
+        network = build("movenet", len(COCO)).eval().requires_grad_(False)
+        load_weights(network, shipped("everyday_movenet"))
+        return PublishedHead(COCO, (192, 160), lambda crops: network.read(network(crops)))
+    raise ValueError(f'published: "rtmpose_s" or "movenet", not {name!r}')
 
 
 @torch.no_grad()

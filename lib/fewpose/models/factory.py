@@ -5,16 +5,17 @@ from pathlib import Path
 import torch
 
 from fewpose.models.checkpoints import load_official, read_checkpoint
-from fewpose.models.higher_hrnet import HigherHRNet, narrow_higher_hrnet
+from fewpose.models.higher_hrnet import HigherHRNet
+from fewpose.models.higher_movenet import HigherMoveNet
 from fewpose.models.pose_model import PoseModel
 from fewpose.models.weights import load_weights, shipped
 from fewpose.skeleton import Skeleton
 
-NETWORKS = ("narrow", "w32", "rtmpose_s")
+NETWORKS = ("movenet", "w32", "rtmpose_s")
 
 
 def build(network: str, keypoints: int, seed: int = 0) -> PoseModel:
-    """A network by name: "narrow" or "w32", an untrained HigherHRNet, or "rtmpose_s"; ValueError for another.
+    """A network by name: "movenet" or "w32", a HigherHRNet, untrained, or "rtmpose_s"; ValueError for another.
 
     RTMPose has its published weights, except in the layer that depends on the keypoints. Untrained weights are drawn
     from `seed`.
@@ -24,8 +25,8 @@ def build(network: str, keypoints: int, seed: int = 0) -> PoseModel:
         from fewpose.models.rtmpose import rtmpose_s
 
         return rtmpose_s(keypoints)
-    if network == "narrow":
-        return narrow_higher_hrnet(keypoints)
+    if network == "movenet":
+        return HigherMoveNet(keypoints)
     if network == "w32":
         return HigherHRNet(keypoints)
     raise ValueError(f"network is one of {NETWORKS}, not {network!r}")
@@ -34,7 +35,7 @@ def build(network: str, keypoints: int, seed: int = 0) -> PoseModel:
 def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 0) -> PoseModel:
     """A pretrained backbone under an untrained head for a skeleton (Ludwig et al., section 3).
 
-    weights: a file; empty takes the shipped ones ("narrow") or downloads them once ("rtmpose_s"). "w32" reads an
+    weights: a file; empty takes the shipped ones ("movenet") or downloads them once ("rtmpose_s"). "w32" reads an
     official HigherHRNet or HRNet checkpoint (.pth) or a file of `save_weights`. The head is drawn from `seed`; that
     of "rtmpose_s" is the published one, carried over to the keypoints of `skeleton`. ValueError if the weights are
     absent or do not fit.
@@ -57,5 +58,5 @@ def pretrained(network: str, skeleton: Skeleton, weights: str = "", seed: int = 
     if Path(weights).suffix in (".pth", ".pt"):
         print(load_official(model, read_checkpoint(weights), backbone_only=True))
     else:
-        load_weights(model, weights or shipped("everyday_narrow"), backbone_only=True)
+        load_weights(model, weights or shipped("everyday_movenet"), backbone_only=True)
     return model

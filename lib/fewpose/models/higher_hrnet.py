@@ -109,7 +109,7 @@ class HigherHRNet(PoseModel):
         check_keypoints(keypoints)
         maps = 2 * keypoints if tag_maps else keypoints
         old = self.deconv_layers[0][0][0].weight
-        upsample = _upsampling(self.width + maps, self.width)
+        upsample = upsampling(self.width + maps, self.width)
         _initialise(upsample)
         with torch.no_grad():
             upsample.weight[: self.width] = old[: self.width].cpu()
@@ -187,12 +187,12 @@ def _stage(modules: int, blocks: int, channels: list[int], only_highest: bool = 
     )
 
 
-def _upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+def upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
 
 
 def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    upsample = nn.Sequential(_upsampling(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    upsample = nn.Sequential(upsampling(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
     return nn.Sequential(upsample, *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks)))
 
 

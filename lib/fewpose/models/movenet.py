@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fewpose.augment import MEAN, STD
 from fewpose.models.download import find_published
+from fewpose.speed.strided import StridedDepthwise
 
 KEYPOINTS = 17
 RANGE = 255 * 0.007843017578125  # of the input from black to white: 2, but for the file's half precision
@@ -192,6 +193,8 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Con
 
 
 def _depthwise(channels: int, stride: int = 1) -> nn.Conv2d:
+    if stride == 2:
+        return StridedDepthwise(channels, channels, 3, stride=2, groups=channels)
     return create_conv2d(channels, channels, 3, stride=stride, padding="same", depthwise=True, bias=True)
 
 

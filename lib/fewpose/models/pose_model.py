@@ -18,12 +18,14 @@ class Network:
     head           prefixes of the parameters that belong to the keypoints: they learn at the full rate, and stay when
                    a backbone trained on other keypoints is loaded
     reads_head     parameters that read the head's maps: name → number of input features before those maps
-    backbone_rate  learning rate of all that is not the head, relative to the head's
+    at_backbone_rate  prefixes of the parameters that learn at `backbone_rate`, but for those of the head
+    backbone_rate  learning rate of the backbone, relative to the head's
     """
 
     config: Mapping = MappingProxyType({})
     head: tuple[str, ...] = ()
     reads_head: Mapping[str, int] = MappingProxyType({})
+    at_backbone_rate: tuple[str, ...] = ("",)
     backbone_rate: float = 1.0
 
 

@@ -165,10 +165,10 @@ def shipped(name: str) -> Path:
 
 
 def ship(path: str | Path, name: str) -> Path:
-    """Put a weights file among the shipped ones (at most 8 MB) and record its sha256."""
+    """Put a weights file among the shipped ones (at most 10 MB) and record its sha256."""
     content = Path(path).read_bytes()
-    if len(content) > 8e6:
-        raise ValueError(f"{path} has {len(content) / 1e6:.1f} MB; shipped weights have at most 8.")
+    if len(content) > 10e6:
+        raise ValueError(f"{path} has {len(content) / 1e6:.1f} MB; shipped weights have at most 10.")
     read_meta(path)
     SHIPPED.mkdir(exist_ok=True)
     target, index = SHIPPED / f"{name}.safetensors", SHIPPED / "sha256.json"

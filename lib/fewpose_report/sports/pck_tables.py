@@ -31,7 +31,7 @@ SPORTS_TABLE2 = _published(2)
 
 
 def sports_table(found: list[dict], paper_rows: dict[tuple, float | None], at: float = 0.1) -> pd.DataFrame:
-    """Paper / ours / difference for each row of SPORTS_TABLE1 or 2 that was run.
+    """Paper / ours / difference for each row of SPORTS_TABLE1 or 2; cells of rows that were not run stay empty.
 
     found: see `pck_results.load_tests`. Ours is the mean over label draws with its interval over draws and test
     videos; the difference is in points of PCK.
@@ -39,13 +39,13 @@ def sports_table(found: list[dict], paper_rows: dict[tuple, float | None], at: f
     full, rows = max(e["labels"] for e in found), []
     for (method, labels, iteration), paper in paper_rows.items():
         sets = draws(found, method, full if labels == "all" else labels, iteration)
+        row = {"method": name_of(method), "labels": f"all ({full})" if labels == "all" else str(labels)}
+        row |= {"iteration": iteration or "", "paper": paper, "ours": None, "95 % interval": "", "difference": None}
         if sets:
             value, samples = mean_pck(sets, found[0]["video"], at)
-            row = {"method": name_of(method), "labels": f"all ({full})" if labels == "all" else str(labels)}
-            row |= {"iteration": iteration or "", "paper": paper, "ours": round(value, 1)}
-            row["95 % interval"] = range_text(*interval(samples))
+            row |= {"ours": round(value, 1), "95 % interval": range_text(*interval(samples))}
             row["difference"] = None if paper is None else round(value - paper, 1)
-            rows.append(row | {"draws": len(sets)})
+        rows.append(row | {"draws": len(sets)})
     return pd.DataFrame(rows)
 
 

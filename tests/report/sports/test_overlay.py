@@ -54,7 +54,7 @@ def test_a_strip_is_a_row_a_network():
 
 def entry(folder, labels, hits, network=None):
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"layout": LAYOUT, "parameters": {"network": "narrow"}}))
+    (folder / "run.json").write_text(json.dumps({"layout": LAYOUT, "parameters": {"network": "movenet"}}))
     if network is not None:
         save_weights(network, folder / "checkpoints" / "network.safetensors")
     distances = torch.ones(10, 20)
@@ -65,7 +65,7 @@ def entry(folder, labels, hits, network=None):
 
 
 def test_the_video_shows_the_few_labels_and_the_best_method(tmp_path):
-    network = build("narrow", 20, seed=3).eval()
+    network = build("movenet", 20, seed=3).eval()
     made = {
         "few": entry(tmp_path / "a", 50, 3, network),
         "worse": entry(tmp_path / "b", 50, 4),

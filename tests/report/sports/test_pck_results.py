@@ -100,7 +100,7 @@ MORE = [
     entry("supervised", 100, 0, 0, 30),
     entry("pseudo_labels", 100, 2, 0, 34),
     entry("mean_teacher", 50, 0, 0, 26),
-    entry("supervised_narrow", 50, 0, 0, 10),
+    entry("supervised_other", 50, 0, 0, 10),
 ]
 
 
@@ -130,7 +130,7 @@ def test_label_budget_by_hand():
     assert table.loc[("supervised", 50), "paper"] == 83.8
     assert table.loc[("supervised", 1000), "paper"] == 91.9
     assert table.loc[("pseudo_labels", 100), "PCK"] == pytest.approx(85)
-    assert len(table) == 6 and "supervised_narrow" not in table.index
+    assert len(table) == 6 and "supervised_other" not in table.index
     fig = budget_curve(table.reset_index())
     assert fig.axes[0].get_xscale() == "log" and len(fig.axes) == 2
     drawn = {text.get_text() for text in fig.axes[0].get_legend().get_texts()}
