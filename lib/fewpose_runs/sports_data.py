@@ -111,7 +111,7 @@ def read_frames(
     ValueError for another data set.
     """
     if dataset == "jump":
-        labelled = worlds.jump(frames, size, world_seed, cache, videos)
+        labelled = worlds.jump(frames, rendered_side(size, width), world_seed, cache, videos)
         return cut_to_person(labelled, (size, width)) if width else labelled
     if dataset == "lsp":
         people = read_lsp(path)
@@ -121,6 +121,11 @@ def read_frames(
     if dataset == "custom":
         return read_custom(path, (size, width or size), cropped=width > 0)
     raise ValueError(f'dataset: "jump", "lsp" or "custom", not "{dataset}"')
+
+
+def rendered_side(size: int, width: int) -> int:
+    """The side in pixels of the jump world's frames: at least 256 if crops of `size` are taken from them."""
+    return max(size, 256) if width else size
 
 
 def first_training(
@@ -182,7 +187,7 @@ def read_raw(
         images = images.subset(range(0, len(images), every)).unlabelled()
         return drop_near_duplicates(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
-        paths = worlds.jump_videos(frames, size[0], world_seed, cache, videos, "train", rate)
+        paths = worlds.jump_videos(frames, rendered_side(size[0], width), world_seed, cache, videos, "train", rate)
     else:
         paths = training_videos(path, labelled)
     if width:
@@ -208,7 +213,8 @@ def read_test_video(
     None if there is no video (lsp has none).
     """
     if dataset == "jump":
-        paths, every = worlds.jump_videos(frames, size, world_seed, cache, videos, "test", RATE, limit=1), 1
+        side = rendered_side(size, width)
+        paths, every = worlds.jump_videos(frames, side, world_seed, cache, videos, "test", RATE, limit=1), 1
     else:
         paths = video_files(path) if dataset == "custom" else []
         paths, every = [path for path in paths if path.stem in test], 2

@@ -82,10 +82,15 @@ def test_differences_are_paired():
 
 def test_table_has_paper_ours_difference():
     table = sports_table(FOUND, SPORTS_TABLE1)
-    assert list(table["method"]) == ["supervised", "pseudo labels", "supervised"]
-    first = table.iloc[0]
+    assert len(table) == len(SPORTS_TABLE1)  # rows that were not run stay
+    run = table[table["draws"] > 0]
+    assert list(run["method"]) == ["supervised", "pseudo labels", "supervised"]
+    first = run.iloc[0]
     assert (first["paper"], first["ours"], first["difference"]) == (83.8, 55.0, -28.8)
-    assert table.iloc[2]["labels"] == "all (1000)"
+    assert run.iloc[2]["labels"] == "all (1000)"
+    absent = table[table["draws"] == 0]
+    assert absent["ours"].isna().all() and (absent["method"] == "mean teacher").any()
+    assert absent.set_index("method")["paper"]["mean teacher"] == 87.1
 
 
 def test_rows_of_the_report():
