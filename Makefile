@@ -43,6 +43,6 @@ $(READY): pyproject.toml
 	  { echo 'fewpose needs Python 3.11 or newer: install it, or name one: make … PYTHON=python3.12' >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo 'no venv could be made: on Debian and Ubuntu install python3-venv' >&2; exit 1; }
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -e .
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -e ".[test]"
 	@$(RUN) weights rtmpose_s yolox_tiny movenet || echo 'They are downloaded when a notebook needs them.'
 	@touch $@
