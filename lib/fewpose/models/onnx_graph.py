@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.onnx.operators import reshape_from_tensor_shape, shape_as_tensor  # stay symbolic when exported
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,9 @@ OPERATORS: dict[str, Callable] = {
     "Mul": lambda a, x, y: x * y,
     "ReduceSum": lambda a, x: x.sum(tuple(a["axes"]), keepdim=bool(a.get("keepdims", 1))),
     "Relu": lambda a, x: x.relu(),
-    "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
+    "Reshape": lambda a, x, shape: reshape_from_tensor_shape(x, shape.cpu()),
     "Resize": _resize,
-    "Shape": lambda a, x: torch.tensor(x.shape, device=x.device),
+    "Shape": lambda a, x: shape_as_tensor(x).to(x.device),
     "SiLU": lambda a, x: F.silu(x),
     "Sigmoid": lambda a, x: x.sigmoid(),
     "Slice": _slice,
