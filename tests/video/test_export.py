@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 
+from blobs import BLOBS, Red, blobs
 from fewpose import heatmaps
 from fewpose.models.factory import build
 from fewpose.models.student.networks import light_student
@@ -55,8 +56,6 @@ def test_an_exported_network_predicts_as_in_torch(size):
 
 def test_rtmlib_finds_coloured_blobs_in_a_bgr_image(tmp_path):
     """The nearest half pixel of the crop, where our own decoding is exact."""
-    from test_predict import BLOBS, Red, blobs
-
     rtmlib = pytest.importorskip("rtmlib", reason="pip install --no-deps rtmlib==0.0.16")
     (tmp_path / "red.onnx").write_bytes(rtmlib_file(PoseNetwork(Red(), BLOBS, (96, 64), 0.5), ABOUT))
     ground_truth = np.array([[61.3, 40.7], [75.2, 66.1]])

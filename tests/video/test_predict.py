@@ -10,13 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fewpose.augment import MEAN, STD
+from blobs import BLOBS, Red, blobs
 from fewpose.data.video import read_video
 from fewpose.models.factory import build
-from fewpose.models.pose_model import PoseModel
 from fewpose.models.student.networks import light_student
 from fewpose.models.weights import save_weights, shipped
-from fewpose.skeleton import JUMP, Skeleton
+from fewpose.skeleton import JUMP
 from fewpose_runs import cli
 from fewpose_video import predict as predicting
 from fewpose_video.networks import PoseNetwork, find_weights, network_metadata, open_network
@@ -27,31 +26,6 @@ from published import YOLOX, needs_yolox
 from tiny import DOTS, dots
 from toy_teacher import SPOTS, Rectangles, Spots, person
 from toy_video import write_toy_video
-
-BLOBS = Skeleton("blobs", ("left_hand", "right_hand"), (("left_hand", "right_hand"),), (0.1, 0.1))
-
-
-class Red(PoseModel):
-    """Heat maps that are the red and the green of the image: exact for Gaussian blobs."""
-
-    strides = (1,)
-    keypoints = 2
-
-    def __init__(self):
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, images):
-        return [images[:, :2] * torch.tensor(STD[:2]).view(2, 1, 1) + torch.tensor(MEAN[:2]).view(2, 1, 1)]
-
-
-def blobs(points, size):
-    """An image [H, W, 3] with a red and a green Gaussian at points [2, 2] (x, y)."""
-    y, x = np.mgrid[: size[0], : size[1]]
-    image = np.zeros((*size, 3))
-    for colour, (px, py) in enumerate(points):
-        image[..., colour] = 255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 6**2))
-    return image.round().astype(np.uint8)
 
 
 def test_coordinates_are_mapped_back_exactly():
