@@ -72,15 +72,15 @@ def crop_video(
 def cached_boxes(path: Path, detector: Detector, cache: Path) -> Tensor:
     """The person's box [T, 4] in each frame of a video, stored in `cache` as detection is slow."""
     state, side = path.stat(), getattr(detector, "side", None)
-    # PyAV: another reader may count frames otherwise
-    fingerprint = zlib.crc32(f"{path.resolve()}/{state.st_size}/{state.st_mtime_ns}/{side}/PyAV".encode())
+    # PyAV: another reader may count frames otherwise; IDs: without them the path took other boxes
+    fingerprint = zlib.crc32(f"{path.resolve()}/{state.st_size}/{state.st_mtime_ns}/{side}/PyAV/IDs".encode())
     for weights in detector.state_dict().values():
         fingerprint = zlib.crc32(weights.cpu().contiguous().numpy(), fingerprint)
     stored = Path(cache) / "boxes" / f"{path.stem}_{fingerprint:08x}.npy"
     if not stored.is_file():
         images = (image for _, _, image in iter_frames(path))
         bar = tqdm(images, desc=f"{path.name}: finding the person", unit="frame", leave=False)
-        boxes = find_person(detector, bar)
+        boxes, _ = find_person(detector, bar)
         stored.parent.mkdir(parents=True, exist_ok=True)
         part = stored.with_suffix(".part.npy")
         np.save(part, boxes.numpy())

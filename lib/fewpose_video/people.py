@@ -40,8 +40,8 @@ def resize(images: list[np.ndarray], side: int) -> tuple[Tensor, Tensor]:
     return small, torch.tensor([width / size[1], height / size[0]] * 2)
 
 
-def find_person(detector: Detector, images: Iterable[np.ndarray]) -> Tensor:
-    """The box [T, 4] of the main person in a video's images [H, W, 3]; NaN where not found."""
+def find_person(detector: Detector, images: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """The box [T, 4] and ID [T] of the main person in a video's images [H, W, 3], as `track_person`."""
     return track_person(detect_people(detector, images))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -123,7 +124,10 @@ def make_predictor(network: PoseNetwork | Student, detector: Detector | None, pa
         return lambda first, images: predict_whole(network, images)
     images = (image for _, image in iter_images(path))
     bar = tqdm(images, desc=f"{path.name}: finding the person", unit="frame", leave=False)
-    boxes = find_person(detector, bar)
+    boxes, ids = find_person(detector, bar)
+    followed = ids[ids >= 0].tolist()
+    if changes := [str(ids.tolist().index(person)) for person in dict.fromkeys(followed[1:]) if person != followed[0]]:
+        warnings.warn(f"{path.name}: somebody else is followed from frame {', '.join(changes)}", stacklevel=2)
     return lambda first, images: predict_crops(network, images, boxes[first : first + len(images)])
 
 

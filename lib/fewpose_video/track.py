@@ -1,4 +1,4 @@
-"""Tracking of one person through a video: which of the boxes detected in each frame are theirs."""
+"""Whom to follow in a video: which of the linked people are chosen, and the boxes of each."""
 
 from __future__ import annotations
 
@@ -7,49 +7,94 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-MAX_GAP = 25  # frames in which the person may be missed before they count as lost
+from fewpose_video.identity import MAX_GAP, SHOT, Detections, change, link_people
+
 FREE_CHANGE = 0.35  # movement and growth per frame without cost, in sizes of the person; at most 1 over a gap
 CHANGE_COST = 10.0  # per size of movement beyond that, in frames of a fully visible person
-JUMP_COST = 25.0  # maximum of this cost, and that of switching to somebody elsewhere or after a cut
+SWITCH_COST = 10.0  # of following somebody with another ID; low, as it may be the same person after a wild movement
+JUMP_COST = 25.0  # maximum of these costs together, and that of switching to somebody elsewhere or after a cut
+SURE = 0.5  # score that a person must reach once if they are seen in fewer than SHOT frames
 MEDIANS = (3, 5)  # widths in frames of the median filters that smooth the boxes
 
 
-def track_person(detections: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The box [T, 4] of one person in each of T frames, NaN where they are not found.
+def track_person(detections: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The box [T, 4] of the main person in each of T frames, and their ID [T]; NaN and -1 where nobody is found.
 
-    detections: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. The result is the path through the
-    boxes of highest total value: a box is worth its score times its longer side relative to the largest in the video,
-    and a step costs the movement of its centre and the change of its size (see FREE_CHANGE, CHANGE_COST and JUMP_COST).
-    Boxes of up to MAX_GAP missing frames are interpolated linearly.
+    detections: boxes [P, 4] (x0, y0, x1, y1 in pixels) and scores [P] of each frame. Followed is who `choose_people`
+    calls the largest. IDs count those followed: 0 is the first, 1 whoever comes next after a cut, a jump or a long
+    absence, and so on. Boxes are filled in and smoothed as those of `boxes_of`.
     """
-    path = best_path(detections)
-    boxes = torch.full((len(detections), 4), torch.nan)
-    for t, i in path:
-        boxes[t] = detections[t][0][i]
-    for (start, _), (end, _) in pairwise(path):
+    found: Detections = [(boxes, scores, None) for boxes, scores in detections]
+    chosen = choose_people(found, link_people(found), "largest")
+    seen = [int(ids.max()) if len(ids) else -1 for ids in chosen]
+    boxes, numbers = torch.full((len(found), 4), torch.nan), torch.full((len(found),), -1)
+    for number, person in enumerate(dict.fromkeys(p for p in seen if p >= 0)):
+        own = boxes_of(found, chosen, person)
+        theirs = ~own.isnan().any(1) & torch.tensor([p in (-1, person) for p in seen])
+        boxes[theirs], numbers[theirs] = own[theirs], number
+    return boxes, numbers
+
+
+def choose_people(detections: Detections, ids: list[Tensor], people: str | int) -> list[Tensor]:
+    """IDs [P] in each frame as `link_people` gave them, -1 for those not chosen.
+
+    people: "all", except for a few uncertain boxes here and there; the ID of one person; or "largest", who is on the
+    path through the boxes of highest total value: a box is worth its score times its longer side relative to the
+    largest in the video, and a step costs movement, growth and another ID (see the constants), so that the path may go
+    on with somebody else where the first is gone. ValueError for an ID that is not there, or another word.
+    """
+    frames: dict[int, int] = {}
+    best: dict[int, float] = {}
+    for (_, scores, _), row in zip(detections, ids, strict=True):
+        for person, score in zip(row.tolist(), scores.tolist(), strict=True):
+            frames[person] = frames.get(person, 0) + 1
+            best[person] = max(best.get(person, 0.0), score)
+    if people == "largest":
+        path = dict(best_path(detections, ids))
+        return [torch.where(torch.arange(len(row)) == path.get(t, -1), row, -1) for t, row in enumerate(ids)]
+    if people == "all":
+        chosen = [p for p in frames if best[p] >= SURE or frames[p] >= min(SHOT, len(detections))]
+    elif people in frames:
+        chosen = [people]
+    else:
+        raise ValueError(f"people is largest, all or one of the IDs {sorted(frames)}, not {people!r}")
+    return [torch.where(torch.isin(row, torch.tensor(chosen, dtype=row.dtype)), row, -1) for row in ids]
+
+
+def boxes_of(detections: Detections, ids: list[Tensor], person: int) -> Tensor:
+    """The box [T, 4] of a person in each of T frames, NaN where absent for longer than MAX_GAP frames.
+
+    Shorter gaps are interpolated linearly, and all is smoothed by `smooth`.
+    """
+    boxes = torch.full((len(ids), 4), torch.nan)
+    seen = [t for t, row in enumerate(ids) if (row == person).any()]
+    for t in seen:
+        boxes[t] = detections[t][0][ids[t] == person][0]
+    for start, end in pairwise(seen):
         if 1 < end - start <= MAX_GAP:
             share = torch.arange(1, end - start)[:, None] / (end - start)
             boxes[start + 1 : end] = boxes[start] + share * (boxes[end] - boxes[start])
     return smooth(boxes)
 
 
-def best_path(detections: list[tuple[Tensor, Tensor]]) -> list[tuple[int, int]]:
-    """Frame and row of each box on the path of `track_person`; frames without one are left out."""
-    sizes = [(boxes[:, 2:] - boxes[:, :2]).amax(1) for boxes, _ in detections]
+def best_path(detections: Detections, ids: list[Tensor]) -> list[tuple[int, int]]:
+    """Frame and row of each box on the path of the largest person; frames without one are left out."""
+    sizes = [(boxes[:, 2:] - boxes[:, :2]).amax(1) for boxes, _, _ in detections]
     largest = max((float(s.max()) for s in sizes if len(s)), default=1.0)
-    worth = [scores * size / largest for (_, scores), size in zip(detections, sizes, strict=True)]
+    worth = [scores * size / largest for (_, scores, _), size in zip(detections, sizes, strict=True)]
     values: list[Tensor] = []  # of the best path that ends in each box
     previous: list[list[tuple[int, int] | None]] = []  # box of that path before each box
     best, end = 0.0, None  # of all paths so far
-    for t, (boxes, _) in enumerate(detections):
+    for t, (boxes, _, _) in enumerate(detections):
         value, before = worth[t].clone(), [None] * len(boxes)
         if end is not None and best > JUMP_COST:
             value, before = value + best - JUMP_COST, [end] * len(boxes)
         for s in range(max(0, t - MAX_GAP), t):
             if not len(boxes) or not len(detections[s][0]):
                 continue
-            excess = relative_change(detections[s][0], boxes) - min(1.0, FREE_CHANGE * (t - s))
-            cost = (CHANGE_COST * excess).clamp(0, JUMP_COST)
+            excess = torch.from_numpy(change(detections[s][0].numpy(), boxes.numpy())) - min(1.0, FREE_CHANGE * (t - s))
+            switch = SWITCH_COST * (ids[s][:, None] != ids[t])
+            cost = (CHANGE_COST * excess.clamp_min(0) + switch).clamp_max(JUMP_COST)
             total, row = (values[s][:, None] - cost).max(0)
             for i in (total + worth[t] > value).nonzero()[:, 0].tolist():
                 value[i], before[i] = total[i] + worth[t][i], (s, int(row[i]))
@@ -62,14 +107,6 @@ def best_path(detections: list[tuple[Tensor, Tensor]]) -> list[tuple[int, int]]:
         path.append(end)
         end = previous[end[0]][end[1]]
     return path[::-1]
-
-
-def relative_change(boxes: Tensor, later: Tensor) -> Tensor:
-    """Movement and growth [P, Q] from boxes [P, 4] to later ones [Q, 4], relative to their sizes."""
-    centres = [(b[:, :2] + b[:, 2:]) / 2 for b in (boxes, later)]
-    sizes = [(b[:, 2:] - b[:, :2]).amax(1).clamp_min(1e-6) for b in (boxes, later)]
-    mean = (sizes[0][:, None] * sizes[1]).sqrt()
-    return torch.cdist(*centres) / mean + (sizes[0][:, None] / sizes[1]).log().abs()
 
 
 def smooth(boxes: Tensor) -> Tensor:

@@ -232,7 +232,7 @@ def test_yolox_finds_the_athlete_of_a_rendered_frame(tmp_path):
     from fewpose_worlds import worlds
 
     still = worlds.jump(3, 128, 5, videos=3)
-    boxes = find_person(predicting.yolox_tiny(YOLOX), [still.frames[0].permute(1, 2, 0).numpy()])
+    boxes = find_person(predicting.yolox_tiny(YOLOX), [still.frames[0].permute(1, 2, 0).numpy()])[0]
     seen = still.poses[0][still.poses[0, :, 2] > 0][:, :2]
     inside = ((seen > boxes[0, :2] - 8) & (seen < boxes[0, 2:] + 8)).all(1)
     assert inside.float().mean() > 0.8 and still.skeleton == JUMP

@@ -26,7 +26,7 @@ def runner(t):
 
 def test_the_largest_person_is_tracked_past_others():
     small, passing = box(150.0, height=25.0), box(160.0, 55.0, 30.0)
-    boxes = track_person(frames(lambda t: small, runner, lambda t: passing))
+    boxes, _ = track_person(frames(lambda t: small, runner, lambda t: passing))
     expected = torch.stack([runner(t) for t in range(90)])
     assert (boxes - expected).abs().max() < 1e-3
 
@@ -35,7 +35,7 @@ def test_gaps_are_interpolated_and_a_spectator_does_not_take_over():
     def gone(t):
         return None if 20 <= t < 28 else runner(t)
 
-    boxes = track_person(frames(gone, lambda t: box(250.0, 80.0, 30.0)))
+    boxes, _ = track_person(frames(gone, lambda t: box(250.0, 80.0, 30.0)))
     expected = torch.stack([runner(t) for t in range(90)])
     assert (boxes - expected).abs().max() < 1e-3
 
@@ -46,17 +46,17 @@ def test_tracking_survives_a_cut_and_long_absence_gives_no_box():
             return box(30.0 + t)
         return box(400.0 + t) if t >= 30 + MAX_GAP + 4 else None
 
-    boxes = track_person(frames(twice))
+    boxes, _ = track_person(frames(twice))
     assert boxes[29, 0] < 60 and boxes[-1, 0] > 400
     assert boxes[30 : 30 + MAX_GAP + 4].isnan().all()
 
 
 def test_one_outlier_does_not_move_the_box():
-    boxes = track_person(frames(lambda t: box(100.0, height=55.0 if t == 30 else 40.0)))
+    boxes, _ = track_person(frames(lambda t: box(100.0, height=55.0 if t == 30 else 40.0)))
     assert (boxes - box(100.0)).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_nobody(count):
-    boxes = track_person([(torch.zeros(0, 4), torch.zeros(0))] * count)
+    boxes, _ = track_person([(torch.zeros(0, 4), torch.zeros(0))] * count)
     assert boxes.shape == (count, 4) and boxes.isnan().all()
