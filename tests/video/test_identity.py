@@ -144,11 +144,12 @@ def track(*people):
 def test_the_output_says_when_somebody_else_is_followed():
     """The largest leaves; after that the other is followed under a new ID, from their own boxes."""
     boxes, ids = track(
-        lambda t: box(100.0 + 3 * t, height=120.0) if t < 60 else None, lambda t: box(700.0, height=50.0)
+        lambda t: box(100.0 + 3 * t, height=120.0) if t < 60 else None,
+        lambda t: box(700.0, height=70.0) if t >= 50 else None,
     )
     assert ids.tolist() == [0] * 60 + [1] * 60
     assert (boxes[:60] - torch.stack([box(100.0 + 3 * t, height=120.0) for t in range(60)])).abs().max() < 1e-3
-    assert (boxes[60:] - box(700.0, height=50.0)).abs().max() < 1e-3
+    assert (boxes[60:] - box(700.0, height=70.0)).abs().max() < 1e-3
 
 
 def test_a_gap_before_somebody_else_is_not_filled():
