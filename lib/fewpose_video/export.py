@@ -24,7 +24,6 @@ SIGMA = 6.0  # of the peaks in bins; about those of RTMPose
 RTMLIB_MARGIN = 1.25  # how much larger than a detected box rtmlib's crops are
 TITLE = "# Pose network "  # how a model card begins
 LICENCES = {
-    "narrow": "MIT: it starts from weights that fewpose ships or from none",
     "rtmpose_s": "Apache-2.0: it starts from RTMPose-s of OpenMMLab",
     "movenet": "Apache-2.0: it starts from MoveNet of Google",
 }
