@@ -22,7 +22,7 @@ from fewpose_video.networks import PoseNetwork, network_metadata
 from published import YOLOX, needs_rtmpose, needs_yolox
 from tiny import DOTS, dots, random_hrnet
 
-ABOUT = {"network": "narrow"}
+ABOUT = {"network": "movenet"}
 
 
 def with_poses(file):
@@ -92,7 +92,7 @@ def saved(folder, monkeypatch):
     """A run's folder with a small network that `open_network` can build."""
     monkeypatch.setattr(networks, "build", lambda name, keypoints: random_hrnet(keypoints))
     place = folder / "checkpoints" / "network.safetensors"
-    save_weights(random_hrnet(4), place, {"dataset": "dots", **network_metadata("narrow", dots(size=64))})
+    save_weights(random_hrnet(4), place, {"dataset": "dots", **network_metadata("movenet", dots(size=64))})
     run = {"profile": "laptop", "run": "supervised_50", "parameters": {"labels": 50}}
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "metrics.csv").write_text(
@@ -108,7 +108,7 @@ def test_metadata_and_card_say_what_the_network_is(tmp_path, monkeypatch):
     assert sorted(p.name for p in path.parent.iterdir()) == ["README.md", "dots.onnx"]
     about = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     assert json.loads(about["keypoints"]) == list(DOTS.keypoints) and json.loads(about["input_size"]) == [64, 64]
-    assert about["licence"].startswith("MIT")
+    assert about["licence"].startswith("Apache-2.0")
     text = card.read_text(encoding="utf-8")
     assert (
         "laptop/supervised_50 with 50 labels" in text and "| supervised |  | 0.1 | 81.9 | 79.6 to 83.9 | 5435 |" in text
