@@ -1,1 +1,1 @@
-"""A trained network on videos: find and track the person, crop, predict, write CSV and MP4."""
+"""A trained network on videos: find and track the person, crop, predict, write CSV and MP4; and for other tools."""
