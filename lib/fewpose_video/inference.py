@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from fewpose.models.pose_model import PoseModel
-from fewpose.models.student.keypoint_rcnn import Student
 from fewpose.models.teacher.yolox import YoloX
 from fewpose_video.networks import PoseNetwork
 
@@ -62,19 +61,6 @@ class Decoded(nn.Module):
         return self.model.read(self.model(images))
 
 
-class OnnxBackbone(OnnxModule):
-    """A student's backbone, whose maps have names."""
-
-    def __init__(self, backbone: nn.Module, example: Tensor):
-        super().__init__(backbone, example, (0, 2, 3))
-        with torch.no_grad():
-            self.names = list(backbone(example))
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Maps by their names."""
-        return dict(zip(self.names, super().forward(x), strict=True))
-
-
 def to_onnx(module: nn.Module, example: Tensor, outputs: Sequence[str], free: Sequence[int] = (0,)) -> bytes:
     """A module from one tensor, `images`, as ONNX file; the axes `free` of the input may have any length."""
     file = io.BytesIO()
@@ -107,14 +93,12 @@ def open_session(file: bytes) -> onnxruntime.InferenceSession:
 
 
 def on_cpu(network: T) -> T:
-    """A PoseNetwork, YoloX or Student for predictions by onnxruntime; of a student only the backbone.
+    """A PoseNetwork or YoloX for predictions by onnxruntime; others are returned as they are.
 
-    Others are returned as they are.
+    So are students: onnxruntime was no faster with their backbone, and their heads cannot be exported.
     """
     if isinstance(network, PoseNetwork):
         return replace(network, model=OnnxPoses(network.model, network.size).eval())
     if isinstance(network, YoloX):
         network.graph = OnnxModule(network.graph, torch.zeros(1, 12, 32, 32), (0, 2, 3))
-    if isinstance(network, Student):
-        network.backbone = OnnxBackbone(network.backbone, torch.zeros(1, 3, 64, 64))
     return network
