@@ -149,12 +149,7 @@ def parser() -> argparse.ArgumentParser:
         "student of the operating room there is also person, which numbers the people of each frame. Broken files are "
         "named and skipped.",
     )
-    command.add_argument(
-        "network",
-        metavar="RUN_OR_WEIGHTS",
-        type=Path,
-        help="folder of a finished run of a notebook that trains a network, or its weights file",
-    )
+    _add_network(command, "a notebook that trains a network")
     command.add_argument("videos", metavar="VIDEO_OR_FOLDER", type=Path, help="a video, an image, or a folder of them")
     command.add_argument("--out", type=Path, help="folder to write (default: poses, beside the videos)")
     command.add_argument(
@@ -171,12 +166,7 @@ def parser() -> argparse.ArgumentParser:
         description="Writes the file and, beside it, README.md: how good the network is, its licence, and the lines "
         "for Sports2D's and Pose2Sim's configuration.",
     )
-    command.add_argument(
-        "network",
-        metavar="RUN_OR_WEIGHTS",
-        type=Path,
-        help="folder of a finished run of a sports notebook, or its weights file",
-    )
+    _add_network(command, "a sports notebook")
     command.add_argument("file", metavar="model.onnx", type=Path, help="file to write, best in a folder of its own")
     command.set_defaults(call=export)
 
@@ -216,6 +206,11 @@ def parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).set_defaults(call=call)
     return top
+
+
+def _add_network(command: argparse.ArgumentParser, notebook: str) -> None:
+    about = f"folder of a finished run of {notebook}, or its weights file"
+    command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help=about)
 
 
 def _positive(text: str) -> int:

@@ -30,9 +30,7 @@ RENAMED = {  # names in earlier versions → names now
     "own": "custom",
     "heavy": "paper_teacher",
     "limits": "oracle_analysis",
-    "second_opinion": "published_head",
     "sports/limits": "sports/oracle_analysis",
-    "sports/second_opinion": "sports/published_head",
 }
 
 

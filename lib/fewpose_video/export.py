@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import onnx
@@ -16,6 +15,7 @@ from fewpose.models.pose_model import PoseModel
 from fewpose.models.student.keypoint_rcnn import Student
 from fewpose.models.weights import read_meta
 from fewpose.skeleton import Skeleton
+from fewpose_video.formats import replacing
 from fewpose_video.inference import to_onnx
 from fewpose_video.networks import BOX_MARGIN, PoseNetwork, find_weights, open_network
 
@@ -76,8 +76,9 @@ def export(place: str | Path, path: str | Path) -> tuple[Path, Path]:
     about = {**read_meta(weights), "run": read_run(weights)}
     file = rtmlib_file(network, about)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace(path, file)
-    replace(card, model_card(path, network, about).encode())
+    for target, content in ((path, file), (card, model_card(path, network, about).encode())):
+        with replacing(target) as part:
+            part.write_bytes(content)
     return path, card
 
 
@@ -105,13 +106,6 @@ def rtmlib_file(network: PoseNetwork, about: dict) -> bytes:
         },
     )
     return model.SerializeToString()
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file that is complete or not there."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def licence(about: dict) -> str:

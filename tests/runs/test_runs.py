@@ -412,12 +412,12 @@ def test_a_run_of_an_older_layout_is_refused(project):
 
 def test_old_words_in_profiles_name_the_new_ones(project):
     write_notebook(
-        project / "notebooks" / "sports" / "published_head.ipynb", 'dataset = "jump"\ncached_views = 0', "pass"
+        project / "notebooks" / "sports" / "oracle_analysis.ipynb", 'dataset = "jump"\ncached_views = 0', "pass"
     )
     for entry, message in (
-        ("sports/second_opinion", "is now called sports/published_head"),
-        ("sports/published_head, parameters: {views: 2}", "'views' .it is now called cached_views"),
-        ("sports/published_head, parameters: {dataset: own}", "is now called 'custom'"),
+        ("sports/limits", "is now called sports/oracle_analysis"),
+        ("sports/oracle_analysis, parameters: {views: 2}", "'views' .it is now called cached_views"),
+        ("sports/oracle_analysis, parameters: {dataset: own}", "is now called 'custom'"),
     ):
         write_profile(project, "mine", f"- {{run: one, notebook: {entry}}}")
         with pytest.raises(ValueError, match=message):

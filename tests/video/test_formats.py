@@ -231,13 +231,13 @@ def test_coco_results_are_scored_by_pycocotools(tmp_path):
         annotations.append(
             {"id": len(annotations) + 1, "image_id": frame, "keypoints": flat, "num_keypoints": 17, **box}
         )
-    truth = {
+    ground_truth = {
         "images": [{"id": frame, "height": 400, "width": 640} for frame in range(20)],
         "categories": [{"id": 1, "name": "person", "keypoints": COCO.keypoints}],
         "annotations": annotations,
     }
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    dataset = Dataset(str(tmp_path / "truth.json"))
+    (tmp_path / "ground_truth.json").write_text(json.dumps(ground_truth))
+    dataset = Dataset(str(tmp_path / "ground_truth.json"))
     scores = COCOeval(dataset, dataset.loadRes(str(path)), "keypoints")
     scores.evaluate()
     scores.accumulate()

@@ -23,7 +23,7 @@ def pose(where, turned):
 def scene(*people, frames=FRAMES, jitter=0.0, miss=0.0, shuffled=False, keypoints=False, seed=0):
     """Detections and true people of each frame; people are functions of the frame that give a box or None."""
     random = torch.Generator().manual_seed(seed)
-    detections, truth = [], []
+    detections, true_ids = [], []
     for t in range(frames):
         found = [(i, b) for i, b in enumerate(person(t) for person in people) if b is not None]
         found = [pair for pair in found if torch.rand(1, generator=random) >= miss]
@@ -33,8 +33,8 @@ def scene(*people, frames=FRAMES, jitter=0.0, miss=0.0, shuffled=False, keypoint
         poses = torch.stack([pose(b, i % 2) for i, b in found]) if found else torch.zeros(0, 4, 3)
         boxes = boxes + jitter * torch.randn(boxes.shape, generator=random)
         detections.append((boxes, torch.full((len(found),), 0.9), poses if keypoints else None))
-        truth.append([i for i, _ in found])
-    return detections, truth
+        true_ids.append([i for i, _ in found])
+    return detections, true_ids
 
 
 def right(t):
@@ -49,10 +49,10 @@ def standing(t):
     return box(700.0, 180.0, 90.0)
 
 
-def numbered(truth):
+def numbered(true_ids):
     """True people renamed by first appearance."""
     names = {}
-    return [[names.setdefault(i, len(names)) for i in row] for row in truth]
+    return [[names.setdefault(i, len(names)) for i in row] for row in true_ids]
 
 
 def linked(detections):
@@ -67,57 +67,57 @@ def hidden(person, start, end):
 @pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_people_who_cross_keep_their_ids(seed, shuffled, keypoints):
-    detections, truth = scene(right, left, standing, jitter=2.0, shuffled=shuffled, keypoints=keypoints, seed=seed)
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(right, left, standing, jitter=2.0, shuffled=shuffled, keypoints=keypoints, seed=seed)
+    assert linked(detections) == numbered(true_ids)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("people", [(hidden(right, 24, 34), left), (hidden(right, 24, 34), hidden(left, 25, 33))])
 def test_people_hidden_for_ten_frames_while_they_cross_keep_their_ids(people, seed):
-    detections, truth = scene(*people, standing, jitter=1.0, shuffled=True, seed=seed)
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(*people, standing, jitter=1.0, shuffled=True, seed=seed)
+    assert linked(detections) == numbered(true_ids)
 
 
 def test_missed_detections_change_nothing():
-    detections, truth = scene(right, standing, jitter=2.0, miss=0.3, shuffled=True)
-    assert any(len(row) < 2 for row in truth)
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(right, standing, jitter=2.0, miss=0.3, shuffled=True)
+    assert any(len(row) < 2 for row in true_ids)
+    assert linked(detections) == numbered(true_ids)
 
 
 def test_who_comes_back_keeps_the_id_within_the_gap_limit():
     def returning(away):
         return lambda t: box(600.0 - 3 * abs(t - 20)) if t < 20 or t >= 20 + away else None
 
-    detections, truth = scene(lambda t: box(595.0) if t < 20 or t >= 18 + MAX_GAP else None, left)
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(lambda t: box(595.0) if t < 20 or t >= 18 + MAX_GAP else None, left)
+    assert linked(detections) == numbered(true_ids)
     detections, _ = scene(lambda t: box(595.0) if t < 20 or t >= 21 + MAX_GAP else None, standing)
     assert {i for row in linked(detections) for i in row} == {0, 1, 2}
-    detections, truth = scene(returning(10), left)  # turned round outside
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(returning(10), left)  # turned round outside
+    assert linked(detections) == numbered(true_ids)
 
 
 def test_who_enters_is_new():
-    detections, truth = scene(hidden(right, 0, 15), left, hidden(standing, 20, 60), hidden(standing, 0, 50))
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(hidden(right, 0, 15), left, hidden(standing, 20, 60), hidden(standing, 0, 50))
+    assert linked(detections) == numbered(true_ids)
 
 
 @pytest.mark.parametrize("other", [lambda t: None, lambda t: box(400.0 - 2 * t) if t < 30 else box(850.0)])
 def test_nobody_keeps_an_id_across_a_cut(other):
     """Who comes later to a place where somebody had been before the cut is somebody else."""
-    detections, truth = scene(
+    detections, true_ids = scene(
         lambda t: box(200.0 + t) if t < 30 else None,
         lambda t: None if t < 30 else box(600.0 + t),
         lambda t: None if t < 33 else box(230.0 + t),
         hidden(other, 30, 60),
     )
-    assert linked(detections) == numbered(truth)
+    assert linked(detections) == numbered(true_ids)
 
 
 def test_a_pose_tells_apart_whom_boxes_do_not():
     """Two people in nearly one place whose boxes are exchanged between two frames."""
     one, two = (lambda t: box(300.0 + 5 * (t >= 5))), (lambda t: box(305.0 - 5 * (t >= 5)))
-    detections, truth = scene(one, two, frames=10, keypoints=True)
-    assert linked(detections) == numbered(truth)
+    detections, true_ids = scene(one, two, frames=10, keypoints=True)
+    assert linked(detections) == numbered(true_ids)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -4,7 +4,6 @@ As HigherHRNet (Cheng et al., CVPR 2020) predicts heat maps at 1/4 and at 1/2 of
 resolutions are fused. The trunk is MoveNet's, which was trained on COCO (`movenet`).
 """
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -50,8 +49,7 @@ class HigherMoveNet(PoseModel):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heat maps [N, K, H/4, W/4] and [N, K, H/2, W/2] of images [N, 3, H, W], H and W multiples of 32."""
-        # not `enabled=self.training`, which would also disable autocast around predictions on CUDA
-        with half_in_training(images.device) if self.training else nullcontext():
+        with half_in_training(images.device, self.training):
             x = self.features(images)
             quarter = self.final_layers[0](x)
             half = self.final_layers[1](self.deconvolution(torch.cat([x, quarter], dim=1)))
@@ -74,21 +72,6 @@ class HigherMoveNet(PoseModel):
         check_dropout(p)
         for fusion in self.fusions:
             fusion[1].p = p
-
-    def new_head(self, keypoints: int) -> None:
-        """Replace the heads by untrained ones for other keypoints; all other weights stay.
-
-        So is the part of the deconvolution that reads the first head's maps.
-        """
-        check_keypoints(keypoints)
-        old = self.deconvolution[0].weight
-        upsample = upsampling(WIDTH + keypoints, FINE)
-        with torch.no_grad():
-            upsample.weight[:WIDTH] = old[:WIDTH].cpu()
-        self.deconvolution[0] = upsample.to(old.device, old.dtype)
-        heads = [heat_map_layer(WIDTH, keypoints), heat_map_layer(FINE, keypoints)]
-        self.final_layers = nn.ModuleList(heads).to(old.device, old.dtype)
-        self.keypoints = keypoints
 
     @property
     def head(self) -> tuple[str, ...]:

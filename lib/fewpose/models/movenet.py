@@ -124,17 +124,17 @@ class Pyramid(nn.Module):
         return maps[::-1]
 
 
-def people(outputs: dict[str, Tensor], most: int = 6) -> list[tuple[Tensor, Tensor, Tensor]]:
+def people(outputs: dict[str, Tensor], limit: int = 6) -> list[tuple[Tensor, Tensor, Tensor]]:
     """The people in the maps of `MoveNet.forward`: of each image boxes [P, 4], scores [P] and keypoints [P, 17, 3].
 
     Boxes are x0, y0, x1, y1, keypoints x, y and confidence, in pixels of the images: the published fractions of their
-    sides. P is at most `most`. Decoded as published: the middles of people are peaks; from each, regression leads near
+    sides. P is at most `limit`. Decoded as published: the middles of people are peaks; from each, regression leads near
     every keypoint, which is in the cell where the heat map, weighted by nearness, is highest within the box.
     """
-    return [_people(maps, most) for maps in zip(*(outputs[name].float() for name in HEADS), strict=True)]
+    return [_people(maps, limit) for maps in zip(*(outputs[name].float() for name in HEADS), strict=True)]
 
 
-def _people(maps: tuple[Tensor, ...], most: int) -> tuple[Tensor, Tensor, Tensor]:
+def _people(maps: tuple[Tensor, ...], limit: int) -> tuple[Tensor, Tensor, Tensor]:
     box_offset, box_scale, centre, heat_maps, offsets, regression = maps
     height, width = centre.shape[-2:]
     size = centre.new_tensor([height, width])
@@ -142,7 +142,7 @@ def _people(maps: tuple[Tensor, ...], most: int) -> tuple[Tensor, Tensor, Tensor
     cells = torch.cartesian_prod(rows, columns)  # all H·W as y, x
     centre = centre.sigmoid()
     peaks = centre * (F.max_pool2d(centre, NEIGHBOURS, 1, NEIGHBOURS // 2) == centre)
-    scores, places = peaks.flatten().topk(min(most, len(cells)))
+    scores, places = peaks.flatten().topk(min(limit, len(cells)))
     scores, places = scores[scores > 0], places[scores > 0]
 
     middle = cells[places] + box_offset.flatten(1).T[places]
@@ -164,17 +164,12 @@ def _people(maps: tuple[Tensor, ...], most: int) -> tuple[Tensor, Tensor, Tensor
     return CELL * torch.cat([low.flip(-1), high.flip(-1)], -1), scores, keypoints
 
 
-def find_movenet(path: str | Path = "") -> Path:
-    """MoveNet's TFLite file: `path`, or the file that `find_published` finds or downloads once, with its errors."""
-    return find_published("movenet", path or None)
-
-
 def movenet(path: str | Path = "") -> MoveNet:
-    """MoveNet with its published weights, of the file that `find_movenet` finds.
+    """MoveNet with its published weights, of the TFLite file `path` or the one that `find_published` finds.
 
-    ValueError naming the file if it is absent, damaged or of another network.
+    ValueError naming the file if it is absent, damaged or of another network; else errors of `find_published`.
     """
-    path, model = find_movenet(path), MoveNet()
+    path, model = find_published("movenet", path or None), MoveNet()
     convolutions, published = _in_file_order(model), _read_convolutions(path)
     fits = len(convolutions) == len(published) and all(
         own.weight.shape == weight.shape for own, (weight, _) in zip(convolutions, published, strict=True)

@@ -5,7 +5,6 @@ keypoints; `download.find_published`) is run in torch, so that it can be trained
 outputs are a row of bins for x and one for y.
 """
 
-from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -79,8 +78,7 @@ class RTMPose(PoseModel):
                     f"{images.shape[-2]}x{images.shape[-1]}: set `size: 256` and `width: 192`."
                 )
             x = FrozenParts(self.backbone[: self.frozen])(images)
-        # not `enabled=self.training`, which would also disable autocast around predictions on CUDA
-        with half_in_training(x.device) if self.training else nullcontext():
+        with half_in_training(x.device, self.training):
             for part in self.backbone[self.frozen :]:
                 (x,) = part(x)
             x = self.final_layer(self.dropout(x))

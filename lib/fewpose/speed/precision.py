@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 
@@ -10,11 +12,14 @@ def half_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def half_in_training(device: torch.device) -> torch.autocast:
+def half_in_training(device: torch.device, training: bool = True) -> AbstractContextManager:
     """bf16 for forward passes of training: on CUDA, and on CPUs with bf16 instructions.
 
-    A step on such a CPU takes two thirds of the time. Weights stay in single precision, and so should predictions.
+    A step on such a CPU takes two thirds of the time. Weights stay in single precision, and so should predictions:
+    without `training` nothing changes.
     """
+    if not training:  # `enabled=False` would also disable autocast around predictions on CUDA
+        return nullcontext()
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bf16())
 
 
