@@ -44,10 +44,10 @@ def test_hard_by_hand():
 
 def test_soft_by_hand():
     entropies = [-math.log(2 / 10), -math.log(1 / 4)]
-    found = loss_2d_soft(LOGITS, ROIS, keypoints(0.5, 0.25, 1))
+    found = loss_2d_soft(LOGITS, ROIS, keypoints(0.5, 0.25, 1), "weighted")
     assert float(found) == pytest.approx((0.5 * entropies[0] + 0.25 * entropies[1]) / 2)
     powers = [math.sqrt(x) for x in (1, 2, 3, 4)]  # logits by 0.5 are square roots
-    found = loss_2d_soft(LOGITS, ROIS, keypoints(0.5, 0, 1), "temperature")
+    found = loss_2d_soft(LOGITS, ROIS, keypoints(0.5, 0, 1))
     assert float(found) == pytest.approx(-math.log(powers[1] / sum(powers)))
     for kind in ("weighted", "temperature"):
         same = loss_2d_soft(LOGITS, ROIS, keypoints(1.0, 1, 1), kind)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import keypoints_to_heatmap
 
 SHARPNESS = 10.0  # factor on the scores before SimCC's softmaxes
-SOFT = ("weighted", "temperature")
+SOFT = ("temperature", "weighted")
 
 
 def heatmap_mse(predicted: list[Tensor], target: list[Tensor], labelled: Tensor) -> Tensor:
@@ -64,14 +64,14 @@ def loss_2d_hard(hm_hard: Tensor, rois: Tensor, h_2d: Tensor) -> Tensor:
     return ce[valid].sum() / valid.sum().clamp_min(1)
 
 
-def loss_2d_soft(hm_soft: Tensor, rois: Tensor, s_2d: Tensor, kind: str = "weighted") -> Tensor:
+def loss_2d_soft(hm_soft: Tensor, rois: Tensor, s_2d: Tensor, kind: str = "temperature") -> Tensor:
     """L_2Dsoft, with the confidence c_k of each soft keypoint, the third value of s_2d [R, K, 3].
 
-    "weighted", our default:  Σ_k c_k CE(HM_soft,k , cell of S_2D,k) / number of keypoints that count
-    "temperature":            Σ_k CE(c_k HM_soft,k , cell of S_2D,k) / number of keypoints that count
+    "temperature", the paper's:  Σ_k CE(c_k HM_soft,k , cell of S_2D,k) / number of keypoints that count
+    "weighted":                  Σ_k c_k CE(HM_soft,k , cell of S_2D,k) / number of keypoints that count
 
-    "temperature" is the paper's, which multiplies the heat maps by the confidence. Keypoints with c_k > 0 inside their
-    RoI count, so with "weighted" a frame of low confidence contributes less. With all c_k = 1 both are `loss_2d_hard`.
+    Keypoints with c_k > 0 inside their RoI count, so with "weighted" a frame of low confidence contributes less. With
+    all c_k = 1 both are `loss_2d_hard`.
     hm_soft [R, K, S, S], rois [R, 4] and pixels as for `loss_2d_hard`.
     """
     c = s_2d[..., 2].clamp(0, 1)

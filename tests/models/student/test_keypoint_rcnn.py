@@ -234,7 +234,7 @@ def test_weights_of_the_double_student_start_all(tmp_path, branches):
 def test_unknown_rows_are_named():
     with pytest.raises(ValueError, match=r"branches is one of double, single_hard.*'triple'"):
         tiny_student("triple")
-    with pytest.raises(ValueError, match="soft is one of weighted, temperature, not 'x'"):
+    with pytest.raises(ValueError, match="soft is one of temperature, weighted, not 'x'"):
         tiny_student(soft="x")
     with pytest.raises(ValueError, match="reading is one of peak, oks, not 'deep'"):
         tiny_student(reading="deep")

@@ -205,7 +205,7 @@ class Student(Network, GeneralizedRCNN):
         backbone: nn.Module,
         branches: str = "double",
         *,
-        soft: str = "weighted",
+        soft: str = "temperature",
         reading: str = "peak",
         side: int = 800,
         longest: int = 1333,
