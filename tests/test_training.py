@@ -9,7 +9,7 @@ from torch import nn
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
 from fewpose.models.pose_model import Network
-from fewpose.training import Schedule, Sgd, batch_index, evaluate, fit, learning_rate, minimise, schedule_in
+from fewpose.training import History, Schedule, Sgd, batch_index, evaluate, fit, learning_rate, minimise, schedule_in
 from tiny import DOTS, TinyNet, dots
 
 # Dots keep their colour when mirrored, so these views neither mirror nor recolour.
@@ -105,6 +105,15 @@ def test_weights_that_training_spoils_are_kept(monkeypatch):
     history = fit(model, dots(), dots(seed=1, split="val"), Schedule(2, 8, evaluate_every=2))
     assert history.best_step == 0
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
+
+
+def test_two_trainings_in_sequence_are_one_history():
+    first = History([3.0, 2.0, 1.0], [(0, 10.0), (2, 40.0), (3, 30.0)], 2, 40.0, 5.0)
+    both = first.then(History([0.5], [(0, 40.0), (1, 35.0)], 0, 40.0, 1.0))
+    assert both.loss == [3.0, 2.0, 1.0, 0.5] and both.seconds == 6.0
+    assert both.score == [(0, 10.0), (2, 40.0), (3, 30.0), (3, 40.0), (4, 35.0)]
+    assert (both.best_step, both.best_score) == (3, 40.0)
+    assert len(first.loss) == 3
 
 
 def test_loss_that_is_not_finite_stops_with_a_message():

@@ -77,6 +77,13 @@ class History:
     best_score: float = float("nan")
     seconds: float = 0.0
 
+    def then(self, after: History) -> History:
+        """This training and one that went on from its best weights, as one history; the best is the latter's."""
+        start = len(self.loss)
+        scores = [(start + step, value) for step, value in after.score]
+        best = start + after.best_step, after.best_score
+        return History(self.loss + after.loss, self.score + scores, *best, self.seconds + after.seconds)
+
 
 # ---- the loop ----------------------------------------------------------------------------------------------------
 
