@@ -65,9 +65,16 @@ class SportsSplit:
     def skeleton(self) -> Skeleton:
         return self.test.skeleton
 
+    @property
+    def audited(self) -> bool:
+        """Whether a keypoint of the unlabelled frames has ground truth, to audit pseudo labels with."""
+        return bool((self.held_back.poses[..., 2] > 0).any())
+
     def __str__(self) -> str:
         parts = ("labelled", "unlabelled", "val", "test")
-        return ", ".join(f"{len(getattr(self, part))} {part}" for part in parts) + " frames"
+        text = ", ".join(f"{len(getattr(self, part))} {part}" for part in parts) + " frames"
+        unknown = len(self.unlabelled) and not self.audited
+        return text + ("; without ground truth of the unlabelled ones no audit of their labels" if unknown else "")
 
 
 def load_sports(run: Run) -> SportsSplit:

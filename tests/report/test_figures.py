@@ -82,16 +82,6 @@ def test_a_training_without_scores_shows_its_loss_alone():
     assert "PCK" in right.get_ylabel()
 
 
-def test_frames_without_ground_truth_are_not_audited_and_no_error():
-    data = dots(10).unlabelled()
-    candidates = Candidates(dots(10).poses, torch.rand(10, 4), dots(10).poses.repeat(3, 1, 1, 1))
-    keep = torch.rand(10, 4) < 0.5
-    fig = spread_against_error(candidates, data, keep)
-    assert "have no labels" in fig.axes[0].texts[0].get_text()
-    fig.canvas.draw()
-    kept_labels(data, candidates, keep, data.poses, n=3)
-
-
 def test_labels_at_line_ends_keep_their_order_and_distance():
     _, ax = plt.subplots()
     ends = {"a": 1.0, "b": 1.01, "c": 5.0, "d": 0.99}

@@ -12,8 +12,9 @@ from fewpose.data import video
 from fewpose.data.custom import match_video, read_custom, split_videos, training_videos
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
-from fewpose_runs.sports_data import first_training, read_frames, read_raw, read_test_video
+from fewpose_runs.sports_data import SportsSplit, first_training, read_frames, read_raw, read_test_video
 from fewpose_worlds import worlds
+from tiny import dots
 from toy_teacher import Rectangles
 from toy_video import write_toy_video
 
@@ -215,6 +216,16 @@ def test_a_wide_image_lies_whole_in_the_frame(tmp_path):
     assert torch.allclose(custom.poses[0, 0], torch.tensor([74.75, 49.75, 2.0]), atol=0.01)
     y, x = (custom.frames[0, 0] > 128).nonzero().float().mean(0)
     assert abs(x - 74.75) < 0.5 and abs(y - 49.75) < 0.5
+
+
+def test_labels_without_ground_truth_are_not_audited():
+    data, few = dots(6), dots(2)
+    known = SportsSplit(few, data.unlabelled(), data, few, few)
+    assert known.audited and str(known) == "2 labelled, 6 unlabelled, 2 val, 2 test frames"
+    unknown = SportsSplit(few, data.unlabelled(), data.unlabelled(), few, few)
+    assert not unknown.audited and "no audit" in str(unknown)
+    none = data.subset(torch.tensor([], dtype=torch.long))
+    assert "audit" not in str(SportsSplit(few, none, none, few, few))
 
 
 def test_a_pool_needs_a_video(exported, tmp_path):

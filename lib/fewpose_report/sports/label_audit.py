@@ -120,8 +120,6 @@ def risk_coverage(rows: list[dict] | pd.DataFrame, keep_percent: list[float]) ->
     mean risk over all coverages.
     """
     table = pd.DataFrame(rows)
-    if not len(table):
-        return no_ground_truth()
     iterations = sorted(table["iteration"].unique())
     width = 5.5 if len(iterations) == 1 else 10
     fig, axes = plt.subplots(1, len(iterations), figsize=(width, 3.6), sharey=True, squeeze=False)
@@ -223,8 +221,6 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
     """Error of kept and dropped pseudo labels [N, K] with ground truth over the disagreement of their views, in px."""
     error = (candidates.base - held_back.poses)[..., :2].norm(dim=-1)
     error[held_back.poses[..., 2] == 0] = torch.nan
-    if error.isnan().all():
-        return no_ground_truth()
     fig, ax = plt.subplots(figsize=(5.5, 4))
     x = candidates.spread.clamp_min(1e-2).sqrt().flatten()
     y = error.clamp_min(1e-1).flatten()
@@ -234,12 +230,4 @@ def spread_against_error(candidates: Candidates, held_back: PoseData, keep: Tens
         ax.plot(x[chosen], y[chosen], ".", ms=2, alpha=0.5, color=colour, label=name)
     ax.set(xscale="log", yscale="log", xlabel="disagreement of the views in px", ylabel="error in px")
     ax.legend(markerscale=5)
-    return fig
-
-
-def no_ground_truth() -> Figure:
-    """A placeholder for the audit of frames without ground truth."""
-    fig, ax = plt.subplots(figsize=(5.5, 1))
-    ax.text(0.5, 0.5, "these frames have no labels: no ground truth to compare with", ha="center")
-    ax.axis("off")
     return fig
