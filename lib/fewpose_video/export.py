@@ -27,6 +27,8 @@ LICENCES = {
     "rtmpose_s": "Apache-2.0: it starts from RTMPose-s of OpenMMLab",
     "movenet": "Apache-2.0: it starts from MoveNet of Google",
 }
+# Methods in a run's rows that are more, or another, than the network that it saves.
+NOT_THE_NETWORK = ("ensemble_views", "ensemble_voting", "published_head")
 UNKNOWN_LICENCE = "that of the weights from which its training started"
 
 
@@ -114,14 +116,30 @@ def licence(about: dict) -> str:
 
 
 def read_run(weights: Path) -> dict:
-    """Name, parameters and PCK rows of the run that wrote a weights file; empty where its files are not beside it."""
+    """Name and parameters of the run that wrote a weights file; empty where its files are not beside it.
+
+    `rows` are the PCK of its network, `baseline` that of supervised training on the same labels, if there is another.
+    """
     folder = weights.parent.parent if weights.parent.name == "checkpoints" else weights.parent
     if not (folder / "run.json").is_file() or not (folder / "metrics.csv").is_file():
         return {}
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    rows = [row for row in pck_rows(folder) if row["method"] not in NOT_THE_NETWORK]
+    adapted = [row for row in rows if not row["method"].startswith("supervised")]
+    last = max((int(row["iteration"] or 0) for row in adapted), default=0)
+    network = [row for row in adapted if int(row["iteration"] or 0) == last] or rows
+    baseline = [row for row in rows if row["method"] == "supervised"] if adapted else []
+    if adapted and (first := run["parameters"].get("supervised_run")):
+        baseline = pck_rows(folder.parent / first)
+    return {**run, "rows": network, "baseline": baseline}
+
+
+def pck_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of PCK in the metrics.csv of a run's folder; none without that file."""
+    if not (folder / "metrics.csv").is_file():
+        return []
     with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "pck"]
-    return {**run, "rows": rows}
+        return [row for row in csv.DictReader(file) if row["metric"] == "pck"]
 
 
 def model_card(path: Path, network: PoseNetwork, about: dict) -> str:
@@ -130,8 +148,8 @@ def model_card(path: Path, network: PoseNetwork, about: dict) -> str:
     shown = 1 / (BOX_MARGIN * RTMLIB_MARGIN)
     trained = ""
     if run:
-        given = run["parameters"]
-        trained = f", by the run {run['profile']}/{run['run']} with {given.get('labels')} labels (0: all)"
+        labels = run["rows"][0]["labels"] if run["rows"] else run["parameters"].get("labels") or "all"
+        trained = f", by the run {run['profile']}/{run['run']} with {labels} labels"
     return f"""{TITLE}{path.name}
 
 - Input: one person, {width}x{height} pixels; output: {len(skeleton)} keypoints, {", ".join(skeleton.keypoints)}.
@@ -180,16 +198,19 @@ def pck_table(run: dict) -> str:
     """The PCK of a run (`read_run`) on its test videos as Markdown."""
     if not run.get("rows"):
         return "Not known: there is no run.json and metrics.csv with PCK beside the weights."
-    lines = [
-        "| method | iteration | PCK at | on test videos | 95 % interval | keypoints |",
-        "|:--|:--|--:|--:|:--|--:|",
-    ]
-    for row in run["rows"]:
+    lines = ["| network | PCK at | on test videos | 95 % interval | keypoints |", "|:--|--:|--:|:--|--:|"]
+    named = [(f"**this one**, {_name(row)}", row) for row in run["rows"]]
+    named += [("for comparison: supervised on the same labels", row) for row in run["baseline"]]
+    for name, row in named:
         value, low, high = (f"{float(row[c]):.1f}" if row[c] else "" for c in ("value", "ci_low", "ci_high"))
         interval = f"{low} to {high}" if low else "one video gives none"
-        cells = (row["method"], row["iteration"], row["at"], value, interval, row["n"])
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {name} | {row['at']} | {value} | {interval} | {row['n']} |")
     return "\n".join(lines)
+
+
+def _name(row: dict[str, str]) -> str:
+    iteration = f", iteration {row['iteration']}" if row["iteration"] not in ("", "0") else ""
+    return row["method"].replace("_", " ") + iteration
 
 
 def sports2d_tree(skeleton: Skeleton) -> str:

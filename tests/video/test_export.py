@@ -96,8 +96,8 @@ def saved(folder, monkeypatch):
     run = {"profile": "laptop", "run": "supervised_50", "parameters": {"labels": 50}}
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "metrics.csv").write_text(
-        "method,iteration,metric,at,value,ci_low,ci_high,n\n"
-        "supervised,,pck,0.1,81.8767,79.6097,83.9174,5435\nsupervised,,mpjpe,,12,,,5\n"
+        "method,labels,iteration,metric,at,value,ci_low,ci_high,n\n"
+        "supervised,50,,pck,0.1,81.8767,79.6097,83.9174,5435\nsupervised,50,,mpjpe,,12,,,5\n"
     )
     return folder
 
@@ -110,9 +110,8 @@ def test_metadata_and_card_say_what_the_network_is(tmp_path, monkeypatch):
     assert json.loads(about["keypoints"]) == list(DOTS.keypoints) and json.loads(about["input_size"]) == [64, 64]
     assert about["licence"].startswith("Apache-2.0")
     text = card.read_text(encoding="utf-8")
-    assert (
-        "laptop/supervised_50 with 50 labels" in text and "| supervised |  | 0.1 | 81.9 | 79.6 to 83.9 | 5435 |" in text
-    )
+    assert "laptop/supervised_50 with 50 labels" in text
+    assert "| **this one**, supervised | 0.1 | 81.9 | 79.6 to 83.9 | 5435 |" in text and "comparison" not in text
     config = tomllib.loads("[pose]\n" + "\n".join(text.split("```toml\n")[i].split("```")[0] for i in (1, 2)))
     assert config["pose"]["pose_model"] == "CUSTOM" and f"'{path.as_posix()}'" in config["pose"]["mode"]
     export(run / "checkpoints", path)  # a card may be replaced
@@ -123,6 +122,36 @@ def test_metadata_and_card_say_what_the_network_is(tmp_path, monkeypatch):
         export(run, tmp_path / "out")
     (run / "metrics.csv").unlink()
     assert "Not known" in export(run, tmp_path / "other" / "a.onnx")[1].read_text(encoding="utf-8")
+
+
+def row(method, iteration, value):
+    return f"{method},1234,{iteration},pck,0.1,{value},,,100\n"
+
+
+def test_the_card_shows_the_exported_network_and_what_it_started_from(tmp_path, monkeypatch):
+    run = saved(tmp_path / "ensemble", monkeypatch)
+    about = {"profile": "my_sport", "run": "ensemble", "parameters": {"labels": 0}}
+    (run / "run.json").write_text(json.dumps(about))
+    head = "method,labels,iteration,metric,at,value,ci_low,ci_high,n\n"
+    rows = (
+        row("ensemble", 1, 70) + row("ensemble", 2, 75) + row("ensemble_voting", 0, 80) + row("published_head", 0, 60)
+    )
+    (run / "metrics.csv").write_text(head + row("supervised", 0, 65) + rows)
+
+    def table():
+        text = export(run, tmp_path / "out" / "dots.onnx")[1].read_text(encoding="utf-8")
+        assert "my_sport/ensemble with 1234 labels." in text
+        return [line for line in text.splitlines() if line.endswith("| 100 |")]
+
+    best = "| **this one**, ensemble, iteration 2 | 0.1 | 75.0 | one video gives none | 100 |"
+    before = "| for comparison: supervised on the same labels | 0.1 | {} | one video gives none | 100 |"
+    assert table() == [best, before.format(65.0)]
+    (run / "run.json").write_text(json.dumps(about | {"parameters": {"labels": 0, "supervised_run": "first"}}))
+    (run / "metrics.csv").write_text(head + rows)
+    assert table() == [best]
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "metrics.csv").write_text(head + row("supervised", "", 66))
+    assert table() == [best, before.format(66.0)]
 
 
 @needs_yolox
