@@ -32,9 +32,9 @@ def pck_rows(
 ) -> list[dict]:
     """One row per threshold with the PCK on a test set and its interval by bootstrap over videos.
 
-    distances [N, K] as from `pck.normalised_distances`, video [N] names each frame's video.
+    distances [N, K] as from `pck.normalised_distances`, video [N] names each frame's video. Iterations count from 1.
     """
-    about = {"method": method, "dataset": dataset, "labels": labels, "iteration": iteration, "metric": "pck"}
+    about = {"method": method, "dataset": dataset, "labels": labels, "iteration": iteration or None, "metric": "pck"}
     rows = []
     for at in THRESHOLDS:
         low, high = pck_interval(distances, video, at)
@@ -159,9 +159,11 @@ def gap_rows(found: list[dict], labels: int, at: float = 0.1) -> list[dict]:
             continue
         ours, samples = mean_pck(sets, video, at)
         low, high = interval(gap_closed(samples, few_samples, full_samples))
-        row = {"method": method, "dataset": dataset, "labels": labels, "iteration": iteration, "metric": "gap_closed"}
+        row = {"method": method, "dataset": dataset, "labels": labels, "iteration": iteration or None}
         value = gap_closed(ours, few, full)
-        rows.append(row | {"at": at, "value": value, "ci_low": low, "ci_high": high, "n": len(sets)})
+        rows.append(
+            row | {"metric": "gap_closed", "at": at, "value": value, "ci_low": low, "ci_high": high, "n": len(sets)}
+        )
     return rows
 
 

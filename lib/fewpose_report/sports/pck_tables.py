@@ -54,7 +54,8 @@ def gap_table(rows: list[dict]) -> pd.DataFrame:
     columns = ["method", "labels", "iteration", "value", "ci_low", "ci_high"]
     table = pd.DataFrame(rows, columns=columns)
     paper = SPORTS_TABLE2 | SPORTS_TABLE1
-    table["paper"] = [_published_gap(paper, *key) for key in zip(*(table[c] for c in columns[:3]), strict=True)]
+    keys = table[columns[:3]].fillna({"iteration": 0}).itertuples(index=False, name=None)
+    table["paper"] = [_published_gap(paper, *key) for key in keys]
     table = table.rename(columns={"value": "ours", "ci_low": "low", "ci_high": "high"})
     return table[["method", "labels", "iteration", "paper", "ours", "low", "high"]]
 
