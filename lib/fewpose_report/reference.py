@@ -59,7 +59,7 @@ def reference_readme(folder: Path) -> str:
 
 def _runs(profile: Path, *_) -> str:
     """The number of runs, their seeds, and the seconds on each kind of machine."""
-    runs = [json.loads(path.read_text()) for path in sorted(profile.rglob("run.json"))]
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(profile.rglob("run.json"))]
     if not runs:
         return ""
     seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in runs}))

@@ -26,7 +26,7 @@ def finished_folders(root: Path) -> list[Path]:
     """Folders below `root` with a finished run.json; ValueError if an older version of fewpose wrote one."""
     folders = sorted(path.parent for path in Path(root).rglob("run.json"))
     for folder in folders:
-        if json.loads((folder / "run.json").read_text()).get("layout") != LAYOUT:
+        if json.loads((folder / "run.json").read_text(encoding="utf-8")).get("layout") != LAYOUT:
             raise ValueError(f"{folder} was made by an older version of fewpose: run its profile again, or delete it")
     return folders
 
@@ -63,7 +63,7 @@ def skipped_inputs(root: Path) -> pd.DataFrame:
     """What the finished runs below `root` could not read (broken videos, images, labels): columns run and skipped."""
     rows = []
     for folder in finished_folders(root):
-        manifest = json.loads((folder / "run.json").read_text())
+        manifest = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         rows += [{"run": folder.name, "skipped": text} for text in manifest.get("skipped", [])]
     return pd.DataFrame(rows, columns=["run", "skipped"])
 
@@ -100,4 +100,4 @@ def _cells(column: pd.Series) -> list[str]:
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
     """Save a table as `<name>.csv` and `<name>.md`."""
     table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.md").write_text(markdown(table))
+    (folder / f"{name}.md").write_text(markdown(table), encoding="utf-8")

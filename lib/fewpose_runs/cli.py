@@ -221,6 +221,8 @@ def _positive(text: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors that the user can fix end as one sentence on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a pipe on Windows knows few characters
     try:
         args = parser().parse_args(arguments)
         return args.call(args)

@@ -90,7 +90,7 @@ def run_folder(profile: str, paper: str, run: str) -> Path:
 def read_manifest(folder: Path) -> dict | None:
     """run.json of a finished run; None if the folder holds no result."""
     try:
-        manifest = json.loads((folder / "run.json").read_text())
+        manifest = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) and manifest.get("status") == "finished" else None

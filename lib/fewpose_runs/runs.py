@@ -252,7 +252,7 @@ def _open_folder(folder: Path, digest: str) -> bool:
     checkpoints = folder / "checkpoints"
     stored = checkpoints / "fingerprint"
     unfinished = read_manifest(folder) is None
-    same = unfinished and stored.is_file() and stored.read_text() == digest
+    same = unfinished and stored.is_file() and stored.read_text(encoding="utf-8") == digest
     for path in [*folder.glob("*.json"), *folder.glob("*.csv")]:
         path.unlink()
     shutil.rmtree(folder / "figures", ignore_errors=True)
@@ -260,7 +260,7 @@ def _open_folder(folder: Path, digest: str) -> bool:
         if checkpoints.exists():
             shutil.rmtree(checkpoints)
         checkpoints.mkdir(parents=True)
-        stored.write_text(digest)
+        stored.write_text(digest, encoding="utf-8")
     return same and any(path.name != "fingerprint" for path in checkpoints.iterdir())
 
 

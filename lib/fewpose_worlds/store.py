@@ -168,16 +168,18 @@ def generate(
         return assemble(store, coco, skeleton, name)
     store.flush()
     del store
-    (cache / "annotations.json").write_text(json.dumps(coco))
+    (cache / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
     unfinished = cache / "world.json.part"
-    unfinished.write_text(json.dumps(parameters, indent=1))
+    unfinished.write_text(json.dumps(parameters, indent=1), encoding="utf-8")
     os.replace(unfinished, cache / "world.json")
     return read(cache, skeleton, assemble)
 
 
 def read(cache: Path, skeleton: Skeleton, assemble: Assemble = main_people) -> PoseData | PeopleData:
     """The data of a complete world's folder, frames memory-mapped."""
-    coco, parameters = (json.loads((cache / name).read_text()) for name in ("annotations.json", "world.json"))
+    coco, parameters = (
+        json.loads((cache / name).read_text(encoding="utf-8")) for name in ("annotations.json", "world.json")
+    )
     frames = np.load(cache / "frames.npy", mmap_mode="c")  # private: a write never reaches the file
     return assemble(frames, coco, skeleton, parameters["name"])
 
@@ -185,19 +187,19 @@ def read(cache: Path, skeleton: Skeleton, assemble: Assemble = main_people) -> P
 def export_images(cache: Path, out: Path) -> None:
     """Write a world's frames as images/*.jpg and its annotations.json to the folder `out`."""
     (out / "images").mkdir(parents=True, exist_ok=True)
-    coco = json.loads((cache / "annotations.json").read_text())
+    coco = json.loads((cache / "annotations.json").read_text(encoding="utf-8"))
     frames = np.load(cache / "frames.npy", mmap_mode="r")
     for image in tqdm(coco["images"], desc="images", unit="frame", leave=False):
         pixels = np.ascontiguousarray(frames[image["id"]].transpose(1, 2, 0)[..., ::-1])
         path = out / "images" / image["file_name"]
         if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
             raise RuntimeError(f"{path}: the image could not be written")
-    (out / "annotations.json").write_text(json.dumps(coco))
+    (out / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
 
 
 def _is_complete(cache: Path, parameters: dict) -> bool:
     try:
-        return json.loads((cache / "world.json").read_text()) == parameters
+        return json.loads((cache / "world.json").read_text(encoding="utf-8")) == parameters
     except (FileNotFoundError, json.JSONDecodeError):
         return False
 

@@ -52,7 +52,7 @@ def everyday_boxes(frames: int, size: int, seed: int, cache: Path) -> BoxData:
     data = everyday(frames, size, seed, cache)
     corners: list[list] = [[] for _ in range(frames)]
     path = everyday_folder(frames, size, seed, cache) / "annotations.json"
-    for annotation in json.loads(path.read_text())["annotations"]:
+    for annotation in json.loads(path.read_text(encoding="utf-8"))["annotations"]:
         x, y, width, height = annotation["bbox"]
         corners[annotation["image_id"]].append([x, y, x + width, y + height])
     boxes = [torch.tensor(group).reshape(-1, 4).float() for group in corners]
@@ -65,7 +65,9 @@ def everyday_people(frames: int, size: int, seed: int, cache: Path, above: float
     Arguments as of `everyday`; for the other splits replace `use`.
     """
     data = everyday(frames, size, seed, cache, above)
-    coco = json.loads((everyday_folder(frames, size, seed, cache, above) / "annotations.json").read_text())
+    coco = json.loads(
+        (everyday_folder(frames, size, seed, cache, above) / "annotations.json").read_text(encoding="utf-8")
+    )
     poses = (store.values_of_frames(coco, frames, key, len(COCO), 3) for key in ("keypoints", "keypoints3d"))
     train = np.flatnonzero(data.split == "train")
     return ground_truth_labels(data.frames, store.boxes_of_frames(coco, frames), *poses, COCO, data.name, train)

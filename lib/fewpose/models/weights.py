@@ -155,7 +155,7 @@ def shipped(name: str) -> Path:
     ValueError if there are none of this name or the file is damaged.
     """
     index = SHIPPED / "sha256.json"
-    sums = json.loads(index.read_text()) if index.exists() else {}
+    sums = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
     file = f"{name}.safetensors"
     if file not in sums:
         there = ", ".join(sorted(Path(other).stem for other in sums)) or "none"
@@ -173,9 +173,9 @@ def ship(path: str | Path, name: str) -> Path:
     SHIPPED.mkdir(exist_ok=True)
     target, index = SHIPPED / f"{name}.safetensors", SHIPPED / "sha256.json"
     target.write_bytes(content)
-    sums = json.loads(index.read_text()) if index.exists() else {}
+    sums = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
     sums[target.name] = hashlib.sha256(content).hexdigest()
-    index.write_text(json.dumps(dict(sorted(sums.items())), indent=2) + "\n")
+    index.write_text(json.dumps(dict(sorted(sums.items())), indent=2) + "\n", encoding="utf-8")
     return target
 
 

@@ -34,7 +34,8 @@ class Prefetch:
 
     def __init__(self, make: Callable[[int], object], steps: int, device: torch.device):
         self.make, self.steps = make, steps
-        self.workers = workers() if device.type == "cuda" else 0
+        can_fork = "fork" in multiprocessing.get_all_start_methods()  # not on Windows
+        self.workers = workers() if device.type == "cuda" and can_fork else 0
         self.next, self.made = -1, iter(())
 
     def __call__(self, step: int) -> object:

@@ -49,7 +49,7 @@ def network_of(entry: dict) -> nn.Module | None:
 
 def parameters_of(entry: dict) -> dict:
     """The parameters of the run that a result of `pck_results.load_tests` comes from."""
-    return json.loads((entry["folder"] / "run.json").read_text())["parameters"]
+    return json.loads((entry["folder"] / "run.json").read_text(encoding="utf-8"))["parameters"]
 
 
 def overlay_video(frames: Tensor, named: dict[str, Tensor], skeleton: Skeleton, path: Path, rate: float) -> Path:
