@@ -1,8 +1,8 @@
 """Mean teacher training: Ludwig et al., section 3.2 and figure 4, after Tarvainen and Valpola (2017).
 
 A student learns from labels and, on unlabelled images, from a teacher whose weights are the exponential moving average
-of its own. The teacher sees the image I as it is, the student T I, randomly transformed. During a warm-up the student
-learns from the labels alone; the teacher follows from the first step. Inference uses the student.
+of its own. The teacher sees the image I as it is, the student T I, randomly transformed. The warm-up on labels alone is
+done before, by `training.fit` (the paper updates the teacher then, too). Inference uses the student.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fewpose.data.pose_data import PoseData
 from fewpose.heatmaps import SIGMA, soft_argmax
 from fewpose.losses import coordinate_mse, heatmap_mse
 from fewpose.models.pose_model import PoseModel
-from fewpose.training import History, Schedule, batch_index, fit, outputs_of, supervised_loss
+from fewpose.training import History, Schedule, batch_index, fit, outputs_of
 
 ERRORS = ("poses", "heatmaps", "coordinates")
 COLLAPSED = 0.02  # below this share of confident keypoints the teacher has collapsed
@@ -33,8 +33,7 @@ class MeanTeacher(PoseModel):
     """A student and its teacher; as a model it behaves like the student.
 
     The teacher starts as a copy of the student and predicts in evaluation mode: without dropout, and with batch-norm
-    statistics that are averaged like the weights. `decay` is α; in the first steps it is less, so that the teacher is
-    the mean of the students so far and soon forgets its start. ValueError unless 0 ≤ decay < 1.
+    statistics that are averaged like the weights. ValueError unless 0 ≤ decay < 1.
     """
 
     def __init__(self, student: nn.Module, decay: float = 0.999):
@@ -43,7 +42,6 @@ class MeanTeacher(PoseModel):
             raise ValueError(f"decay lies in [0, 1), not {decay}")
         self.student, self.decay = student, decay
         self.teacher = copy.deepcopy(student).requires_grad_(False)
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))  # survives a resumed training
         self.strides, self.keypoints, self.backbone_rate = student.strides, student.keypoints, student.backbone_rate
         self.head = tuple(f"student.{name}" for name in student.head)
         self.at_backbone_rate = tuple(f"student.{name}" for name in student.at_backbone_rate)
@@ -72,15 +70,10 @@ class MeanTeacher(PoseModel):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included.
-
-        α = min(decay, 1 − 1/(t + 1)) in update t = 1, 2, …, as in Tarvainen and Valpola's code.
-        """
+        """Move the teacher: θ' ← α θ' + (1 − α) θ, batch-norm statistics included."""
         student, teacher = self.student.state_dict(), self.teacher.state_dict()
         averaged = [name for name, value in teacher.items() if value.is_floating_point()]
-        self.updates += 1
-        alpha = min(self.decay, 1 - 1 / (int(self.updates) + 1))
-        average = get_ema_multi_avg_fn(alpha)  # all tensors at once: few kernel launches on a GPU
+        average = get_ema_multi_avg_fn(self.decay)  # α; all tensors at once: few kernel launches on a GPU
         average([teacher[name] for name in averaged], [student[name] for name in averaged], None)
         for name in set(teacher) - set(averaged):
             teacher[name].copy_(student[name])
@@ -110,13 +103,11 @@ class Consistency:
     Keypoints with a teacher score below t_score = `threshold` are masked. `error` says what the paper's "MSE of the
     predicted poses" is: that of "heatmaps", or of "coordinates" (soft argmax, in units of the longer image side), the
     student's mapped back by T⁻¹; or, with "poses", the student's loss with the teacher's keypoints, mapped by T, as
-    labels. The loss counts after `warm_up` steps; its weight then rises linearly to `weight` over `ramp` steps.
-    ValueError for any other `error`.
+    labels. The weight rises linearly to `weight` over `ramp` steps. ValueError for any other `error`.
     """
 
     unlabelled: PoseData
     batch_size: int = 16
-    warm_up: int = 0
     weight: float = 1.0
     ramp: int = 100
     threshold: float = 0.1
@@ -131,7 +122,7 @@ class Consistency:
     def settings(self) -> str:
         """All settings that training depends on, as text for its fingerprint."""
         frames = f"{len(self.unlabelled)} of {self.unlabelled.name}"
-        numbers = (self.batch_size, self.warm_up, self.weight, self.ramp, self.threshold, self.error)
+        numbers = (self.batch_size, self.weight, self.ramp, self.threshold, self.error)
         return repr((frames, *numbers, self.augmentation))
 
     def sample(self, model: MeanTeacher, generator: torch.Generator) -> Sample:
@@ -176,8 +167,8 @@ class Consistency:
         return heatmap_mse(home, target, confident)
 
     def ramped(self, step: int) -> float:
-        """The weight of the loss in step `step`, counted from 0 at the beginning of the warm-up."""
-        return min(1.0, max(0, step + 1 - self.warm_up) / max(1, self.ramp)) * self.weight
+        """The weight of the loss in step `step`."""
+        return min(1.0, (step + 1) / max(1, self.ramp)) * self.weight
 
     def watch(self, share: float) -> None:
         """Record the share of confident keypoints; RuntimeError after PATIENCE steps below COLLAPSED."""
@@ -204,7 +195,7 @@ def fit_mean_teacher(
 ) -> History:
     """Train the student on labels and on the teacher's predictions: L = L_labelled + w L_unlabelled.
 
-    The consistency's warm-up steps are part of the schedule. The teacher is updated after each step. Scoring, resuming and errors are those of `training.fit`.
+    The teacher is updated after each step. Scoring, resuming and errors are those of `training.fit`.
     """
     losses = step_losses(model, labelled, schedule, consistency, augmentation, seed)
     return fit(
@@ -230,16 +221,11 @@ def step_losses(
     augmentation: Augmentation,
     seed: int,
 ) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
-    """The losses of a step, with labelled and unlabelled frames in one pass, as in Tarvainen and Valpola's code.
-
-    During the warm-up they are those of `training.fit`: the labelled loss alone.
-    """
+    """The losses of a step, with labelled and unlabelled frames in one pass, as in Tarvainen and Valpola's code."""
     device = next(model.parameters()).device
 
     def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         index = batch_index(len(labelled), schedule.batch_size, seed, step)
-        if step < consistency.warm_up:
-            return {"labelled": supervised_loss(model, labelled, index, augmentation, SIGMA, generator)}
         n = len(index)
         view, inputs = labelled.random_view(index, augmentation, generator, device)
         sample = consistency.sample(model, generator)
