@@ -10,7 +10,7 @@ import torch
 
 from fewpose.models.higher_hrnet import HigherHRNet
 
-from . import augmentation, frames, gpu, harness, heatmaps, people, scores, steps
+from . import augmentation, frames, gpu, harness, heatmaps, people, scores, steps, videos
 from .harness import Case
 
 LIBRARIES = ("albumentations", "kornia", "torchvision")
@@ -42,6 +42,11 @@ CPU: dict[str, Callable[[], Case]] = {
     "keypoint_rcnn_step": people.training,
     "student_light": people.finding,
     "student_paper": partial(people.finding, "paper"),
+    **{
+        f"predict_{name}{'_overlay' * overlay}": partial(videos.predicting, name, overlay)
+        for name in videos.VIDEOS
+        for overlay in (True, False)
+    },
 }
 CUDA: dict[str, Callable[[], Case]] = {
     "bf16_matrices": gpu.matrices,
@@ -78,6 +83,10 @@ AIMS = {
         "mean_teacher_step": f"{1 / 2.3:.3f}, 2.3 supervised steps",
         "student_light": "4",
         "student_paper": "4",
+        "predict_demo_overlay": "1.5",
+        "predict_treadmill_overlay": "1.5",
+        "predict_demo_cpu": "2",
+        "predict_treadmill_cpu": "2",
     },
     "cuda": {
         "higher_hrnet_step": "2.5 and 20 % of the bf16 rate",

@@ -29,8 +29,8 @@ class Missing(RuntimeError):
 class Case:
     """One comparison: `ours` and `reference` do the same work, `amount` units per call.
 
-    A slow reference gets less, `reference_amount`. `details` adds to the notes what follows from our rate; `close`
-    frees resources.
+    A slow reference gets less, `reference_amount`. `details` adds to the notes what follows from our rate; `more` gives
+    further rows of what was measured; `close` frees resources.
     """
 
     ours: Callable[[], object]
@@ -40,6 +40,7 @@ class Case:
     notes: str
     reference_amount: float | None = None
     details: Callable[[float], str] = lambda rate: ""
+    more: Callable[[], Iterable[dict]] = tuple
     close: Callable[[], None] = lambda: None
 
 
@@ -128,6 +129,7 @@ def run(cases: dict[str, Callable[[], Case]], repeats: int | None = None) -> Ite
             continue
         try:
             yield row(name, case, interleaved(case, repeats))
+            yield from case.more()
         finally:
             case.close()
 
