@@ -9,7 +9,8 @@ import torch
 
 from fewpose import SkippedInput
 from fewpose.data import video
-from fewpose.data.custom import match_video, read_custom, split_videos, training_videos
+from fewpose.data.custom import read_custom, split_videos, training_videos
+from fewpose.data.file_names import match_video
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
 from fewpose_runs.sports_data import SportsSplit, first_training, read_frames, read_raw, read_test_video
@@ -176,7 +177,7 @@ def test_held_out_videos_that_cannot_be_known_and_other_files_are_named(exported
         training_videos(folder, custom)
     for number, path in enumerate(sorted((folder / "videos").glob("*.mp4"))):
         path.rename(path.with_name(f"video {number}.mp4"))
-    with pytest.warns(UserWarning, match="no file in videos/ is named like a video of validation"):
+    with pytest.raises(ValueError, match=r"no file in videos/ is named like a video of validation.*rename"):
         training_videos(folder, custom)
 
 

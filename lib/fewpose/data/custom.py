@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fewpose.data.coco import load_coco, read_coco
+from fewpose.data.coco import cut_people
+from fewpose.data.coco_file import LabelledImage, Person, listed_videos, load_coco, read_coco_file
+from fewpose.data.file_names import candidate_videos, normalised, shown_few
 from fewpose.data.images import warn, warn_skipped
 from fewpose.data.pose_data import SPLITS, PoseData
 from fewpose.data.video import VIDEOS
@@ -23,77 +23,97 @@ def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False
     """The labelled people of annotations.json on whole images, in frames of `size` (H, W).
 
     `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`). An image without `video_id`
-    belongs to the video in videos/ whose name its file name contains (`match_video`), else it counts as a video by
-    itself; a warning says if no image can be matched or a match is a guess. Videos are named like their files,
-    however the labels spell them (`normalised`). Images that name their `split` keep it; if none does, a quarter of
-    the videos becomes `test` and a sixth `val`. ValueError with fewer than three videos to split, for a split
-    without a person, and as in `coco.read_coco`.
+    belongs to the video in videos/ whose name its file name contains (`candidate_videos`). Videos are named like their
+    files, however the labels spell them (`normalised`). Images that name their `split` keep it; if none does, a
+    quarter of the videos becomes `test` and a sixth `val`. Images whose video is not certain are named in a warning;
+    they are left out, unless they name their split and no video is like them. Where there are no videos and no image
+    names one, each image counts as a video. ValueError if no image can be matched to videos/ and none names its split,
+    with fewer than three videos to split, for a split without a person, and as in `coco.read_coco`.
     """
-    path = Path(folder) / "annotations.json"
-    images = Path(folder) / "images"
-    entries = load_coco(path)["images"]
-    has_split = ["split" in entry for entry in entries]
-    people = read_coco(path, images if images.is_dir() else folder, size, whole=not cropped)
-    videos = {normalised(file.stem): file.stem for file in video_files(folder)}
-    matched = {
-        e["file_name"]: match_video(e["file_name"], videos.values()) or e["file_name"]
-        for e in entries
-        if "video_id" not in e
-    }
-    guessed = [name for name in matched if is_ambiguous(name, videos.values())]
-    if guessed:
-        warn(
-            f"{path.name}: file names of {len(guessed)} images contain several videos' names: "
-            f"{guessed[0]} is assumed to be of {matched[guessed[0]]}; name their `video_id`"
-        )
-    video = np.array([matched.get(name) or videos.get(normalised(name), name) for name in people.video])
-    if len(matched) == len(entries) and not set(videos.values()) & set(video):
-        warn(
-            f"{path.name}: no image names its video (`video_id`): each counts as a video by itself, "
-            "and frames of one video may end up in both training and test"
-        )
+    folder = Path(folder)
+    file = read_coco_file(folder / "annotations.json")
+    path = file.path
+    has_split = [image.split is not None for image in file.images]
     if any(has_split) and not all(has_split):
-        raise ValueError(f"{path}: only some images name their split; name all or none")
-    people = replace(people, video=video, split=people.split if all(has_split) else split_videos(video, path))
+        named = [image.name for image in file.images if image.split is None]
+        raise ValueError(f"{path}: only some images name their split; name all or none (without: {shown_few(named)})")
+    people = with_videos(file.people, {normalised(f.stem): f.stem for f in video_files(folder)}, any(has_split), path)
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    data = cut_people(file, people, images, size, whole=not cropped)
+    tell_several(people, path, whole=not cropped)
+    if not any(has_split):
+        data = replace(data, split=split_videos(data.video, path))
     for split in SPLITS:
-        if not (people.split == split).any():
+        if not (data.split == split).any():
             raise ValueError(
                 f"{path}: nobody is labelled in images of the split {split!r}; name "
                 f"{', '.join(SPLITS)}, or no split at all"
             )
-    return people
+    return data
 
 
-def match_video(image: str, videos: Iterable[str]) -> str | None:
-    """The video whose name is part of an image's file name or of a folder in its path; the longest name wins.
+def with_videos(people: list[Person], videos: dict[str, str], placed: bool, path: Path) -> list[Person]:
+    """The people with the video of their images, named like one of `videos` (normalised: file's) if it is there.
 
-    Among equally long ones the leftmost wins. run1_0120.jpg, run1/0120.jpg and 5f3a-run1_0120.jpg are of run1;
-    run10_0120.jpg is not.
+    An image that may be of several videos is left out, one of none too unless its split is given (`placed`) or no image
+    has a video at all. Warnings name them, and images and videos that the other side lacks.
     """
-    matches = find_matches(image, videos)
-    return matches[0][2] if matches else None
+    images = list(dict.fromkeys(person.image for person in people))
+    named: dict[LabelledImage, LabelledImage] = {}
+    ambiguous, unknown = [], []
+    for image in images:
+        names = [image.video] if image.video else candidate_videos(image.name, videos.values())
+        if len(names) > 1:
+            ambiguous.append(f"{image.name} ({' or '.join(names)})")
+        elif names:
+            named[image] = replace(image, video=videos.get(normalised(names[0]), names[0]))
+        else:
+            unknown.append(image)
+    if ambiguous:
+        warn(
+            f"{path.name}: file names of {len(ambiguous)} images contain several videos' names, skipped: "
+            f"{shown_few(ambiguous)}; name their `video_id`"
+        )
+    if unknown and not named and videos and not placed:
+        raise ValueError(
+            f"{path}: no image is of a video in videos/, so frames of one may end up in both training and test: images "
+            f"are named {shown_few([image.name for image in unknown])}, videos {shown_few(sorted(videos.values()))}; "
+            "name each image's `video_id`, or its `split`"
+        )
+    if unknown and not named:
+        warn(
+            f"{path.name}: no image names its video (`video_id`): each counts as a video by itself, "
+            "and frames of one video may end up in both training and test"
+        )
+    elif unknown:
+        names = shown_few([image.name for image in unknown])
+        then = "each counts as a video by itself" if placed else "skipped"
+        warn(f"{path.name}: {len(unknown)} images are of no known video, {then}: {names}; name their `video_id`")
+    if placed or not named:
+        named.update((image, image) for image in unknown)
+    tell_unmatched([image.video for image in named.values() if image.video], videos, path)
+    return [replace(person, image=named[person.image]) for person in people if person.image in named]
 
 
-def is_ambiguous(image: str, videos: Iterable[str]) -> bool:
-    """Whether an image's name contains another video's name outside that of `match_video`."""
-    matches = find_matches(image, videos)
-    best = [(start, end) for start, end, video in matches if video == matches[0][2]]
-    return not all(any(a <= start and end <= b for a, b in best) for start, end, _ in matches)
+def tell_unmatched(used: list[str], videos: dict[str, str], path: Path) -> None:
+    """Warn of videos that images name and videos/ lacks, and of files there that no image is of."""
+    lacking = [name for name in dict.fromkeys(used) if normalised(name) not in videos]
+    if videos and lacking:
+        warn(f"{path.name}: no file in videos/ is named like {len(lacking)} videos of images: {shown_few(lacking)}")
+    others = sorted(set(videos.values()) - set(used))
+    if others and used:
+        warn(f"{path.name}: no labelled image is of {len(others)} files in videos/: {shown_few(others)}")
 
 
-def find_matches(image: str, videos: Iterable[str]) -> list[tuple[int, int, str]]:
-    """Start, end and video of each place where an image's name contains a video's, the best first."""
-    matches = [
-        (*match.span(), video)
-        for video in videos
-        for match in re.finditer(rf"(?<![^\W_]){re.escape(normalised(video))}(?![^\W_])", normalised(image))
-    ]
-    return sorted(matches, key=lambda match: (match[0] - match[1], match))
-
-
-def normalised(name: str) -> str:
-    """A name for comparison: cameras and tools change case, macOS decomposes accents."""
-    return unicodedata.normalize("NFC", name).casefold()
+def tell_several(people: list[Person], path: Path, whole: bool) -> None:
+    """Warn of images with several labelled people, which the sports notebooks do not expect."""
+    count = Counter(person.image.name for person in people)
+    if several := [name for name, number in count.items() if number > 1]:
+        then = "the same frame has several poses" if whole else "each is a frame of its own"
+        warn(
+            f"{path.name}: several people are labelled in {len(several)} images ({shown_few(several)}), {then}: "
+            'mark one of each with `"main": true`'
+        )
 
 
 def split_videos(video: np.ndarray, path: Path) -> np.ndarray:
@@ -112,22 +132,46 @@ def split_videos(video: np.ndarray, path: Path) -> np.ndarray:
     return split
 
 
-def training_videos(folder: str | Path, people: PoseData) -> list[Path]:
-    """The files in videos/ except those of test and validation; ValueError if there is none.
+# ---- videos -----------------------------------------------------------------------------------------------------
 
-    A warning if no file is named like one of those videos: then it is unknown which to hold out.
+
+def training_videos(folder: str | Path, people: PoseData) -> list[Path]:
+    """The files in videos/ that certainly show nobody of validation and test; ValueError if there is none.
+
+    While a video of validation or test has no file, a file that no image is of may be that one: it is left out and
+    named in a warning, unless the label file lists both in `videos`.
     """
-    held_out = {normalised(name) for name in people.video[people.split != "train"]}
+    folder = Path(folder)
     videos = all_videos(folder)
-    training = [path for path in videos if normalised(path.stem) not in held_out]
-    if not training:
-        raise ValueError(f"{Path(folder) / 'videos'} holds no video outside of validation and test")
-    if len(training) == len(videos):
-        warn(
-            "no file in videos/ is named like a video of validation or test images: if one shows "
-            "them, name it in their `video_id`, else it is used for training"
+    held_out = {normalised(name) for name in people.video[people.split != "train"]}
+    training = {normalised(name) for name in people.video[people.split == "train"]}
+    lost = sorted(held_out - {normalised(path.stem) for path in videos})
+    listed = videos_in(folder / "annotations.json") if lost else set()
+    unsure = [
+        path
+        for path in videos
+        if (name := normalised(path.stem)) not in held_out | training and not {name, *lost} <= listed and lost
+    ]
+    names = shown_few([path.name for path in unsure])
+    why = (
+        f"no file in videos/ is named like a video of validation or test images ({shown_few(lost)}), and {names} may "
+        "be one: rename files or `video_id`, or list all in `videos` of annotations.json"
+    )
+    pool = [path for path in videos if normalised(path.stem) not in held_out and path not in unsure]
+    if not pool:
+        raise ValueError(
+            f"{folder / 'videos'} holds no video outside of validation and test" + f"; {why}" * bool(unsure)
         )
-    return training
+    if unsure:
+        warn(f"videos: {len(unsure)} files are left out: {why}")
+    return pool
+
+
+def videos_in(labels: Path) -> set[str]:
+    """The videos that a label file lists, normalised; none if there is no such file."""
+    return (
+        {normalised(name) for name in listed_videos(load_coco(labels), labels).values()} if labels.is_file() else set()
+    )
 
 
 def all_videos(folder: str | Path) -> list[Path]:

@@ -1,0 +1,55 @@
+"""Names of keypoints in any scheme → `left_knee` and `right_knee`, by which mirrored views swap sides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+SIDES = {"left": "left", "l": "left", "links": "left", "right": "right", "r": "right", "rechts": "right"}
+OTHER = {"left": "right", "right": "left"}
+
+
+def mirror_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names in lower case with underscores, each side as `left_…` or `right_…`, whatever the scheme of each pair.
+
+    left-knee, KneeLeft, knee.L, LKnee and l_knee are `left_knee` beside any of the other side, and lknee beside rknee.
+    A single letter counts only where the other side is there too.
+    """
+    plain = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in names]
+    sides = [side_of(name, set(plain)) for name in names]
+    found = []
+    for name, side in zip(plain, sides, strict=True):
+        if side is not None:
+            side, rest, letter = side
+            if not letter or any(s is not None and s[:2] == (OTHER[side], rest) for s in sides):
+                name = f"{side}_{rest}"
+        found.append(name)
+    return tuple(found)
+
+
+def side_of(name: str, names: set[str]) -> tuple[str, str, bool] | None:
+    """Side, name without it, and whether a single letter says so; None if nothing does. `names` are all, lower case."""
+    spaced = re.sub(r"(?<=[^\W\d_])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)  # LKnee: L_Knee, kneeL: knee_L
+    words = [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+    for i in (0, len(words) - 1, *range(1, len(words) - 1)):
+        word = words[i] if words else ""
+        if word in SIDES and len(words) > 1 and (len(word) > 1 or i in (0, len(words) - 1)):
+            return SIDES[word], "_".join(words[:i] + words[i + 1 :]), len(word) == 1
+    lower = name.strip().lower()
+    for a, b in (("left", "right"), ("right", "left"), ("l", "r"), ("r", "l")):
+        if lower.startswith(a) and b + lower.removeprefix(a) in names:
+            return SIDES[a], lower.removeprefix(a), True
+        if lower.endswith(a) and lower.removesuffix(a) + b in names:
+            return SIDES[a], lower.removesuffix(a), True
+    return None
+
+
+def unpaired(names: Sequence[str]) -> list[str]:
+    """Original names that a single letter marks as of a side, without a partner."""
+    found = mirror_names(names)
+    marked = [side_of(name, set()) for name in names]
+    return [
+        name
+        for name, side, new in zip(names, marked, found, strict=True)
+        if side is not None and side[2] and not new.startswith(("left_", "right_"))
+    ]
