@@ -16,7 +16,7 @@ MIN_CONFIDENCE = 0.05  # of a keypoint that is drawn
 
 def side_colour(skeleton: Skeleton, *indices: int) -> str:
     """One colour for left, one for right, one for keypoints and limbs in the middle."""
-    sides = {skeleton.keypoints[i].split("_")[0] for i in indices}
+    sides = {skeleton.sides[i] or skeleton.keypoints[i] for i in indices}
     if sides <= {"left"} or sides <= {"left", "neck"}:
         return LEFT
     return RIGHT if sides <= {"right"} or sides <= {"right", "neck"} else MIDDLE

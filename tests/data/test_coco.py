@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,24 @@ def test_known_skeletons_are_recognised(tmp_path):
     content["categories"][0]["keypoints"] = ["nose", "knee_1", "knee_2"]
     with pytest.warns(UserWarning, match="swap no sides"):
         read_skeleton(content, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*mirrored views swap these pairs")
+def test_a_category_names_its_mirror_partners_and_reference(tmp_path):
+    content = dataset(names=("Nose", "earL", "earR"))
+    skeleton = read_skeleton(content, tmp_path)
+    assert skeleton.flip_index == [0, 2, 1] and skeleton.keypoints == ("nose", "left_ear", "right_ear")
+    content["categories"][0] |= {"flip_pairs": [], "pck_reference": ["Nose", "earL"]}
+    with pytest.warns(UserWarning, match="swap no sides"):
+        skeleton = read_skeleton(content, tmp_path)
+    assert skeleton.flip_index == [0, 1, 2] and skeleton.reference == ("nose", "earl")
+    content["categories"][0] |= {"flip_pairs": [["earL", "earR"]]}
+    assert read_skeleton(content, tmp_path).flip_index == [0, 2, 1]
+    content["categories"][0] |= {"keypoints": list(JUMP.keypoints), "pck_reference": "box", "flip_pairs": None}
+    assert read_skeleton(content, tmp_path) == replace(JUMP, reference="box")
+    for key, value in (("flip_pairs", [["a"]]), ("flip_pairs", 3), ("pck_reference", {}), ("pck_reference", ["a", 3])):
+        with pytest.raises(ValueError, match=f"{key} must be"):
+            read_skeleton({**content, "categories": [{**content["categories"][0], key: value}]}, tmp_path)
 
 
 def test_labels_outside_and_broken_images(tmp_path):

@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from fewpose.metrics.pck import gap_closed, normalised_distances, pck, reference_length
-from fewpose.skeleton import LSP
+from fewpose.skeleton import LSP, Skeleton
 
 L_SHOULDER, R_HIP = LSP.index("left_shoulder"), LSP.index("right_hip")
 R_SHOULDER, L_HIP = LSP.index("right_shoulder"), LSP.index("left_hip")
@@ -62,3 +63,13 @@ def test_empty_and_mismatched():
 def test_gap_closed_of_the_paper():
     # Table 1: 83.8 with 50 labels, 88.4 with pseudo labels, 91.9 with all
     assert round(gap_closed(88.4, 83.8, 91.9)) == 57
+
+
+def test_other_reference_lengths():
+    ground_truth = torch.tensor([[[0.0, 0, 2], [30, 40, 1], [3, 0, 2]], [[0, 0, 2], [9, 9, 0], [0, 0, 0]]])
+    mouse = Skeleton("mouse", ("nose", "tail", "ear"), (), (0.1,) * 3)
+    with pytest.raises(ValueError, match="mouse has no left_shoulder"):
+        reference_length(ground_truth, mouse)
+    for reference, expected in [(("nose", "ear"), [3, math.nan]), ("box", [50, math.nan]), (7, [7, 7])]:
+        lengths = reference_length(ground_truth, replace(mouse, reference=reference))
+        assert lengths.tolist() == pytest.approx(expected, nan_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,9 @@ import numpy as np
 from fewpose import skeleton as skeletons
 from fewpose.data.file_names import normalised, shown_few
 from fewpose.data.images import warn
-from fewpose.data.keypoint_names import mirror_names, unpaired
+from fewpose.data.keypoint_names import mirror_names, plain_name, unpaired
 from fewpose.data.video import VIDEOS
-from fewpose.skeleton import Skeleton
+from fewpose.skeleton import Skeleton, find_flip_pairs
 
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 Id = int | str
@@ -247,50 +247,62 @@ def read_skeleton(content: dict, path: Path, category: dict | None = None) -> Sk
     """The skeleton of a category (the first with keypoints): a known one if the names are the same.
 
     An unknown one gets its limbs from the file (pairs counted from 1, or from 0 where a pair holds a 0) and 0.08 for
-    every OKS sigma. Sides are read in any naming scheme (`mirror_names`). ValueError for a left or right keypoint
-    without its partner.
+    every OKS sigma. Sides are read in any naming scheme (`mirror_names`, `find_flip_pairs`), unless the category names
+    mirror partners in `flip_pairs`, as [left, right]; `pck_reference` is `Skeleton.reference`. ValueError for a left or
+    right keypoint without its partner.
     """
     category = category or pose_category(content, path)
-    given = category["keypoints"]
-    if not isinstance(given, list) or not all(isinstance(name, str) and name.strip() for name in given):
+    given, written = category["keypoints"], category.get("flip_pairs")
+    if not are_names(given):
         raise ValueError(f"{path}: a category's keypoints must be names, each once, not {given!r}")
-    names = mirror_names(given)
+    names = mirror_names(given) if written is None else tuple(map(plain_name, given))
     if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
         raise ValueError(
             f"{path}: a category's keypoints must be names, each once; {', '.join(repeated)} is there twice"
         )
-    tell_sides(given, names, path)
-    for known in (skeletons.COCO, skeletons.JUMP, skeletons.LSP, skeletons.HALPE, skeletons.MVOR):
-        if known.keypoints == names:
-            return known
+    if written is not None and not (isinstance(written, list) and all(are_names(p) and len(p) == 2 for p in written)):
+        raise ValueError(f"{path}: flip_pairs must be pairs of keypoints, [[left, right], …], not {written!r}")
+    known_as = dict(zip(map(plain_name, given), names, strict=True))
+    pairs = find_flip_pairs(names)
+    if written is not None:
+        pairs = tuple(tuple(known_as.get(plain_name(name), name) for name in pair) for pair in written)
+    reference = category.get("pck_reference")
+    if are_names(reference) and len(reference) == 2:
+        reference = tuple(known_as.get(plain_name(name), plain_name(name)) for name in reference)
+    elif not (reference is None or isinstance(reference, str | int | float)):
+        raise ValueError(f'{path}: pck_reference must be two keypoints, "box" or pixels, not {reference!r}')
+    tell_sides(given, names, pairs, path)
     try:
-        return Skeleton(
-            str(category.get("name", path.stem)), names, read_limbs(category, names, path), (0.08,) * len(names)
-        )
+        for known in (skeletons.COCO, skeletons.JUMP, skeletons.LSP, skeletons.HALPE, skeletons.MVOR):
+            if known.keypoints == names:
+                return replace(known, reference=reference) if reference is not None else known
+        name, sigmas = str(category.get("name", path.stem)), (0.08,) * len(names)
+        return Skeleton(name, names, read_limbs(category, names), sigmas, pairs, reference)
     except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: {error}: name both left_… and right_…, or neither") from None
+        raise ValueError(f"{path}: {error}") from None
 
 
-def tell_sides(given: list[str], names: tuple[str, ...], path: Path) -> None:
-    """Warn of sides that were read from another scheme, and of keypoints whose side has no partner."""
-    plain = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in given]
-    changed = {new: old for old, lower, new in zip(given, plain, names, strict=True) if new != lower}
-    pairs = [
-        f"{changed.get(name, name)}/{changed.get('right_' + name[5:], 'right_' + name[5:])}"
-        for name in names
-        if name.startswith("left_") and (name in changed or "right_" + name[5:] in changed)
+def are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value)
+
+
+def tell_sides(given: list[str], names: tuple[str, ...], pairs: tuple[tuple[str, str], ...], path: Path) -> None:
+    """Warn of pairs that are named otherwise than left_… and right_…, and of sides without a partner."""
+    written = dict(zip(names, given, strict=True))
+    shown = [
+        f"{written[a]}/{written[b]}"
+        for a, b in pairs
+        if not plain_name(written[a]).startswith("left_") or not plain_name(written[b]).startswith("right_")
     ]
-    if pairs:
-        warn(f"{path.name}: mirrored views swap these pairs, as their names say: {', '.join(pairs)}")
-    if odd := unpaired(given):
+    if shown:
+        warn(f"{path.name}: mirrored views swap these pairs, as their names say: {', '.join(shown)}")
+    if odd := [name for name in unpaired(given) if all(name not in (written[a], written[b]) for a, b in pairs)]:
         warn(f"{path.name}: {', '.join(odd)} have no partner on the other side, mirrored views leave them as they are")
-    if not any(name.startswith("left_") for name in names):
+    if not pairs:
         warn(f"{path.name}: no keypoint is named left_… and right_…, mirrored views swap no sides")
 
 
-def read_limbs(category: dict, names: tuple[str, ...], path: Path) -> tuple[tuple[str, str], ...]:
+def read_limbs(category: dict, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Pairs of names; the file counts from 1, some tools from 0."""
     try:
         pairs = [(int(a), int(b)) for a, b in category.get("skeleton", [])]
@@ -298,7 +310,7 @@ def read_limbs(category: dict, names: tuple[str, ...], path: Path) -> tuple[tupl
         if any(not first <= end < first + len(names) for pair in pairs for end in pair):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{path}: a category's skeleton must be pairs of 1 … {len(names)}") from None
+        raise ValueError(f"a category's skeleton must be pairs of 1 … {len(names)}") from None
     return tuple((names[a - first], names[b - first]) for a, b in pairs if a != b)
 
 

@@ -15,7 +15,7 @@ def mirror_names(names: Sequence[str]) -> tuple[str, ...]:
     left-knee, KneeLeft, knee.L, LKnee and l_knee are `left_knee` beside any of the other side, and lknee beside rknee.
     A single letter counts only where the other side is there too.
     """
-    plain = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in names]
+    plain = [plain_name(name) for name in names]
     sides = [side_of(name, set(plain)) for name in names]
     found = []
     for name, side in zip(plain, sides, strict=True):
@@ -25,6 +25,11 @@ def mirror_names(names: Sequence[str]) -> tuple[str, ...]:
                 name = f"{side}_{rest}"
         found.append(name)
     return tuple(found)
+
+
+def plain_name(name: str) -> str:
+    """A keypoint's name in lower case with underscores."""
+    return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
 
 def side_of(name: str, names: set[str]) -> tuple[str, str, bool] | None:

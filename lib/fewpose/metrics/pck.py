@@ -12,16 +12,36 @@ REFERENCE = (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))  # 
 
 
 def reference_length(poses: Tensor, skeleton: Skeleton) -> Tensor:
-    """Left shoulder to right hip [N] of poses [N, K, 3], in their pixels.
+    """Left shoulder to right hip [N] of poses [N, K, 3], or the skeleton's own `reference`, in their pixels.
 
     Right shoulder to left hip where one is missing, as in the code of Ludwig's group; NaN where neither is labelled.
+    ValueError for a skeleton without them that names no other reference.
     """
+    if isinstance(skeleton.reference, int | float):
+        return poses.new_full((len(poses),), skeleton.reference)
+    if skeleton.reference == "box":
+        return box_diagonal(poses)
+    pairs = (skeleton.reference, skeleton.reference) if skeleton.reference else REFERENCE
+    if missing := [name for pair in pairs for name in pair if name not in skeleton.keypoints]:
+        raise ValueError(
+            f"skeleton {skeleton.name} has no {missing[0]}, which PCK is relative to: in annotations.json give its "
+            'category a `pck_reference`: two keypoints, "box" or a number of pixels'
+        )
     lengths = []
-    for a, b in REFERENCE:
+    for a, b in pairs:
         pair = poses[:, [skeleton.index(a), skeleton.index(b)]]
         length = torch.linalg.vector_norm(pair[:, 0, :2] - pair[:, 1, :2], dim=-1)
         lengths.append(torch.where((pair[..., 2] > 0).all(1) & (length > 0), length, torch.nan))
     return torch.where(lengths[0].isnan(), lengths[1], lengths[0])
+
+
+def box_diagonal(poses: Tensor) -> Tensor:
+    """Diagonal [N] of the box around the labelled keypoints of poses [N, K, 3], NaN for fewer than two."""
+    unlabelled = poses[..., 2:] <= 0
+    low = poses[..., :2].masked_fill(unlabelled, torch.inf).amin(1)
+    high = poses[..., :2].masked_fill(unlabelled, -torch.inf).amax(1)
+    diagonal = torch.linalg.vector_norm(high - low, dim=-1)
+    return torch.where(diagonal.isfinite() & (diagonal > 0) & ~unlabelled.all(1)[:, 0], diagonal, torch.nan)
 
 
 def normalised_distances(predicted: Tensor, ground_truth: Tensor, skeleton: Skeleton) -> Tensor:
