@@ -6,10 +6,14 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 from fewpose import __version__
 from fewpose_runs.profiles import profiles, repo_root
+
+# Of `predict --format`, as in `fewpose_video`.
+FORMATS = ("angles", "velocities", "dlc-csv", "dlc-h5", "trc", "mot", "c3d", "openpose", "coco", "sleap", "nwb")
 
 # Every command imports what it needs when it runs: `--help` must not wait for torch.
 
@@ -41,12 +45,29 @@ def weights(args: argparse.Namespace) -> int:
 def predict(args: argparse.Namespace) -> int:
     # before torch starts: threads that spin while they wait slow other processes, and those slow ours
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from fewpose_video.predict import predict
+    from fewpose_video.predict import Options, predict
 
-    written, broken = predict(args.network, args.videos, args.out, args.whole)
+    options = Options(
+        person=args.person,
+        start=args.start,
+        end=args.end,
+        slow_motion=args.slow_motion,
+        smoother=None if args.smooth == "none" else args.smooth,
+        formats=tuple(dict.fromkeys(args.format)),
+        height=args.height,
+        length=args.length and (*args.length[:2], float(args.length[2])),
+        video=not args.no_video,
+        background=args.background,
+        blur_faces=args.blur_faces,
+        whole=args.whole,
+    )
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        written, broken = predict(args.network, args.videos, args.out, options)
+    again = {"kept": " (complete from an earlier call)", "redone": " (again, as an earlier call was stopped)"}
     for poses in written:
-        names = ", ".join(str(path) for path in poses.files)
-        print(f"{poses.source.name}: {poses.frames} frames, somebody in {poses.frames_with_people}: {names}")
+        names, said = ", ".join(str(path) for path in poses.files), again.get(poses.done, "")
+        print(f"{poses.source.name}: {poses.frames} frames, somebody in {poses.frames_with_people}{said}: {names}")
     for reason in broken:
         print(f"skipped: {reason}", file=sys.stderr)
     return 0
@@ -142,22 +163,13 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "predict",
         help="a trained network on your videos: coordinates as CSV, videos with the poses drawn",
-        description="Writes NAME_poses.csv and NAME_poses.mp4 for each video (.png for an image). The CSV has a row "
-        "for each frame and keypoint: video (file name), frame (from 0), seconds (since the first frame), keypoint, "
-        "x, y (pixels of the upright frame; the centre of the top-left pixel is 0, 0), score (0 to about 1, of "
-        "RTMPose-s to about 1.5; do not trust keypoints below 0.1). x and y are empty where nobody was found. For a "
-        "student of the operating room there is also person, which numbers the people of each frame. Broken files are "
-        "named and skipped.",
+        description="Writes NAME_poses.csv (columns: lib/fewpose/data/README.md) and NAME_poses.mp4 for each video "
+        "(.png for an image). Broken files are named and skipped; a stopped call goes on with the next video.",
     )
     _add_network(command, "a notebook that trains a network")
     command.add_argument("videos", metavar="VIDEO_OR_FOLDER", type=Path, help="a video, an image, or a folder of them")
     command.add_argument("--out", type=Path, help="folder to write (default: poses, beside the videos)")
-    command.add_argument(
-        "--whole",
-        action="store_true",
-        help="give the network whole frames; without it YOLOX-tiny (downloaded once) finds the person who is largest "
-        "and longest in view, and the network gets crops as in training",
-    )
+    _add_predict_options(command)
     command.set_defaults(call=predict)
 
     command = commands.add_parser(
@@ -213,6 +225,76 @@ def _add_network(command: argparse.ArgumentParser, notebook: str) -> None:
     command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help=about)
 
 
+def _add_predict_options(command: argparse.ArgumentParser) -> None:
+    whom = command.add_argument_group("who and when")
+    whom.add_argument(
+        "--person",
+        type=_person,
+        metavar="largest|all|ID",
+        help="the one who is largest and longest in view (default), all (default of operating-room networks), or an ID",
+    )
+    whom.add_argument("--whole", action="store_true", help="one person in whole frames, without looking for people")
+    whom.add_argument("--from", dest="start", type=_number, default=0.0, metavar="S", help="first second (0)")
+    whom.add_argument("--to", dest="end", type=_number, default=float("inf"), metavar="S", help="last second (the end)")
+    whom.add_argument(
+        "--slow-motion",
+        type=_factor,
+        default=1.0,
+        metavar="F",
+        help="how many times slower it plays than it was recorded (1); 8 for 240 frames/s played at 30",
+    )
+
+    numbers = command.add_argument_group("numbers")
+    numbers.add_argument(
+        "--smooth",
+        choices=("savitzky-golay", "butterworth", "none"),
+        default="savitzky-golay",
+        help="filter of 6 Hz or so that also fills gaps up to 0.2 s (savitzky-golay); none: as the network gives them",
+    )
+    numbers.add_argument("--height", type=_factor, metavar="M", help="height of the person in metres: gives metres")
+    numbers.add_argument(
+        "--length",
+        nargs=3,
+        metavar=("A", "B", "M"),
+        help="metres between two keypoints, or between two points X,Y in pixels: gives metres",
+    )
+    numbers.add_argument(
+        "--format", nargs="+", choices=FORMATS, default=[], metavar="FORMAT", help=f"more files: {', '.join(FORMATS)}"
+    )
+
+    video = command.add_argument_group("video with the poses drawn")
+    video.add_argument("--no-video", action="store_true", help="do not write it")
+    video.add_argument(
+        "--background", choices=("video", "12x", "blank"), default="video", help="behind the poses (video)"
+    )
+    video.add_argument("--blur-faces", action="store_true", help="blur the heads of everybody who was found")
+
+
+def _person(text: str) -> str | int:
+    if text in ("largest", "all"):
+        return text
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not largest, all, or the number of a person")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def _factor(text: str) -> float:
+    value = _number(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
@@ -234,6 +316,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         then = "continues from here"
         if args.call is predict:
-            then = "starts from the first video again; finished videos are kept"
+            then = "goes on with this video"
         print(f"\nfewpose: stopped; the same command {then}", file=sys.stderr)
         return 130

@@ -79,7 +79,8 @@ def dlc_table(poses: VideoPoses) -> pd.DataFrame:
         values = np.tile([np.nan, np.nan, 0.0], (len(poses.seconds), len(poses.skeleton)))
     if len(poses.people) < 2:
         del levels["individuals"]
-    return pd.DataFrame(values, columns=pd.MultiIndex.from_product(levels.values(), names=list(levels)))
+    frames = pd.RangeIndex(poses.first, poses.first + len(values))
+    return pd.DataFrame(values, index=frames, columns=pd.MultiIndex.from_product(levels.values(), names=list(levels)))
 
 
 # ---- OpenSim and motion capture ------------------------------------------------------------------
@@ -103,7 +104,7 @@ def write_trc(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
             ["", "", *(f"{axis}{i + 1}" for i in range(len(names)) for axis in "XYZ")],
         ]
         rows = (
-            [i, f"{second:.6f}", *(f"{v:.5f}" for v in frame.flat)]
+            [poses.first + i, f"{second:.6f}", *(f"{v:.5f}" for v in frame.flat)]
             for i, (second, frame) in enumerate(zip(poses.seconds, points, strict=True))
         )
         write_tabs(target, [*header, *rows])
@@ -201,7 +202,7 @@ def write_openpose(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
     part = path.absolute().with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a killed call
     part.mkdir(parents=True)
-    for frame, people in enumerate(people_by_frame(poses)):
+    for frame, people in enumerate(people_by_frame(poses), poses.first):
         found = [{"person_id": [person], "pose_keypoints_2d": flat_list(pose)} for person, pose in people]
         name = f"{Path(poses.source).stem}_{frame:06d}.json"
         (part / name).write_text(json.dumps({"version": 1.3, "people": found}), encoding="utf-8")
@@ -224,7 +225,7 @@ def write_coco(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
             "keypoints": flat_list(pose),
             "score": float(pose[:, 2].mean()),
         }
-        for frame, people in enumerate(people_by_frame(poses))
+        for frame, people in enumerate(people_by_frame(poses), poses.first)
         for person, pose in people
     ]
     with replacing(path) as part:
@@ -253,11 +254,11 @@ def write_sleap(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
     names = poses.skeleton.keypoints
     twins = [(names[i], names[j]) for i, j in enumerate(poses.skeleton.flip_index) if i < j]
     skeleton = sio.Skeleton(list(names), list(poses.skeleton.limbs), twins, name=poses.skeleton.name)
-    shape = [len(poses.seconds), *poses.size, 3]
+    shape = [poses.first + len(poses.seconds), *poses.size, 3]
     video = sio.Video(poses.source, backend_metadata={"shape": shape, "fps": poses.rate}, open_backend=False)
     tracks = {person: sio.Track(str(person)) for person in poses.people}
     frames = []
-    for frame, people in enumerate(people_by_frame(poses)):
+    for frame, people in enumerate(people_by_frame(poses), poses.first):
         found = [
             sio.PredictedInstance.from_numpy(
                 pose[:, :2], skeleton, point_scores=pose[:, 2], score=float(pose[:, 2].mean()), track=tracks[person]

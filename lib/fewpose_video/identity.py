@@ -51,32 +51,33 @@ class Track:
         return times @ (centres - centres.mean(0)) / (times @ times + PRIOR)
 
 
-def link_people(detections: Detections) -> list[Tensor]:
+def link_people(detections: Detections, every: int = 1) -> list[Tensor]:
     """IDs [P] of the people in each frame: 0, 1, … in order of first appearance, the same for the same person.
 
-    detections: boxes [P, 4] (x0, y0, x1, y1 in pixels), scores [P], and keypoints [P, K, 3] in pixels or None. First
-    boxes are followed from frame to frame as long as they move as predicted; then the ends of these tracks are joined
-    to the beginnings of later ones, all of the video at once, across up to MAX_GAP frames. A frame in which all people
-    are elsewhere than before is a cut, and nobody keeps their ID across it.
+    detections of every n-th frame: boxes [P, 4] (x0, y0, x1, y1 in pixels), scores [P], and keypoints [P, K, 3] in
+    pixels or None. First boxes are followed from frame to frame as long as they move as predicted; then the ends of
+    these tracks are joined to the beginnings of later ones, all of the video at once, across up to MAX_GAP frames. A
+    frame in which all people are elsewhere than before is a cut, and nobody keeps their ID across it.
     """
-    tracks = follow(detections)
-    cuts = find_cuts(tracks)
+    tracks = follow(detections, every)
+    cuts = find_cuts(tracks, every)
     for gap in GAPS:
-        tracks = join(tracks, gap, cuts)
+        tracks = join(tracks, max(gap, every), cuts)
     ids = [torch.full((len(boxes),), -1) for boxes, _, _ in detections]
     for person, track in enumerate(tracks):
         for frame, row in zip(track.frames, track.rows, strict=True):
-            ids[frame][row] = person
+            ids[frame // every][row] = person
     return ids
 
 
-def follow(detections: Detections) -> list[Track]:
+def follow(detections: Detections, every: int) -> list[Track]:
     """Tracks without gaps, by their first frame."""
     tracks: list[Track] = []
     active: list[Track] = []
     for t, (boxes, _, keypoints) in enumerate(detections):
         poses = [None] * len(boxes) if keypoints is None else keypoints.double().numpy()
-        found = [Track([t], [i], [b], [p]) for i, (b, p) in enumerate(zip(boxes.double().numpy(), poses, strict=True))]
+        rows = enumerate(zip(boxes.double().numpy(), poses, strict=True))
+        found = [Track([t * every], [i], [b], [p]) for i, (b, p) in rows]
         costs = link_costs(active, found)
         continued = dict.fromkeys(range(len(found)))
         for i, j in zip(*linear_sum_assignment(np.minimum(costs, NOBODY)), strict=True):
@@ -110,10 +111,10 @@ def join(tracks: list[Track], gap: int, cuts: Iterable[int]) -> list[Track]:
     return [track for j, track in enumerate(tracks) if j not in continuing]
 
 
-def find_cuts(tracks: list[Track]) -> list[int]:
+def find_cuts(tracks: list[Track], every: int) -> list[int]:
     """First frames after a cut: everybody seen before is gone and somebody else is there."""
     lasting = [track for track in tracks if len(track.frames) >= SHOT]
-    cuts = {t.frames[0] for t in lasting} & {t.frames[-1] + 1 for t in lasting}
+    cuts = {t.frames[0] for t in lasting} & {t.frames[-1] + every for t in lasting}
     return sorted(cuts - {frame for track in tracks for frame in track.frames[1:]})
 
 

@@ -75,6 +75,10 @@ def find_weights(place: str | Path) -> Path:
                 return folder / name
     if not place.exists():
         raise ValueError(f"there is no run or weights file {place}")
+    below = [file for name in FILES for depth in ("*", "*/*") for file in place.glob(f"{depth}/checkpoints/{name}")]
+    if below:
+        runs = ", ".join(sorted(str(file.parent.parent) for file in below))
+        raise ValueError(f"{place} is no run: give one of those below it, {runs}")
     raise ValueError(
         f"{place} holds no {' or '.join(FILES)}: give the folder of a finished run of a sports "
         "notebook or of operating_room/student, or its weights file"

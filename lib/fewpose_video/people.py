@@ -9,18 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fewpose import geometry
 from fewpose.crops import crop_maps, cut_crops
 from fewpose.models.teacher.box_fusion import Detector, detect
 from fewpose_video.track import track_person
 
 BATCH = 8
+COARSEST = 16  # pixels: cells of the coarsest average of `cut_crops`
 MIN_BOX_SCORE = 0.2
 
 
 def detect_people(detector: Detector, images: Iterable[np.ndarray]) -> list[tuple[Tensor, Tensor]]:
     """Boxes [P, 4] and scores [P] of the people in each image [H, W, 3] RGB, on the CPU."""
     detections, device = [], next(detector.parameters()).device
-    for batch in batches(images):
+    for batch in batches(images, 1 if device.type == "cpu" else BATCH):  # on a CPU more at a time are slower
         frames, back = resize(batch, detector.side)
         for boxes, scores in detect(detector, frames.to(device), (1.0,), flip=False):
             kept = scores >= MIN_BOX_SCORE
@@ -51,16 +53,30 @@ def crop_boxes(images: list[np.ndarray], boxes: Tensor, size: tuple[int, int], m
     Also the maps [N, 2, 3] from pixels of the images to those of the crops.
     """
     maps = crop_maps(boxes, size, margin)
-    crops = cut_crops(stack_images(images), torch.arange(len(boxes)), maps, size)
+    crops = torch.cat([cut_crop(image, matrix[None], size) for image, matrix in zip(images, maps, strict=True)])
     return crops.round().clamp(0, 255).byte(), maps
 
 
-def batches(items: Iterable) -> Iterator[list]:
-    """Lists of BATCH items, the last one maybe shorter."""
+def cut_crop(image: np.ndarray, matrix: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `cut_crops` of one image [H, W, 3] under a map [1, 2, 3], from only that part of it which the crop shows."""
+    corners = torch.tensor([[[-1.0, -1], [size[1], size[0]]]])
+    (x0, y0), (x1, y1) = geometry.transform_points(geometry.invert(matrix), corners)[0].tolist()
+    # whole cells of the coarsest average of `cut_crops`, and one more on each side
+    left, top = (max(0, int(edge // COARSEST - 1) * COARSEST) for edge in (x0, y0))
+    right, bottom = (max(0, int(edge // COARSEST + 2) * COARSEST) for edge in (x1, y1))
+    part = image[top:bottom, left:right]
+    if not part.size:
+        return torch.zeros(1, 3, *size)
+    shift = torch.tensor([[[1.0, 0, left], [0, 1, top]]])
+    return cut_crops(stack_images([part]), torch.zeros(1, dtype=torch.long), geometry.compose(matrix, shift), size)
+
+
+def batches(items: Iterable, count: int = BATCH) -> Iterator[list]:
+    """Lists of `count` items, the last one maybe shorter."""
     batch = []
     for item in items:
         batch.append(item)
-        if len(batch) == BATCH:
+        if len(batch) == count:
             yield batch
             batch = []
     if batch:

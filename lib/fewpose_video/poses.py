@@ -22,6 +22,7 @@ class VideoPoses:
     skeleton        its K keypoints
     poses3d         [T, P, K, 3]: millimetres in the camera's axes (x right, y down, z away), NaN where absent
     metres_per_pixel  at the distance of the people, where it is known (`measure.metres_per_pixel`)
+    first    number of the first of these frames in the video
 
     ValueError names the video and what does not fit.
     """
@@ -34,6 +35,7 @@ class VideoPoses:
     skeleton: Skeleton
     poses3d: np.ndarray | None = None
     metres_per_pixel: float | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
         shape = (len(self.seconds), len(self.people), len(self.skeleton), 3)

@@ -35,8 +35,8 @@ def track_person(detections: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tenso
     return boxes, numbers
 
 
-def choose_people(detections: Detections, ids: list[Tensor], people: str | int) -> list[Tensor]:
-    """IDs [P] in each frame as `link_people` gave them, -1 for those not chosen.
+def choose_people(detections: Detections, ids: list[Tensor], people: str | int, every: int = 1) -> list[Tensor]:
+    """IDs [P] in every n-th frame as `link_people` gave them, -1 for those not chosen.
 
     people: "all", except for a few uncertain boxes here and there; the ID of one person; or "largest", who is on the
     path through the boxes of highest total value: a box is worth its score times its longer side relative to the
@@ -50,10 +50,10 @@ def choose_people(detections: Detections, ids: list[Tensor], people: str | int) 
             frames[person] = frames.get(person, 0) + 1
             best[person] = max(best.get(person, 0.0), score)
     if people == "largest":
-        path = dict(best_path(detections, ids))
+        path = dict(best_path(detections, ids, every))
         return [torch.where(torch.arange(len(row)) == path.get(t, -1), row, -1) for t, row in enumerate(ids)]
     if people == "all":
-        chosen = [p for p in frames if best[p] >= SURE or frames[p] >= min(SHOT, len(detections))]
+        chosen = [p for p in frames if best[p] >= SURE or frames[p] * every >= min(SHOT, len(detections))]
     elif people in frames:
         chosen = [people]
     else:
@@ -61,27 +61,39 @@ def choose_people(detections: Detections, ids: list[Tensor], people: str | int) 
     return [torch.where(torch.isin(row, torch.tensor(chosen, dtype=row.dtype)), row, -1) for row in ids]
 
 
-def boxes_of(detections: Detections, ids: list[Tensor], person: int) -> Tensor:
+def boxes_of(detections: Detections, ids: list[Tensor], person: int, every: int = 1) -> Tensor:
     """The box [T, 4] of a person in each of T frames, NaN where absent for longer than MAX_GAP frames.
 
-    Shorter gaps are interpolated linearly, and all is smoothed by `smooth`.
+    T reaches from the first detection to the last one of every n-th frame. The boxes are smoothed by `smooth`, and
+    shorter gaps are interpolated linearly.
     """
     boxes = torch.full((len(ids), 4), torch.nan)
     seen = [t for t, row in enumerate(ids) if (row == person).any()]
     for t in seen:
         boxes[t] = detections[t][0][ids[t] == person][0]
-    for start, end in pairwise(seen):
-        if 1 < end - start <= MAX_GAP:
+    boxes = smooth(fill(boxes, seen, MAX_GAP // every))
+    if every == 1:
+        return boxes
+    out = boxes.new_full((max(0, (len(boxes) - 1) * every + 1), 4), torch.nan)
+    out[::every] = boxes
+    known = (~boxes.isnan().any(1)).nonzero()[:, 0] * every
+    return fill(out, known.tolist(), every)
+
+
+def fill(boxes: Tensor, known: list[int], gap: int) -> Tensor:
+    """Boxes [T, 4], in place, with the rows between `known` ones up to `gap` apart interpolated linearly; returned."""
+    for start, end in pairwise(known):
+        if 1 < end - start <= gap:
             share = torch.arange(1, end - start)[:, None] / (end - start)
             boxes[start + 1 : end] = boxes[start] + share * (boxes[end] - boxes[start])
-    return smooth(boxes)
+    return boxes
 
 
-def best_path(detections: Detections, ids: list[Tensor]) -> list[tuple[int, int]]:
-    """Frame and row of each box on the path of the largest person; frames without one are left out."""
+def best_path(detections: Detections, ids: list[Tensor], every: int = 1) -> list[tuple[int, int]]:
+    """Index and row of each box on the path of the largest person; frames without one are left out."""
     sizes = [(boxes[:, 2:] - boxes[:, :2]).amax(1) for boxes, _, _ in detections]
     largest = max((float(s.max()) for s in sizes if len(s)), default=1.0)
-    worth = [scores * size / largest for (_, scores, _), size in zip(detections, sizes, strict=True)]
+    worth = [every * scores * size / largest for (_, scores, _), size in zip(detections, sizes, strict=True)]
     values: list[Tensor] = []  # of the best path that ends in each box
     previous: list[list[tuple[int, int] | None]] = []  # box of that path before each box
     best, end = 0.0, None  # of all paths so far
@@ -89,10 +101,11 @@ def best_path(detections: Detections, ids: list[Tensor]) -> list[tuple[int, int]
         value, before = worth[t].clone(), [None] * len(boxes)
         if end is not None and best > JUMP_COST:
             value, before = value + best - JUMP_COST, [end] * len(boxes)
-        for s in range(max(0, t - MAX_GAP), t):
+        for s in range(max(0, t - MAX_GAP // every), t):
             if not len(boxes) or not len(detections[s][0]):
                 continue
-            excess = torch.from_numpy(change(detections[s][0].numpy(), boxes.numpy())) - min(1.0, FREE_CHANGE * (t - s))
+            free = min(1.0, FREE_CHANGE * (t - s) * every)
+            excess = torch.from_numpy(change(detections[s][0].numpy(), boxes.numpy())) - free
             switch = SWITCH_COST * (ids[s][:, None] != ids[t])
             cost = (CHANGE_COST * excess.clamp_min(0) + switch).clamp_max(JUMP_COST)
             total, row = (values[s][:, None] - cost).max(0)

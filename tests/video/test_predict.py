@@ -20,7 +20,7 @@ from fewpose_runs import cli
 from fewpose_video import predict as predicting
 from fewpose_video.networks import PoseNetwork, find_weights, network_metadata, open_network
 from fewpose_video.people import find_person
-from fewpose_video.predict import output_names, predict, predict_crops, predict_whole
+from fewpose_video.predict import RECORD, Options, output_names, predict, predict_crops, predict_whole
 from odd_videos import drop_frames
 from published import YOLOX, needs_yolox
 from tiny import DOTS, dots
@@ -32,13 +32,14 @@ def test_coordinates_are_mapped_back_exactly():
     ground_truth = torch.tensor([[[61.3, 40.7], [75.2, 66.1]], [[90.0, 31.5], [70.25, 52.0]]])
     images = [blobs(points, (120, 161)) for points in ground_truth.tolist()]
     network = PoseNetwork(Red(), BLOBS, (96, 72), 0.5)
-    boxes = torch.tensor([[40.0, 20, 100, 90], [50.5, 10, 120, 80]])
-    found = torch.cat(predict_crops(network, images, boxes))
+    boxes = torch.tensor([[[40.0, 20, 100, 90]], [[50.5, 10, 120, 80]]])
+    found = predict_crops(network, images, boxes)[:, 0]
     assert (found[..., :2] - ground_truth).abs().max() < 0.1
-    whole = torch.cat(predict_whole(network, images))
+    whole = predict_whole(network, images)
     assert (whole[..., :2] - ground_truth).abs().max() < 0.25  # at less than half the resolution
-    nobody = predict_crops(network, images, torch.full((2, 4), torch.nan))
-    assert [len(people) for people in nobody] == [0, 0]
+    nobody = torch.full((2, 1, 4), torch.nan)
+    both = predict_crops(network, images, torch.cat([nobody, boxes], 1))
+    assert torch.equal(both[:, 1], found) and both[:, 0, :, :2].isnan().all() and (both[:, 0, :, 2] == 0).all()
 
 
 class SpotsOnDevice(Spots):
@@ -51,6 +52,7 @@ def toy(monkeypatch, network=None):
     """Let `predict` open networks that need no training."""
     network = network or PoseNetwork(SpotsOnDevice(), SPOTS, (64, 64), 0.6)
     monkeypatch.setattr(predicting, "open_network", lambda place: network)
+    monkeypatch.setattr(predicting, "find_weights", lambda place: Path(__file__))
     monkeypatch.setattr(predicting, "yolox_tiny", lambda path: Rectangles(96))
 
 
@@ -65,7 +67,8 @@ def test_a_video_becomes_a_table_and_a_video(tmp_path, monkeypatch):
     (written,), broken = predict("run", tmp_path / "walk.mp4")
     assert not broken and (written.frames, written.frames_with_people) == (12, 12)
     table = rows(tmp_path / "poses" / "walk_poses.csv")
-    assert list(table[0]) == ["video", "frame", "seconds", "keypoint", "x", "y", "score"]
+    assert list(table[0]) == ["video", "frame", "seconds", "person", "keypoint", "x", "y", "score"]
+    assert {row["person"] for row in table} == {"0"}
     assert len(table) == 12 * 4 and table[-1]["seconds"] == "0.5500"
     assert {row["video"] for row in table} == {"walk.mp4"}
     assert [row["keypoint"] for row in table[:4]] == list(SPOTS.keypoints)
@@ -75,7 +78,7 @@ def test_a_video_becomes_a_table_and_a_video(tmp_path, monkeypatch):
     plain, _ = read_video(tmp_path / "walk.mp4")
     assert len(shown) == 12 and shown.shape[2:] == (96, 160)
     assert (shown.float() - plain[..., :96, :160].float()).abs().amax((1, 2, 3)).min() > 60
-    assert {p.name for p in (tmp_path / "poses").iterdir()} == {"walk_poses.csv", "walk_poses.mp4"}
+    assert {p.name for p in (tmp_path / "poses").iterdir()} == {"walk_poses.csv", "walk_poses.mp4", RECORD}
 
 
 def test_a_video_without_people_has_empty_rows(tmp_path, monkeypatch):
@@ -84,7 +87,7 @@ def test_a_video_without_people_has_empty_rows(tmp_path, monkeypatch):
     (written,), _ = predict("run", tmp_path, tmp_path / "out")
     assert (written.frames, written.frames_with_people) == (3, 0)
     table = rows(tmp_path / "out" / "empty_poses.csv")
-    assert len(table) == 12 and all(r["x"] == r["y"] == "" and r["score"] == "0" for r in table)
+    assert len(table) == 12 and all(r["person"] == r["x"] == r["y"] == "" and r["score"] == "0" for r in table)
 
 
 def test_broken_videos_are_named_and_skipped(tmp_path, monkeypatch):
@@ -101,7 +104,7 @@ def test_broken_videos_are_named_and_skipped(tmp_path, monkeypatch):
     assert [w.source.name for w in written] == ["good.mp4", "still.png"]
     assert len(broken) == 3
     assert all(any(n in why for why in broken) for n in ("cut.mp4", "text.avi", "half.jpg"))
-    names = {"good_poses.csv", "good_poses.mp4", "still_poses.csv", "still_poses.png"}
+    names = {"good_poses.csv", "good_poses.mp4", "still_poses.csv", "still_poses.png", RECORD}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     table = rows(tmp_path / "out" / "still_poses.csv")
     found = torch.tensor([[float(row["x"]), float(row["y"])] for row in table])
@@ -117,7 +120,7 @@ def test_damage_that_shows_at_the_end_leaves_no_files(tmp_path, monkeypatch):
     start, end = content.find(b"mdat") + 4, content.find(b"moov") - 4
     content[start + (end - start) // 4 : end] = b"\0" * (end - start - (end - start) // 4)
     (tmp_path / "damaged.mp4").write_bytes(content)
-    written, broken = predict("run", tmp_path, tmp_path / "out", whole=True)
+    written, broken = predict("run", tmp_path, tmp_path / "out", options=Options(whole=True))
     assert [w.source.name for w in written] == ["good.mp4"] and "ends after" in broken[0]
     assert not list((tmp_path / "out").glob("damaged*"))
 
@@ -138,7 +141,7 @@ def test_seconds_are_right_where_the_rate_varies(tmp_path, monkeypatch):
         video.write(np.zeros((64, 64, 3), np.uint8))
     video.release()
     drop_frames(tmp_path / "a.avi", set(range(60, 151)) - set(range(60, 151, 6)))
-    (written,), _ = predict("run", tmp_path / "a.avi", whole=True)
+    (written,), _ = predict("run", tmp_path / "a.avi", options=Options(whole=True))
     seconds = [float(row["seconds"]) for row in rows(written.files[0])[::4]]
     expected = [n / 30 for n in range(60)] + [2 + n / 5 for n in range(16)]
     np.testing.assert_allclose(seconds, expected, atol=0.001)
@@ -152,7 +155,7 @@ def test_a_colon_in_a_file_name_is_no_protocol(tmp_path, monkeypatch):
     write_toy_video(tmp_path / "walk.mp4", 2)
     (tmp_path / "walk.mp4").rename(tmp_path / "10:30 sprint.mp4")
     monkeypatch.chdir(tmp_path)
-    (written,), _ = predict("run", "10:30 sprint.mp4", ".", whole=True)
+    (written,), _ = predict("run", "10:30 sprint.mp4", ".", options=Options(whole=True))
     assert written.frames == 2 and (tmp_path / "10:30 sprint_poses.mp4").is_file()
 
 
@@ -162,7 +165,7 @@ def test_a_stopped_command_says_where_it_continues(monkeypatch, capsys):
 
     monkeypatch.setattr(predicting, "predict", stop)
     assert cli.main(["predict", "run", "videos"]) == 130
-    assert "starts from the first video again" in capsys.readouterr().err
+    assert "goes on with this video" in capsys.readouterr().err
     monkeypatch.setattr("fewpose_runs.engine.reproduce", stop)
     assert cli.main(["reproduce"]) == 130
     assert "the same command continues from here" in capsys.readouterr().err
@@ -222,7 +225,7 @@ def test_a_student_numbers_the_people_of_a_frame(tmp_path, monkeypatch):
     write_toy_video(tmp_path / "two.mp4", 2)
     (written,), _ = predict(place, tmp_path / "two.mp4")
     table = rows(written.files[0])
-    assert list(table[0]) == ["video", "frame", "seconds", "person", "keypoint", "x", "y", "score"]
+    assert list(table[0]) == ["video", "frame", "seconds", "person", "keypoint", "x", "y", "score", "x3d", "y3d", "z3d"]
     people = {(row["frame"], row["person"]) for row in table}
     assert ("0", "0") in people and len(table) == 17 * len(people)
 
