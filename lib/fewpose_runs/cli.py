@@ -21,7 +21,7 @@ FORMATS = ("angles", "velocities", "dlc-csv", "dlc-h5", "trc", "mot", "c3d", "op
 def reproduce(args: argparse.Namespace) -> int:
     from fewpose_runs.engine import reproduce
 
-    reproduce(args.profile, args.only)
+    reproduce(args.profile, args.only, args.workers, args.scheduler, args.cluster)
     return 0
 
 
@@ -142,6 +142,14 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("reproduce", help="run what is not up to date in a profile")
     command.add_argument("--profile", default="laptop", help=f"one of {', '.join(profiles())} (default: laptop)")
     command.add_argument("--only", nargs="+", metavar="RUN", help="these runs and what they need")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_positive, metavar="N", help="this many notebooks at once (default: as many as pay here)"
+    )
+    where.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="use the workers of a running Dask scheduler")
+    where.add_argument(
+        "--cluster", type=Path, metavar="FILE", help="use jobs of Slurm, PBS or SGE, as params/clusters/slurm.yaml"
+    )
     command.set_defaults(call=reproduce)
 
     command = commands.add_parser("world", help="write a rendered world as images and COCO JSON")

@@ -1,37 +1,41 @@
-"""`make reproduce`: every run of a profile in order, each notebook executed by papermill.
+"""`make reproduce`: the runs of a profile as a graph that Dask executes, one notebook a worker.
 
 A run is skipped while its result is up to date, so a batch killed at any moment continues where it was: finished runs
-stay, the interrupted one resumes from its own checkpoints.
+stay, interrupted ones resume from their own checkpoints.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
+import hashlib
 import sys
-import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fewpose import LAYOUT
+from fewpose_runs.clusters import connect
+from fewpose_runs.execution import Outcome, RunFailed, attempt, up_to_date
 from fewpose_runs.fingerprints import fingerprints
-from fewpose_runs.profiles import PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
+from fewpose_runs.profiles import PlannedRun, notebook_path, read_profile, repo_root, shown, writes_report
+from fewpose_runs.progress import Progress
 
-# glibc keeps freed memory for the next step; returning gigabytes per second to the system takes an eighth of the time.
-MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
-# Errors with a message for the user; any other is shown with its traceback.
-WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "KeyboardInterrupt")
-
-
-class RunFailed(RuntimeError):
-    """A notebook stopped with an error; the message says which and why."""
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 
-def reproduce(profile: str, only: list[str] | None = None) -> None:
+def reproduce(
+    profile: str,
+    only: list[str] | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster: str | Path | None = None,
+) -> None:
     """Bring the runs of `params/<profile>.yaml` up to date, or those in `only` and what they need.
 
-    Raises ValueError before any work if the profile is wrong, RuntimeError if another call works on the same profile,
-    RunFailed when a notebook fails: finished runs stay, later ones do not start.
+    They are executed on this machine by `workers` processes (default: as many as pay), by the running Dask `scheduler`,
+    or by jobs of a batch system as the file `cluster` describes. Raises ValueError before any work if the profile or
+    the file is wrong, RuntimeError if another call works on the same profile, RunFailed at the end if notebooks failed:
+    the runs that need them did not start, all others finished.
     """
     plan = read_profile(profile)
     prints = fingerprints(plan)
@@ -42,79 +46,101 @@ def reproduce(profile: str, only: list[str] | None = None) -> None:
         return
     with _locked(profile):
         for number, planned in enumerate(plan, start=1):
-            name = f"{planned.paper}/{planned.run}"
-            head = f"run {number} of {len(plan)} {_bar(number, len(plan))} {name}"
             if planned not in outdated:
-                print(f"{head}: up to date")
-                continue
-            print(f"{head}: {shown(notebook_path(planned.notebook))}", flush=True)
-            started = time.monotonic()
-            execute(planned, prints[planned.run])
-            print(f"{name} done in {_clock(time.monotonic() - started)}")
+                print(f"{_head(number, len(plan), planned)}: up to date")
+        with connect(outdated, workers, scheduler, cluster) as client:
+            outcomes = _run(client, plan, outdated, prints)
+    _raise_failures(outcomes)
     print(f"{profile}: {len(plan)} runs finished, results in outputs/{profile}/")
 
 
-def up_to_date(planned: PlannedRun, fingerprint: str) -> bool:
-    """True if the run finished with this fingerprint, and all files that it wrote are still there."""
-    manifest = planned.finished
-    return (
-        manifest is not None
-        and manifest.get("layout") == LAYOUT
-        and manifest.get("fingerprint") == fingerprint
-        and all((repo_root() / name).exists() for name in manifest.get("files", []))
-    )
+def _run(
+    client: Client, plan: list[PlannedRun], outdated: list[PlannedRun], prints: dict[str, str]
+) -> dict[str, Outcome]:
+    """Execute runs, each when those that it needs have finished; how each ended, in the order of the plan."""
+    from distributed import as_completed
 
-
-def execute(planned: PlannedRun, fingerprint: str) -> None:
-    """Execute one notebook into its run folder, where run.json appears only if it succeeds."""
-    import logging
-
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    source, folder = notebook_path(planned.notebook), planned.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").unlink(missing_ok=True)
-    where = f"{shown(source)} (run {planned.run})"
-    environment = {
-        "FEWPOSE_RUN": f"{planned.profile}/{planned.run}/{fingerprint}",
-        "FEWPOSE_ROOT": str(repo_root()),
-        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
-        **MEMORY,
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "TQDM_MININTERVAL": "0.5" if sys.stderr.isatty() else "10",
+    heads = {
+        planned.run: f"{_head(number, len(plan), planned)}: {shown(notebook_path(planned.notebook))}"
+        for number, planned in enumerate(plan, start=1)
     }
+    topic = f"fewpose {repo_root()} {plan[0].profile}"
+    progress, outcomes = Progress(heads), {}
+    client.subscribe_topic(topic, progress.event)
+    futures = _submit(client, outdated, prints, topic)
+    by_key = {futures[planned.run].key: planned for planned in outdated}
     try:
-        with _environment(environment):
-            papermill.execute_notebook(
-                source,
-                folder / "notebook.ipynb",
-                planned.parameters,
-                kernel_name="python3",
-                language="python",
-                extra_arguments=["--log-level=ERROR"],
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                cwd=repo_root(),
-                coalesce_streams=True,
-            )
-    except papermill.PapermillExecutionError as error:
-        if error.ename not in WORDED:
-            print("\n".join(error.traceback), file=sys.stderr)
-        raise RunFailed(
-            f"{where} stopped: {error.ename}: {_plain(error.evalue)} "
-            f"(the full traceback is in {shown(folder)}/notebook.ipynb)"
-        ) from None
-    except DeadKernelError:
-        raise RunFailed(f"{where} stopped: its Python process died, most often because memory ran out") from None
-    pending = folder / "run.pending.json"
-    if not pending.exists():
-        raise RunFailed(f"{where} ended without run.finish(): it left no result")
-    pending.replace(folder / "run.json")
-    if read_manifest(folder) is None:
-        raise RunFailed(f"{where}: {shown(folder)}/run.json cannot be read back")
+        for future in as_completed(futures.values(), loop=client.loop):
+            planned = by_key[future.key]
+            outcomes[planned.run] = outcome = _outcome(planned, future)
+            progress.end(planned.run, _ending(planned, outcome, progress.seconds(planned.run)))
+    finally:
+        progress.close()
+        client.cancel(list(futures.values()))
+    return {planned.run: outcomes[planned.run] for planned in outdated}
+
+
+def _submit(client: Client, outdated: list[PlannedRun], prints: dict[str, str], topic: str) -> dict[str, Future]:
+    """A Dask task for each run, earlier runs of the profile first.
+
+    A run that writes into the report waits also for all earlier ones, which it reads, whether or not they succeed.
+    """
+    place = hashlib.sha256(topic.encode()).hexdigest()[:8]
+    futures: dict[str, Future] = {}
+    for number, planned in enumerate(outdated):
+        needed = [futures[name] for name in planned.needs if name in futures]
+        before = list(futures.values()) if writes_report(planned.notebook) else []
+        futures[planned.run] = client.submit(
+            attempt,
+            planned,
+            prints[planned.run],
+            str(repo_root()),
+            topic,
+            "0.5" if sys.stderr.isatty() else "10",
+            needed,
+            before,
+            key=("run", place, planned.run, prints[planned.run][:12]),
+            priority=-number,
+            resources=planned.resources or None,
+            pure=False,
+        )
+    return futures
+
+
+def _outcome(planned: PlannedRun, future: Future) -> Outcome:
+    """How the task of a run ended; RuntimeError if the scheduler has gone."""
+    from distributed import KilledWorker
+
+    if future.status in ("cancelled", "lost"):
+        raise RuntimeError("the Dask scheduler has gone: finished runs are kept, the same command continues")
+    error = future.exception()
+    if error is None:
+        return Outcome(*future.result())
+    where = f"{shown(notebook_path(planned.notebook))} (run {planned.run}) stopped"
+    if isinstance(error, KilledWorker):
+        if error.task != future.key:
+            return Outcome("not started")
+        return Outcome("failed", f"{where}: its worker died {error.allowed_failures + 1} times, most often of memory")
+    return Outcome("failed", f"{where}: {type(error).__name__} in its worker: {' '.join(str(error).split())}")
+
+
+def _ending(planned: PlannedRun, outcome: Outcome, seconds: float | None) -> str:
+    name = f"{planned.paper}/{planned.run}"
+    if outcome.state == "finished":
+        return f"{name} done" if seconds is None else f"{name} done in {_clock(seconds)}"
+    return f"{name} {outcome.state}" + (f": {outcome.message}" if outcome.message else "")
+
+
+def _raise_failures(outcomes: dict[str, Outcome]) -> None:
+    """RunFailed, saying which runs failed and which therefore did not start, unless all finished."""
+    failed = [run for run, outcome in outcomes.items() if outcome.state == "failed"]
+    if not failed:
+        return
+    waiting = [run for run, outcome in outcomes.items() if outcome.state == "not started"]
+    left = f"; not started, as they need what failed: {', '.join(waiting)}" if waiting else ""
+    if len(failed) == 1:
+        raise RunFailed(outcomes[failed[0]].message + left)
+    raise RunFailed(f"{len(failed)} runs failed, for the reasons above: {', '.join(failed)}{left}")
 
 
 def _chosen(plan: list[PlannedRun], only: list[str] | None) -> list[PlannedRun]:
@@ -147,27 +173,10 @@ def _locked(profile: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the kernel to inherit, restored afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _bar(number: int, count: int) -> str:
+def _head(number: int, count: int, planned: PlannedRun) -> str:
     full = round(16 * (number - 1) / count)
-    return "█" * full + "░" * (16 - full)
+    return f"run {number} of {count} {'█' * full}{'░' * (16 - full)} {planned.paper}/{planned.run}"
 
 
 def _clock(seconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
-
-
-def _plain(text: str) -> str:
-    """The text without the colours of IPython's messages."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()

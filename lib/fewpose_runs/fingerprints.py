@@ -12,7 +12,8 @@ from fewpose_runs.profiles import PlannedRun, notebook_parameters, notebook_path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
-NEVER = ("fewpose.__main__", "fewpose_runs.cli", "fewpose_runs.engine")  # these start runs and change no number
+START = ("cli", "engine", "execution", "clusters", "progress")  # these start runs and change no number
+NEVER = ("fewpose.__main__", *(f"fewpose_runs.{name}" for name in START))
 DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's folders
 # Parameters that name a user's file.
 WEIGHTS = ("weights", "pose_weights", "detector_backbone", "lifter", "yolox", "rtmpose")

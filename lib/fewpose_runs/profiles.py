@@ -11,13 +11,14 @@ import difflib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from fewpose import LAYOUT
 
-RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds")
+RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds", "resources")
+RESOURCES = ("GPU", "memory")
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
 RENAMED = {  # names in earlier versions → names now
     "percent": "keep_percent",
@@ -64,6 +65,7 @@ class PlannedRun:
     notebook: str  # "sports/supervised", relative to notebooks/, no suffix
     parameters: dict  # differences only, types checked
     needs: tuple[str, ...]
+    resources: dict = field(default_factory=dict)  # what its worker must have: GPU (number), memory (GB)
 
     @cached_property
     def paper(self) -> str:
@@ -153,6 +155,12 @@ def notebook_parameters(path: Path) -> dict:
     return defaults
 
 
+def writes_report(notebook: str) -> bool:
+    """True if a notebook writes into the report of its profile, from the runs that have finished by then."""
+    cells = read_notebook(notebook_path(notebook))["cells"]
+    return any("run.report" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
 def check_parameters(given: dict, defaults: dict, where: str) -> None:
     """Raise ValueError for a name that the notebook lacks, or a value that is not of its default's type.
 
@@ -160,7 +168,7 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
     """
     for name, value in given.items():
         if name not in defaults:
-            raise ValueError(f"{where}: unknown parameter {name!r}{_suggest(name, defaults)}")
+            raise ValueError(f"{where}: unknown parameter {name!r}{suggestion(name, defaults)}")
         if name == "dataset" and value == "own":
             raise ValueError(f"{where}: dataset 'own' is now called {RENAMED[value]!r}")
         if not _fits(value, defaults[name]):
@@ -186,7 +194,7 @@ def _kind(value: object) -> str:
     return {int: "an int", list: "a list", dict: "a dict"}.get(type(value), f"a {type(value).__name__}")
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     known = sorted(str(k) for k in known)
     if RENAMED.get(str(name)) in known:
         return f" (it is now called {RENAMED[name]})"
@@ -213,7 +221,7 @@ def read_profile(profile: str) -> list[PlannedRun]:
 
     path = repo_root() / "params" / f"{profile}.yaml"
     if profile not in profiles():
-        raise ValueError(f"no profile {profile!r}{_suggest(profile, profiles())}")
+        raise ValueError(f"no profile {profile!r}{suggestion(profile, profiles())}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -234,7 +242,7 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
         raise ValueError(f"{where}: must be a mapping with the keys {', '.join(RUN_KEYS)}")
     for key in entry:
         if key not in RUN_KEYS:
-            raise ValueError(f"{where}: unknown key {key!r}{_suggest(key, RUN_KEYS)}")
+            raise ValueError(f"{where}: unknown key {key!r}{suggestion(key, RUN_KEYS)}")
     for key in ("run", "notebook"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ValueError(f"{where}: `{key}` must be given, as text")
@@ -245,9 +253,9 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
     if not notebook_path(notebook).is_file():
         folder = repo_root() / "notebooks"
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.ipynb")]
-        raise ValueError(f"{where}: no notebook {notebook!r}{_suggest(notebook, known)}")
-    parameters, needs, seeds = (
-        entry.get(key) or empty for key, empty in (("parameters", {}), ("needs", []), ("seeds", []))
+        raise ValueError(f"{where}: no notebook {notebook!r}{suggestion(notebook, known)}")
+    parameters, needs, seeds, resources = (
+        entry.get(key) or empty for key, empty in (("parameters", {}), ("needs", []), ("seeds", []), ("resources", {}))
     )
     if not isinstance(parameters, dict):
         raise ValueError(f"{where}: `parameters` must be a mapping of names to values")
@@ -257,6 +265,11 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
         raise ValueError(f"{where}: `seeds` must be a list of different whole numbers")
     if seeds and "seed" in parameters:
         raise ValueError(f"{where}: give `seeds` or the parameter `seed`, not both")
+    if not isinstance(resources, dict) or not all(_is_amount(value) for value in resources.values()):
+        raise ValueError(f"{where}: `resources` must be a mapping of {' and '.join(RESOURCES)} to numbers above 0")
+    for key in resources:
+        if key not in RESOURCES:
+            raise ValueError(f"{where}: unknown resource {key!r}{suggestion(key, RESOURCES)}")
     planned = []
     for seed in seeds or [None]:
         run, values = (name, parameters) if seed is None else (f"{name}_seed{seed}", {**parameters, "seed": seed})
@@ -270,15 +283,19 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
                 if more:
                     raise ValueError(f"{where}: {key} must name one run: {', '.join((first, *more))}")
                 values, needed = {**values, key: first}, [*needed, first]
-        planned.append(PlannedRun(profile, name, run, notebook, values, tuple(dict.fromkeys(needed))))
+        planned.append(PlannedRun(profile, name, run, notebook, values, tuple(dict.fromkeys(needed)), resources))
     return planned
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _earlier(name: object, seed: int | None, before: list[PlannedRun], where: str) -> list[str]:
     """The earlier run `name`, or of an entry with seeds the run of this `seed`, or all of them if that is None."""
     runs = [p.run for p in before if name in (p.run, p.entry)]
     if not runs:
-        raise ValueError(f"{where}, no earlier run{_suggest(name, {p.entry for p in before})}")
+        raise ValueError(f"{where}, no earlier run{suggestion(name, {p.entry for p in before})}")
     if seed is None or name in runs:
         return runs
     if f"{name}_seed{seed}" not in runs:

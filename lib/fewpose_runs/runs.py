@@ -34,6 +34,7 @@ from fewpose_runs.profiles import (
     repo_root,
     run_folder,
     shown,
+    writes_report,
 )
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ class Run:
     def _files(self) -> list[str]:
         """Files that this run wrote, relative to the root; if one is missing the run is repeated."""
         own = [p for p in self.folder.rglob("*") if p.name not in ("notebook.ipynb", "run.json")]
-        report = repo_root() / "outputs" / self.profile / "report"
-        drawn = [p for p in report.rglob("*") if p.stat().st_mtime >= self.started]
+        report = self.report.rglob("*") if writes_report(self.notebook) else ()
+        drawn = [p for p in report if p.stat().st_mtime >= self.started]
         return sorted(shown(path) for path in own + drawn if path.is_file())
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from fewpose_runs import runs
 from fewpose_runs.engine import RunFailed, _chosen, reproduce
-from fewpose_runs.fingerprints import fingerprints
+from fewpose_runs.fingerprints import START, fingerprints
 from fewpose_runs.profiles import notebook_parameters, read_profile
 from fewpose_runs.runs import COLUMNS, find_run, finished_runs, start_run
 
@@ -83,7 +83,7 @@ def copy_library(project, monkeypatch):
     library = project / "lib"
     for package, names in (
         ("fewpose", ("__init__", "__main__", "speed/__init__", "speed/threads")),
-        ("fewpose_runs", ("__init__", "cli", "fingerprints", "profiles", "runs", "engine")),
+        ("fewpose_runs", ("__init__", "fingerprints", "profiles", "runs", *START)),
     ):
         for name in names:
             copy = library / package / f"{name}.py"
@@ -467,7 +467,7 @@ print("pages", taken[-1] - taken[9])
     assert int(re.search(r"pages (\d+)", done.stdout)[1]) < 100
 
 
-def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(project):
+def test_a_failing_notebook_stops_what_needs_it_and_nothing_else(project):
     failing = 'if title == "bad":\n    raise ValueError("images/im0001.jpg is broken")\n'
     path = project / "notebooks" / "sports" / "tiny.ipynb"
     write_notebook(path, PARAMETERS, OPEN, WORK, failing, END)
@@ -477,6 +477,7 @@ def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(project):
         """\
         - {run: good, notebook: sports/tiny}
         - {run: bad, notebook: sports/tiny, parameters: {title: bad}}
+        - {run: worse, notebook: sports/tiny, needs: [bad]}
         - {run: later, notebook: sports/tiny}
         """,
     )
@@ -485,7 +486,8 @@ def test_a_failing_notebook_stops_with_its_name_and_keeps_the_rest(project):
     last = done.stderr.strip().splitlines()[-1]
     assert "notebooks/sports/tiny.ipynb (run bad)" in last
     assert "im0001.jpg is broken" in last and "Traceback" not in done.stderr
-    assert [f.name for f in finished_runs("laptop")] == ["good"]
+    assert last.endswith("not started, as they need what failed: worse")
+    assert [f.name for f in finished_runs("laptop")] == ["good", "later"]
 
 
 def test_a_notebook_without_finish_leaves_no_result(project):

@@ -1,0 +1,203 @@
+"""One run: its notebook, executed by papermill in a kernel process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fewpose import LAYOUT
+from fewpose_runs.fingerprints import fingerprints
+from fewpose_runs.profiles import PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
+
+# glibc keeps freed memory for the next step; returning gigabytes per second to the system takes an eighth of the time.
+MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
+# Errors with a message for the user; any other is shown with its traceback.
+WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "OSError", "KeyboardInterrupt")
+FULL = 1 << 20  # a disk with fewer bytes free is full
+
+Emit = Callable[[str, str], None]  # takes a kind (start, stdout, stderr) and text
+
+
+class RunFailed(RuntimeError):
+    """A notebook stopped with an error; the message says which and why."""
+
+
+class Outcome(NamedTuple):
+    """How an attempt at a run ended: `state` is finished, failed or not started (what it needs has failed)."""
+
+    state: str
+    message: str = ""
+
+
+def attempt(
+    planned: PlannedRun,
+    fingerprint: str,
+    root: str,
+    topic: str,
+    bar_interval: str,
+    needed: list[Outcome],
+    before: list[Outcome],
+) -> Outcome:
+    """Bring a run up to date in a Dask worker that sees the project at the path `root`.
+
+    What the notebook prints goes to the events of `topic`. `needed` are the outcomes of the runs that it needs;
+    `before` those that it only had to wait for.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def emit(kind: str, text: str) -> None:
+        worker.log_event(topic, {"run": planned.run, "kind": kind, "text": text})
+
+    if any(outcome.state != "finished" for outcome in needed):
+        return Outcome("not started")
+    os.environ.update(FEWPOSE_ROOT=root, TQDM_MININTERVAL=bar_interval)
+    try:
+        with run_lock(planned):
+            if not up_to_date(planned, fingerprint):  # a worker that was thought lost may have finished it
+                check_files(planned, fingerprint, worker.address)
+                emit("start", "")
+                execute(planned, fingerprint, emit)
+    except RunFailed as error:
+        return Outcome("failed", str(error))
+    return Outcome("finished")
+
+
+def up_to_date(planned: PlannedRun, fingerprint: str) -> bool:
+    """True if the run finished with this fingerprint, and all files that it wrote are still there."""
+    manifest = planned.finished
+    return (
+        manifest is not None
+        and manifest.get("layout") == LAYOUT
+        and manifest.get("fingerprint") == fingerprint
+        and all((repo_root() / name).exists() for name in manifest.get("files", []))
+    )
+
+
+def check_files(planned: PlannedRun, fingerprint: str, worker: str) -> None:
+    """RunFailed unless this worker would execute what the fingerprint stands for."""
+    where = f"run {planned.run} was not started by the worker {worker}: "
+    if not (repo_root() / "notebooks").is_dir():
+        raise RunFailed(f"{where}it does not see {repo_root()}, which must be on a file system that all workers share")
+    try:
+        here = fingerprints(read_profile(planned.profile))[planned.run]
+    except (ValueError, KeyError) as error:
+        raise RunFailed(f"{where}{error}") from None
+    if here != fingerprint:
+        raise RunFailed(
+            f"{where}the code or data there differ from those that this command started with; "
+            "let all workers use this clone, leave it as it is meanwhile, and repeat the command"
+        )
+
+
+@contextlib.contextmanager
+def run_lock(planned: PlannedRun) -> Iterator[None]:
+    """Hold the lock of a run's folder, after waiting for whoever has it; the system releases it if a holder dies."""
+    from filelock import FileLock
+
+    path = planned.folder.with_name(f".{planned.run}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+
+
+def execute(planned: PlannedRun, fingerprint: str, emit: Emit) -> None:
+    """Execute a notebook into its run folder, where run.json appears only if it succeeds; RunFailed otherwise."""
+    source, folder = notebook_path(planned.notebook), planned.folder
+    where = f"{shown(source)} (run {planned.run})"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").unlink(missing_ok=True)
+        _papermill(planned, fingerprint, emit, where)
+        pending = folder / "run.pending.json"
+        if not pending.exists():
+            raise RunFailed(f"{where} ended without run.finish(): it left no result")
+        pending.replace(folder / "run.json")
+        if read_manifest(folder) is None:
+            raise RunFailed(f"{where}: {shown(folder)}/run.json cannot be read back")
+    except OSError as error:
+        raise RunFailed(f"{where} stopped: {error}{_full_disk(folder)}") from None
+
+
+def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) -> None:
+    import logging
+
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    folder = planned.folder
+    environment = {
+        "FEWPOSE_RUN": f"{planned.profile}/{planned.run}/{fingerprint}",
+        "FEWPOSE_ROOT": str(repo_root()),
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
+        **MEMORY,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+    try:
+        with _environment(environment):
+            papermill.execute_notebook(
+                notebook_path(planned.notebook),
+                folder / "notebook.ipynb",
+                planned.parameters,
+                kernel_name="python3",
+                language="python",
+                extra_arguments=["--log-level=ERROR"],
+                progress_bar=False,
+                stdout_file=_Stream(emit, "stdout"),
+                stderr_file=_Stream(emit, "stderr"),
+                cwd=repo_root(),
+                coalesce_streams=True,
+            )
+    except papermill.PapermillExecutionError as error:
+        if error.ename not in WORDED:
+            emit("stderr", "\n".join(error.traceback) + "\n")
+        raise RunFailed(
+            f"{where} stopped: {error.ename}: {_plain(error.evalue)}{_full_disk(folder)} "
+            f"(the full traceback is in {shown(folder)}/notebook.ipynb)"
+        ) from None
+    except DeadKernelError:
+        raise RunFailed(f"{where} stopped: its Python process died, most often because memory ran out") from None
+
+
+class _Stream:
+    """A file for papermill that hands on what is written to it."""
+
+    def __init__(self, emit: Emit, kind: str):
+        self.emit, self.kind = emit, kind
+
+    def write(self, text: str) -> None:
+        self.emit(self.kind, text)
+
+    def flush(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the kernel to inherit, restored afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _full_disk(folder: Path) -> str:
+    """What to do if the disk of a folder is full, else nothing."""
+    while not folder.exists():
+        folder = folder.parent
+    return "" if shutil.disk_usage(folder).free >= FULL else "; its disk is full: make room and repeat the command"
+
+
+def _plain(text: str) -> str:
+    """The text without the colours of IPython's messages."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
