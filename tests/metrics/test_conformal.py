@@ -1,0 +1,100 @@
+"""Calibrated errors: ranks by hand, coverage in simulations, frames and videos."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fewpose.metrics.conformal import (
+    ErrorBands,
+    by_name,
+    covered,
+    frame_quantile,
+    other_videos_radii,
+    radii,
+    video_quantile,
+)
+from fewpose.skeleton import Skeleton
+
+SKELETON = Skeleton("two", ("head", "left_hand", "right_hand"), (), (0.1,) * 3)
+
+
+def test_the_rank_is_corrected_for_finite_samples():
+    errors = np.arange(1.0, 20)  # 19 errors: ⌈20 · 0.9⌉ = the 18th, not the 17.1th
+    assert frame_quantile(errors, 0.9) == 18
+    assert frame_quantile(errors[:9], 0.9) == 9  # ⌈10 · 0.9⌉ = 9, the largest
+    assert frame_quantile(errors[:8], 0.9) == math.inf  # ⌈9 · 0.9⌉ = 9 of 8
+    assert frame_quantile(errors[:1], 0.5) == 1
+    assert frame_quantile(np.array([]), 0.9) == math.inf
+    assert frame_quantile(np.array([3, np.nan, 1.0]), 0.5) == 3  # ⌈3 · 0.5⌉ = the 2nd of two
+
+
+def test_videos_weigh_alike():
+    errors = np.array([1, 1, 1, 1, 2, 3.0])
+    video = np.array([*"aaaabc"])  # three videos: 1/4 each, 1/4 for the new one
+    assert video_quantile(errors, video, 0.25) == 1
+    assert video_quantile(errors, video, 0.5) == 2
+    assert video_quantile(errors, video, 0.75) == 3
+    assert video_quantile(errors, video, 0.76) == math.inf
+
+
+def test_one_frame_a_video_is_the_case_without_videos():
+    errors = np.random.default_rng(0).random(30)
+    for coverage in (0.5, 0.8, 0.9):
+        assert video_quantile(errors, np.arange(30), coverage) == frame_quantile(errors, coverage)
+
+
+def test_coverage_of_exchangeable_frames():
+    """Mean coverage over 2,000 calibrations of 30 frames: between 90 % and 90 % + 1 / 31, as theory says."""
+    rng = np.random.default_rng(1)
+    shares = [rng.rayleigh(1, 100) <= frame_quantile(rng.rayleigh(1, 30), 0.9) for _ in range(2000)]
+    assert 0.89 < np.mean(shares) < 0.9 + 1 / 31 + 0.01
+
+
+def test_coverage_of_new_videos():
+    """Videos differ: frames of a new one are within the radius of videos, and not within that of frames."""
+    rng = np.random.default_rng(2)
+    by_video, by_frame = [], []
+    for _ in range(1500):
+        scale = rng.lognormal(0, 0.8, 12)  # how hard each video is
+        errors, video = rng.rayleigh(scale[:, None], (12, 8)), np.repeat(np.arange(11), 8)
+        calibration = errors[:11].ravel()
+        by_video.append((errors[11] <= video_quantile(calibration, video, 0.9)).mean())
+        by_frame.append((errors[11] <= frame_quantile(calibration, 0.9)).mean())
+    assert np.mean(by_video) > 0.89
+    assert np.mean(by_frame) < np.mean(by_video)
+
+
+def test_partners_are_pooled_and_unlabelled_left_out():
+    nan = np.nan
+    errors = np.array([[1, 10, nan], [2, nan, 30], [3, 20, nan]])
+    video = np.array(["a", "b", "c"])
+    head, left, right = radii(errors, video, SKELETON, 0.5)
+    assert (head, left, right) == (2, 20, 20)
+    head, left, right = radii(errors, video, SKELETON, 0.5, new_video=True)
+    assert (head, left, right) == (2, 20, 20)
+
+
+def test_each_video_is_checked_by_the_others():
+    errors = np.array([[1, 1, 1], [2, 2, 2], [9, 9, 9.0]])
+    found = other_videos_radii(errors, np.array(["a", "b", "c"]), SKELETON, 0.6)
+    assert found[:, 0].tolist() == [9, 9, 2]  # ⌈3 · 0.6⌉ = the 2nd of two
+
+
+def test_covered_leaves_out_what_is_unlabelled():
+    found = covered(np.array([[1, 2, np.nan]]), np.array([1, 1, 1.0]))
+    assert found[0, :2].tolist() == [1, 0] and np.isnan(found[0, 2])
+
+
+def test_bands_are_read_as_they_were_saved(tmp_path):
+    radius = by_name(np.array([1.23456, math.inf, np.nan]), SKELETON)
+    assert radius == {"head": 1.235, "left_hand": None, "right_hand": None}
+    bands = ErrorBands(0.9, (256, 192), radius, radius, radius, frames=20, videos=3)
+    bands.save(tmp_path / "errors.json")
+    assert ErrorBands.load(tmp_path / "errors.json") == bands
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+def test_missing_predictions_widen_the_radius(coverage):
+    errors = np.r_[np.arange(1.0, 10), np.full(10, math.inf)]
+    assert frame_quantile(errors, coverage) == math.inf
