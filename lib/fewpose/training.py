@@ -103,14 +103,15 @@ def minimise(
     seed: int = 0,
     checkpoint: Path | None = None,
     title: str = "training",
+    watch: Callable[[History], None] = lambda history: None,
 ) -> History:
     """Train `model` on the sum of the named `losses(step, generator)`; leave it with its best-scored weights.
 
     The optimizer is AdamW, `sgd`, or the given `optimizer`; gradients are clipped to the norm `clip`. `score()`, higher
-    is better, is called in evaluation mode. Every random number of step t is drawn from (seed, t), so a killed run that
-    resumes from `checkpoint` ends with the same weights as an uninterrupted one. A finished checkpoint is loaded, one
-    with another `fingerprint` ignored. ValueError if a checkpoint cannot be read, FloatingPointError if a loss is no
-    longer finite.
+    is better, is called in evaluation mode; `watch` gets the history after each, or every `evaluate_every` steps. Every
+    random number of step t is drawn from (seed, t), so a killed run that resumes from `checkpoint` ends with the same
+    weights as an uninterrupted one. A finished checkpoint is loaded, one with another `fingerprint` ignored. ValueError
+    if a checkpoint cannot be read, FloatingPointError if a loss is no longer finite.
     """
     if optimizer is None:
         groups, rate = parameter_groups(model, schedule), schedule.learning_rate
@@ -156,6 +157,7 @@ def minimise(
             shown = dict(loss=history.loss[-1], score=history.score[-1][1], best=history.best_score)
             bar.set_postfix({name: f"{value:.3g}" for name, value in shown.items()})
         history.seconds = time.monotonic() - began
+        watch(history)
         waited = sum(s > history.best_step for s, _ in history.score)
         over = step + 1 == schedule.steps or waited >= schedule.patience
         done = schedule.steps if over else step + 1
@@ -278,6 +280,7 @@ def fit(
     losses: Losses | None = None,
     after_step: Callable[[], None] = lambda: None,
     settings: str = "",
+    watch: Callable[[History], None] = lambda history: None,
 ) -> History:
     """Train `model` on the labelled keypoints of `train`, scored by PCK@0.1 on `validation`; see `minimise`.
 
@@ -309,6 +312,7 @@ def fit(
         seed=seed,
         checkpoint=checkpoint,
         title=title,
+        watch=watch,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from fewpose.metrics.conformal import (
     ErrorBands,
     by_name,
+    calibrate,
     covered,
     frame_quantile,
     other_videos_radii,
@@ -92,6 +93,16 @@ def test_bands_are_read_as_they_were_saved(tmp_path):
     bands = ErrorBands(0.9, (256, 192), radius, radius, radius, frames=20, videos=3)
     bands.save(tmp_path / "errors.json")
     assert ErrorBands.load(tmp_path / "errors.json") == bands
+
+
+def test_calibration_is_checked_on_the_test_or_on_other_videos():
+    errors, video = np.tile(np.array([[1], [2], [9.0]]), 3), np.array(["a", "b", "c"])
+    bands, inside = calibrate(errors, video, SKELETON, (64, 48), 0.5, test=np.array([[1, 4, np.nan], [3, 9, np.nan]]))
+    assert bands.radius == {"head": 2, "left_hand": 2, "right_hand": 2}  # ⌈4 · 0.5⌉ = the 2nd of 3; ⌈7 · 0.5⌉ = 4th
+    assert bands.checked == {"head": 0.5, "left_hand": 0, "right_hand": None}
+    assert (bands.frames, bands.videos, bands.size) == (3, 3, (64, 48)) and inside.shape == (2, 3)
+    _, inside = calibrate(errors, video, SKELETON, (64, 48), 0.6)
+    assert inside[:, 0].tolist() == [1, 1, 0]  # radii 9, 9 and 2, as above
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9])

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from fewpose import geometry
 from fewpose.augment import Augmentation, labelling_views, normalise
-from fewpose.crops import crop_maps, person_boxes
+from fewpose.crops import MARGIN, crop_maps, person_boxes
 from fewpose.models.factory import build
 from fewpose.models.rtmpose import published_rtmpose, rtmpose_predict
 from fewpose.models.weights import load_weights, shipped
@@ -83,6 +83,30 @@ def predict_views(
             predictions.append(geometry.transform_points(geometry.invert(crops[index]), home))
         found.append(torch.stack(predictions))
     return torch.cat(found, 1)
+
+
+def predict_cropped(head: PublishedHead, frames: Tensor, count: int = 4, seed: int = 0) -> Tensor:
+    """As `predict_views` for frames [N, 3, H, W] that are cropped to the person already: no network has to find it."""
+    if not len(frames):
+        return torch.zeros(count, 0, len(head.skeleton), 3)
+    height, width = frames.shape[-2:]
+    middle = torch.tensor([(width - 1) / 2, (height - 1) / 2, 1.0])
+    half = torch.tensor([width / 2 / MARGIN, height / 2 / MARGIN, 0.0])
+    corners = torch.stack([middle - half, middle + half]).expand(len(frames), 2, 3)
+    return predict_views(head, frames, corners, count, seed)
+
+
+def namesakes(poses: Tensor, source: Skeleton, target: Skeleton) -> Tensor:
+    """Poses [N, S, 3] of the source skeleton as [N, K, 3] of the target: keypoints of the same name, else NaN."""
+    found = poses.new_full((len(poses), len(target), poses.shape[-1]), torch.nan)
+    for k in shared_keypoints(source, target):
+        found[:, k] = poses[:, source.index(target.keypoints[k])]
+    return found
+
+
+def shared_keypoints(source: Skeleton, target: Skeleton) -> list[int]:
+    """Indices of the target's keypoints that the source names, too."""
+    return [k for k, name in enumerate(target.keypoints) if name in source.keypoints]
 
 
 @dataclass(frozen=True)

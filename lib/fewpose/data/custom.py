@@ -20,15 +20,32 @@ from fewpose.data.video import VIDEOS
 
 
 def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False) -> PoseData:
-    """The labelled people of annotations.json on whole images, in frames of `size` (H, W).
+    """The labelled people of annotations.json in three splits, as `read_people` reads them.
+
+    Images that name their `split` keep it; if none does, a quarter of the videos becomes `test` and a sixth `val`.
+    ValueError with fewer than three videos to split, for a split without a person, and as in `coco.read_coco`.
+    """
+    path = Path(folder) / "annotations.json"
+    people, named = read_people(folder, size, cropped)
+    people = people if named else replace(people, split=split_videos(people.video, path))
+    for split in SPLITS:
+        if not (people.split == split).any():
+            raise ValueError(
+                f"{path}: nobody is labelled in images of the split {split!r}; name "
+                f"{', '.join(SPLITS)}, or no split at all"
+            )
+    return people
+
+
+def read_people(folder: str | Path, size: tuple[int, int], cropped: bool = False) -> tuple[PoseData, bool]:
+    """The labelled people of annotations.json on whole images, in frames of `size` (H, W); whether splits are named.
 
     `cropped` cuts each image to the person's box, a quarter larger (`coco.read_coco`). An image without `video_id`
     belongs to the video in videos/ whose name its file name contains (`candidate_videos`). Videos are named like their
-    files, however the labels spell them (`normalised`). Images that name their `split` keep it; if none does, a
-    quarter of the videos becomes `test` and a sixth `val`. Images whose video is not certain are named in a warning;
-    they are left out, unless they name their split and no video is like them. Where there are no videos and no image
-    names one, each image counts as a video. ValueError if no image can be matched to videos/ and none names its split,
-    with fewer than three videos to split, for a split without a person, and as in `coco.read_coco`.
+    files, however the labels spell them (`normalised`). Images whose video is not certain are named in a warning; they
+    are left out, unless they name their split and no video is like them. Where there are no videos and no image names
+    one, each image counts as a video. Without named splits all are `train`. ValueError if only some images name theirs,
+    if no image can be matched to videos/ and none names its split, and as in `coco.read_coco`.
     """
     folder = Path(folder)
     file = read_coco_file(folder / "annotations.json")
@@ -41,15 +58,7 @@ def read_custom(folder: str | Path, size: tuple[int, int], cropped: bool = False
     images = folder / "images" if (folder / "images").is_dir() else folder
     data = cut_people(file, people, images, size, whole=not cropped)
     tell_several(people, path, whole=not cropped)
-    if not any(has_split):
-        data = replace(data, split=split_videos(data.video, path))
-    for split in SPLITS:
-        if not (data.split == split).any():
-            raise ValueError(
-                f"{path}: nobody is labelled in images of the split {split!r}; name "
-                f"{', '.join(SPLITS)}, or no split at all"
-            )
-    return data
+    return data, all(has_split)
 
 
 def with_videos(people: list[Person], videos: dict[str, str], placed: bool, path: Path) -> list[Person]:

@@ -13,8 +13,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fewpose.skeleton import Skeleton
+
+
+def pixel_errors(predicted: Tensor, ground_truth: Tensor) -> np.ndarray:
+    """Distances [N, K] in pixels of poses [N, K, 2 or 3] from the labels [N, K, 3]: NaN where unlabelled.
+
+    A missing prediction (NaN) is infinitely far.
+    """
+    distance = torch.linalg.vector_norm(predicted[..., :2] - ground_truth[..., :2], dim=-1)
+    distance = torch.where(distance.isnan(), torch.inf, distance)
+    return torch.where(ground_truth[..., 2] > 0, distance, torch.nan).double().numpy()
 
 
 def frame_quantile(errors: np.ndarray, coverage: float) -> float:
@@ -98,6 +110,31 @@ class ErrorBands:
         """Read what `save` wrote."""
         content = json.loads(path.read_text())
         return cls(**{**content, "size": tuple(content["size"])})
+
+
+def calibrate(
+    errors: np.ndarray,
+    video: np.ndarray,
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    coverage: float = 0.9,
+    test: np.ndarray | None = None,
+) -> tuple[ErrorBands, np.ndarray]:
+    """The bands of a network from its errors [N, K] on frames of videos [N] that it has not seen, and their check.
+
+    The check says which errors of `test` [M, K] are within the radii (`covered`) or, without a test set, which of
+    `errors` are within those of all other videos. Errors in pixels of frames of `size` (H, W).
+    """
+    radius, new = (radii(errors, video, skeleton, coverage, new_video) for new_video in (False, True))
+    if test is None:
+        inside = covered(errors, other_videos_radii(errors, video, skeleton, coverage))
+    else:
+        inside = covered(test, radius)
+    counted = (~np.isnan(inside)).sum(0)
+    checked = np.divide(np.nansum(inside, 0), counted, out=np.full(len(skeleton), np.nan), where=counted > 0)
+    frames = int((~np.isnan(errors)).any(1).sum())
+    named = (by_name(values, skeleton) for values in (radius, new, checked))
+    return ErrorBands(coverage, size, *named, frames, len(np.unique(video))), inside
 
 
 def by_name(values: np.ndarray, skeleton: Skeleton) -> dict[str, float | None]:

@@ -1,0 +1,175 @@
+"""The data of `your_videos/adapt`: labelled people, unlabelled frames with their numbers, and frames to label next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fewpose.beyond.budget import Plan
+from fewpose.beyond.few_videos import ENOUGH, Fold, everything, leave_videos_out, one_fold
+from fewpose.crops import MARGIN
+from fewpose.data.coco import load_coco, read_skeleton
+from fewpose.data.custom import normalised, read_people, split_videos, video_files
+from fewpose.data.images import warn_skipped
+from fewpose.data.pose_data import PoseData
+from fewpose.data.video import concatenate_videos, iter_frames, read_video
+from fewpose.feature_cache import cache_features
+from fewpose.models.teacher.yolox import yolox_tiny
+from fewpose.skeleton import Skeleton
+from fewpose_video.cropped import cached_boxes
+from fewpose_video.people import crop_boxes, find_person
+from fewpose_worlds import store, worlds
+
+MEASURED = 8  # frames of a video that are read to measure the speed
+
+
+def example_folder(cache: Path, frames: int, videos: int, size: int = 96) -> Path:
+    """A small folder like a user's, of the jump world, made once in `cache`; no image names its split."""
+    folder = Path(cache) / f"example_{frames}x{size}_{videos}videos"
+    if not (folder / "annotations.json").is_file():
+        worlds.jump(frames, size, 0, cache, videos)
+        store.export_images(Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed0", folder)
+        (folder / "videos").mkdir(exist_ok=True)
+        for path in worlds.jump_videos(frames, size, 0, cache, videos, "train", 12.5, limit=2):
+            shutil.copy(path, folder / "videos")
+        content = json.loads((folder / "annotations.json").read_text())
+        for image in content["images"]:
+            del image["split"]
+        (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def skeleton_of(folder: Path) -> Skeleton:
+    """The skeleton that annotations.json of a folder names."""
+    path = Path(folder) / "annotations.json"
+    return read_skeleton(load_coco(path), path)
+
+
+def read_labelled(folder: Path, plan: Plan) -> tuple[PoseData, list[Fold]]:
+    """The labelled people of a folder (`data.custom`) in the plan's frames, and their division by video.
+
+    Splits that the file names are kept. Otherwise one division from ENOUGH videos on; with fewer each video is left out
+    once, and the last fold trains on all.
+    """
+    people, named = read_people(folder, (plan.size, plan.width or plan.size), plan.width > 0)
+    if not named and len(np.unique(people.video)) < ENOUGH:
+        return people, [*leave_videos_out(people.video), everything(people.video)]
+    split = people.split if named else split_videos(people.video, folder)
+    return people, one_fold(people.video, split)
+
+
+def free_videos(folder: Path, folds: list[Fold]) -> list[Path]:
+    """The videos of a folder of which some training may see frames: none of validation or test of a single division."""
+    held_out = set.intersection(*({normalised(name) for name in fold.held_out} for fold in folds))
+    return [path for path in video_files(folder) if normalised(path.stem) not in held_out]
+
+
+def read_unlabelled(paths: Iterable[Path], like: PoseData, plan: Plan, cache: Path) -> tuple[PoseData, np.ndarray]:
+    """Every `raw_every`-th frame of the videos as an unlabelled one, in frames like those of `like`, and their numbers.
+
+    With a `width` each is cropped to the person (`crop_video`), and frames without one are left out. Broken videos and
+    those without a person are named in a warning. No frames without videos.
+    """
+    frames, names, numbers, skipped = [like.frames[:0]], [], [], []
+    for path in paths if plan.raw_every else ():
+        try:
+            found, number = read_frames(path, plan, cache)
+        except ValueError:
+            skipped.append(path.name)
+            continue
+        frames.append(found)
+        numbers.append(number)
+        names += [path.stem] * len(number)
+    warn_skipped("videos", "broken, truncated or without a person,", skipped)
+    poses = torch.zeros(len(names), len(like.skeleton), 3)
+    split = np.full(len(names), "train")
+    data = PoseData(concatenate_videos(frames), poses, like.skeleton, np.array(names, dtype=str), split, "videos")
+    return data, np.concatenate([np.array([], dtype=int), *numbers])
+
+
+def read_frames(path: Path, plan: Plan, cache: Path) -> tuple[Tensor, np.ndarray]:
+    """The plan's frames [N, 3, H, W] of a video and their numbers; ValueError if it is broken or shows nobody."""
+    if not plan.width:
+        return read_video(path, plan.raw_every, (plan.size, plan.size))
+    boxes = cached_boxes(path, yolox_tiny(), cache)
+    crops, numbers = [], []
+    for number, _, image in iter_frames(path, plan.raw_every):
+        box = boxes[number : number + 1]
+        if not box.isnan().any():
+            crops.append(crop_boxes([image], box, (plan.size, plan.width), MARGIN)[0])
+            numbers.append(number)
+    if not crops:
+        raise ValueError(f"{path}: nobody was found in this video")
+    return torch.cat(crops), np.array(numbers)
+
+
+def read_beginning(paths: list[Path], plan: Plan) -> int:
+    """Read the first frames of the first video as `read_unlabelled` does, to measure the speed; their number."""
+    for path in paths:
+        try:
+            images = [image for _, _, image in islice(iter_frames(path), MEASURED)]
+        except ValueError:
+            continue
+        if plan.width:
+            find_person(yolox_tiny(), images)
+        return len(images)
+    return 0
+
+
+def with_features(network: nn.Module, data: PoseData, plan: Plan, cache: Path) -> PoseData:
+    """`data` with cached features (`feature_cache`), if the plan wants them and there are frames."""
+    return cache_features(network, data, plan.cached_views if len(data) else 0, cache / "features")
+
+
+def is_labelled(folder: Path, video: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Which frames, by video and number, are among the images of annotations.json, named as `write_to_label` does."""
+    images = load_coco(Path(folder) / "annotations.json")["images"]
+    stems = {normalised(Path(image["file_name"]).stem) for image in images}
+    return np.array([normalised(f"{v}_{n:06}") in stems for v, n in zip(video, number, strict=True)], dtype=bool)
+
+
+def image_pixels(people: PoseData, folder: Path) -> float:
+    """How many pixels of the labelled images one pixel of the frames is, at the median.
+
+    The ratio of the labelled keypoints' mean distance from their middle, in both.
+    """
+    content = load_coco(Path(folder) / "annotations.json")
+    rows = [np.reshape(a["keypoints"], (-1, 3)) for a in content["annotations"] if a.get("keypoints")]
+    spread = [_spread(row[row[:, 2] > 0, :2]) for row in rows]
+    return float(np.median(spread) / np.median([_spread(p[p[:, 2] > 0, :2]) for p in people.poses.numpy()]))
+
+
+def _spread(points: np.ndarray) -> float:
+    return float(np.linalg.norm(points - points.mean(0), axis=1).mean()) if len(points) else 0.0
+
+
+def write_to_label(folder: Path, chosen: list[tuple[Path, int]], labelled: Path) -> Path:
+    """Write frames to label to `folder`: images/VIDEO_NUMBER.png, a COCO file without annotations; its path.
+
+    chosen: the video and number of each frame, whole and at full size. The categories are those of `labelled`, the
+    folder of labels that the new ones continue. Image ids follow its own, so that both files can be joined.
+    """
+    content = load_coco(Path(labelled) / "annotations.json")
+    taken = [image["id"] for image in content["images"] if isinstance(image["id"], int)]
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    images = []
+    for path in dict.fromkeys(path for path, _ in chosen):
+        wanted = {number for video, number in chosen if video == path}
+        for number, _, image in islice(iter_frames(path), max(wanted) + 1):
+            if number in wanted:
+                name = f"{path.stem}_{number:06}.png"
+                cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
+                entry = {"id": max(taken, default=0) + 1 + len(images), "file_name": name, "video_id": path.name}
+                images.append(entry | {"height": image.shape[0], "width": image.shape[1], "frame": number})
+    file = folder / "annotations.json"
+    parts = {"images": images, "annotations": [], "categories": content["categories"]}
+    file.write_text(json.dumps(parts, indent=1))
+    return file
