@@ -32,6 +32,21 @@ def test_it_learns():
     assert len(history.loss) == 120 and history.loss[-1] < history.loss[0] / 3
 
 
+@pytest.mark.parametrize("validation", [None, dots(seed=1, split="val")])
+def test_the_history_can_be_watched(validation):
+    seen = []
+    fit(
+        TinyNet(),
+        dots(),
+        validation,
+        SHORT,
+        augmentation=STILL,
+        watch=lambda h: seen.append((len(h.loss), len(h.score))),
+    )
+    scores = (0, 0, 0) if validation is None else (2, 3, 4)
+    assert seen == list(zip((4, 8, 12), scores, strict=True))
+
+
 class Killed(Exception):
     pass
 

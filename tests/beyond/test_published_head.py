@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from fewpose.augment import normalise
 from fewpose.beyond.published_head import (
     REACH,
     PublishedHead,
@@ -9,9 +10,12 @@ from fewpose.beyond.published_head import (
     fuse,
     limb_to,
     mirrored,
+    namesakes,
     partners,
+    predict_cropped,
     predict_views,
     published_head,
+    shared_keypoints,
     vote,
 )
 from fewpose.pseudo_labels import Candidates, select
@@ -55,6 +59,29 @@ def test_a_hand_is_learnt_as_the_forearm_prolonged():
     plain = fit_keypoint_map(predictions[:12], ground_truth[:12], HALPE, JUMP, corrected=False)
     assert torch.equal(plain(predictions)[:, JUMP.index("head")], predictions[:, HALPE.index("head")])
     assert (plain(predictions) - ground_truth)[:, JUMP.index("left_hand"), :2].norm(dim=-1).min() > 1
+
+
+def test_namesakes_stand_in_the_targets_order():
+    poses = people(2)
+    found = namesakes(poses, HALPE, JUMP)
+    heel, hand = JUMP.index("left_heel"), JUMP.index("left_hand")
+    assert torch.equal(found[:, heel], poses[:, HALPE.index("left_heel")]) and found[:, hand].isnan().all()
+    assert [k for k in range(len(JUMP)) if not found[0, k].isnan().any()] == shared_keypoints(HALPE, JUMP)
+
+
+def test_cropped_frames_are_shown_to_the_head_whole():
+    """A crop of the head's own size reaches it as it is."""
+    seen = []
+
+    def predict(crops):
+        seen.append(crops)
+        return torch.ones(len(crops), len(HALPE), 3)
+
+    frames = torch.randint(0, 255, (3, 3, 64, 48), dtype=torch.uint8)
+    found = predict_cropped(PublishedHead(HALPE, (64, 48), predict), frames, count=2)
+    assert found.shape == (2, 3, len(HALPE), 3) and torch.allclose(seen[0], normalise(frames), atol=1e-3)
+    assert torch.allclose(seen[1], normalise(frames).flip(-1), atol=1e-3)
+    assert predict_cropped(PublishedHead(HALPE, (64, 48), predict), frames[:0], 2).shape == (2, 0, len(HALPE), 3)
 
 
 def test_outliers_do_not_spoil_the_map():

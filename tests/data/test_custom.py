@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fewpose import SkippedInput
-from fewpose.data.custom import all_videos, read_custom, training_videos, video_files
+from fewpose.data.custom import all_videos, read_custom, read_people, training_videos, video_files
 from fewpose.data.file_names import candidate_videos, match_video
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*swap no sides")
@@ -181,6 +181,20 @@ def test_null_is_as_if_missing(tmp_path):
     people = read_custom(write(tmp_path, images, [f"f{i}.mp4" for i in range(4)]), (8, 8))
     assert people.video.tolist() == ["f0", "f1", "f2", "f3"]
     assert sorted(people.split) == ["test", "train", "train", "val"]
+
+
+def test_people_of_few_videos_are_read_without_splits(tmp_path):
+    images = [{"file_name": f"run1_{i}.png"} for i in range(2)]
+    people, named = read_people(write(tmp_path, images, ["run1.mp4"]), (8, 8))
+    assert people.video.tolist() == ["run1"] * 2 and set(people.split) == {"train"} and not named
+    with pytest.raises(ValueError, match="1 video"):
+        read_custom(tmp_path, (8, 8))
+
+
+def test_named_splits_are_told(tmp_path):
+    images = [{"file_name": f"run{i}_0.png", "split": split} for i, split in enumerate(SPLITS)]
+    people, named = read_people(write(tmp_path, images, [f"run{i}.mp4" for i in range(3)]), (8, 8))
+    assert people.split.tolist() == list(SPLITS) and named
 
 
 def test_hidden_files_are_no_videos(tmp_path):
