@@ -32,7 +32,7 @@ def make_folder(folder, videos, frames=10, split=None):
             cv2.imwrite(str(folder / "images" / name), np.full((64, 64, 3), 20 * number, np.uint8))
             entry = {"id": len(images), "file_name": name, "height": 64, "width": 64}
             images.append(entry | ({"split": split[video]} if split else {}))
-            annotations.append({"id": len(images), "image_id": entry["id"], "keypoints": sum(POSE, [])})
+            annotations.append({"id": len(images), "image_id": entry["id"], "keypoints": np.ravel(POSE).tolist()})
     categories = [{"id": 1, "name": "person", "keypoints": NAMES, "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(content))
