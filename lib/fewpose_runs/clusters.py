@@ -33,12 +33,17 @@ SYSTEMS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 
 @contextlib.contextmanager
 def connect(
-    runs: list[PlannedRun], workers: int | None = None, scheduler: str | None = None, cluster: str | Path | None = None
+    plan: list[PlannedRun],
+    runs: list[PlannedRun],
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster: str | Path | None = None,
 ) -> Iterator[Client]:
     """A client of the running `scheduler`, of the jobs that the file `cluster` describes, or of this machine's workers.
 
-    Without `workers` they are as many as pay for these runs. ValueError for an address that does not answer or a wrong
-    file, RuntimeError if workers lack what the runs need.
+    Without `workers` they are as many as pay for the whole plan, whichever `runs` of it are left to do: another number
+    would give each another number of threads, and sums in another order. ValueError for an address that does not answer
+    or a wrong file, RuntimeError if workers lack what the runs need.
     """
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # also of the workers; we say what went wrong
     import dask
@@ -48,7 +53,7 @@ def connect(
         if scheduler:
             client = _client(scheduler)
         else:
-            made = _jobs(Path(cluster)) if cluster else _this_machine(runs, workers)
+            made = _jobs(Path(cluster)) if cluster else _this_machine(plan, workers)
             client = _client(stack.enter_context(made))
         stack.enter_context(client)
         if client.dashboard_link and importlib.util.find_spec("bokeh"):
@@ -128,18 +133,24 @@ def _gpus() -> list[str]:
 def _jobs(path: Path) -> Iterator[object]:
     """Jobs of a batch system as described by a YAML file, one worker each; they end with this command."""
     system, jobs, options = read_cluster(path)
-    options["worker_extra_args"] = ["--nthreads", "1", *options.get("worker_extra_args", [])]
-    export = f"export OMP_NUM_THREADS={options['cores']}"
-    options["job_script_prologue"] = [export, *options.get("job_script_prologue", [])]
     scheduler = {"dashboard_address": f"{HOST}:0"}
     try:
-        made = system(processes=1, scheduler_options=scheduler, silence_logs=False, **options)
+        made = system(processes=1, scheduler_options=scheduler, silence_logs=False, **job_options(options))
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: no jobs could be prepared: {' '.join(str(error).split())}") from None
     with made as cluster:
         cluster.scale(jobs=jobs)
         print(f"{jobs} jobs submitted; waiting for the first to start", flush=True)
         yield cluster
+
+
+def job_options(options: dict) -> dict:
+    """The options of a job, whose cores are threads of the one notebook that its worker executes at a time."""
+    return {
+        **options,
+        "worker_extra_args": ["--nthreads", "1", *options.get("worker_extra_args", [])],
+        "job_script_prologue": [f"export OMP_NUM_THREADS={options['cores']}", *options.get("job_script_prologue", [])],
+    }
 
 
 def read_cluster(path: Path) -> tuple[type, int, dict]:

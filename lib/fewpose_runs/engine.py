@@ -38,7 +38,7 @@ def reproduce(
     the runs that need them did not start, all others finished.
     """
     plan = read_profile(profile)
-    prints = fingerprints(plan)
+    prints, whole = fingerprints(plan), plan
     plan = _chosen(plan, only)
     outdated = [planned for planned in plan if not up_to_date(planned, prints[planned.run])]
     if not outdated:
@@ -48,7 +48,7 @@ def reproduce(
         for number, planned in enumerate(plan, start=1):
             if planned not in outdated:
                 print(f"{_head(number, len(plan), planned)}: up to date")
-        with connect(outdated, workers, scheduler, cluster) as client:
+        with connect(whole, outdated, workers, scheduler, cluster) as client:
             outcomes = _run(client, plan, outdated, prints)
     _raise_failures(outcomes)
     print(f"{profile}: {len(plan)} runs finished, results in outputs/{profile}/")

@@ -21,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from fewpose import LAYOUT, SkippedInput
 from fewpose_runs.fingerprints import fingerprint
 from fewpose_runs.profiles import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 COLUMNS = tuple(
     ("paper run method dataset labels iteration scale seed metric at value ci_low ci_high n device seconds").split()
 )
+_FOLDERS: dict[Path, FileLock] = {}  # those that this process holds
 METRICS = ("pck", "box_ap", "keypoint_ap", "mpjpe", "gap_closed")
 PACKAGES = tuple("fewpose torch torchvision timm numpy scipy pandas opencv-python av anny matplotlib papermill".split())
 STYLE = {
@@ -190,6 +193,8 @@ def start_run(notebook: str, variables: dict) -> Run:
         profile, name = "smoke", notebook.split("/")[-1]
         digest = fingerprint(notebook, parameters, needs=[])
     folder = run_folder(profile, paper, name)
+    if batch:
+        _wait_for_folder(folder)
     resumed = _open_folder(folder, digest)
     seed = parameters.get("seed", 0)
     device = _prepare_torch(seed)
@@ -234,6 +239,14 @@ def write_json(path: Path, content: dict) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def _wait_for_folder(folder: Path) -> None:
+    """Hold a run's folder until this process ends: the kernel of a killed worker lives on for a second."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder not in _FOLDERS:
+        _FOLDERS[folder] = FileLock(folder.with_name(f".{folder.name}.kernel.lock"))
+        _FOLDERS[folder].acquire()
 
 
 def _listen(skipped: list[str]) -> None:
