@@ -17,6 +17,7 @@ NEVER = ("fewpose.__main__", *(f"fewpose_runs.{name}" for name in START))
 DATA = ("data_path", "raw_path", "videos", "real_frames")  # parameters that name a user's folders
 # Parameters that name a user's file.
 WEIGHTS = ("weights", "pose_weights", "detector_backbone", "lifter", "yolox", "rtmpose")
+BESIDE = (".db", ".ini", ".lock", ".part", ".tmp", ".bak", ".txt", ".md", ".rtf", ".doc", ".docx", ".odt", ".pdf")
 # Of the report what writes rows of results; the rest draws or makes tables of them.
 ROWS = ("fewpose_report", "sports", "operating_room", "results", "pck_results", "people_results", "label_audit")
 
@@ -63,14 +64,25 @@ def weights_in(name: object) -> str:
 
 
 def files_in(folder: Path) -> list:
-    """Name and size of the files that are read from a data folder, and hashes of its label files."""
+    """Name and content of the files in a data folder, without those that systems and people leave beside data."""
     found = [*folder.glob("*"), *(folder / "images").rglob("*"), *(folder / "videos").glob("*")]
     state = []
-    for path in sorted(path for path in found if path.is_file()):
-        labels = path.suffix in (".json", ".mat")  # these may change at the same size
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if labels else ""
-        state.append([path.relative_to(folder).as_posix(), path.stat().st_size, content])
+    for path in sorted(path for path in found if path.is_file() and not is_beside_data(path)):
+        stat = path.stat()
+        state.append([path.relative_to(folder).as_posix(), content_of(path, stat.st_size, stat.st_mtime_ns)])
     return state
+
+
+def is_beside_data(path: Path) -> bool:
+    """Whether a file is hidden, a lock or a note, which no reader opens."""
+    return path.name[0] in ".~" or path.name[-1] == "~" or path.suffix.lower() in BESIDE
+
+
+@functools.cache
+def content_of(path: Path, size: int, changed: int) -> str:
+    """Hash of a file's content, computed once in a process while size and time stay."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
 def imported_modules(cells: list[str], report: bool, renders: bool) -> dict[str, Path]:

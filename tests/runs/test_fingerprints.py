@@ -1,6 +1,7 @@
 """Fingerprints follow what a run imports, and nothing else of the library."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -66,3 +67,26 @@ def test_what_a_notebook_loads_is_among_its_modules(notebook):
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.split(".")[0] in PACKAGES}
     assert ours and ours <= imported_modules(cells, report=True, renders=True).keys()
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "images/Thumbs.db", "videos/._a.mp4", ".~lock.a#", "notes.txt", "a.json~"]
+)
+def test_what_lies_beside_data_changes_nothing(tmp_path, name):
+    for folder in ("images", "videos"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "annotations.json").write_text("{}")
+    before = module.files_in(tmp_path)
+    (tmp_path / name).write_text("left by somebody")
+    assert module.files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "joints.mat", "images/run/1.jpg", "videos/a.mp4"])
+def test_data_that_change_at_the_same_size_are_seen(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    states = []
+    for second, content in enumerate(("one", "two", "one")):
+        (tmp_path / name).write_text(content)
+        os.utime(tmp_path / name, (second, second))
+        states.append(module.files_in(tmp_path))
+    assert states[0] == states[2] != states[1]  # its time alone is no change
