@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fewpose import LAYOUT
+from fewpose_runs.parameter_checks import check_values
 
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds", "resources")
 RESOURCES = ("GPU", "memory")
@@ -178,6 +179,8 @@ def check_parameters(given: dict, defaults: dict, where: str) -> None:
             raise ValueError(
                 f"{where}: {name} must be {_kind(defaults[name])} like {defaults[name]!r}, not {value!r}{hint}"
             )
+    changed = {name for name, value in given.items() if value != defaults[name]}
+    check_values({**defaults, **given}, changed, where)
 
 
 def _fits(value: object, default: object) -> bool:

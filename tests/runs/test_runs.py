@@ -83,7 +83,7 @@ def copy_library(project, monkeypatch):
     library = project / "lib"
     for package, names in (
         ("fewpose", ("__init__", "__main__", "speed/__init__", "speed/threads")),
-        ("fewpose_runs", ("__init__", "fingerprints", "profiles", "runs", *START)),
+        ("fewpose_runs", ("__init__", "fingerprints", "parameter_checks", "profiles", "runs", *START)),
     ):
         for name in names:
             copy = library / package / f"{name}.py"
