@@ -8,7 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from fewpose_runs.profiles import PlannedRun, notebook_parameters, notebook_path, read_notebook, repo_root
+from fewpose_runs.profiles import PlannedRun, notebook_parameters, notebook_path, read_notebook, repo_root, user_path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = ("fewpose", "fewpose_worlds", "fewpose_report", "fewpose_runs", "fewpose_video")
@@ -32,9 +32,7 @@ def fingerprint(notebook: str, parameters: dict, needs: list[str], report: bool 
     path = notebook_path(notebook)
     cells = ["".join(cell["source"]) for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
     values = {**notebook_parameters(path), **parameters}
-    files = [
-        files_in(repo_root() / values[name]) for name in DATA if isinstance(values.get(name), str) and values[name]
-    ]
+    files = [files_in(user_path(values[name])) for name in DATA if isinstance(values.get(name), str) and values[name]]
     files += [weights for name in WEIGHTS if (weights := weights_in(values.get(name)))]
     modules = imported_modules(cells, report, renders=values.get("dataset", "jump") == "jump")
     text = json.dumps([notebook, cells, values, files, needs, _library(modules)], sort_keys=True)
@@ -56,7 +54,7 @@ def fingerprints(plan: list[PlannedRun]) -> dict[str, str]:
 
 def weights_in(name: object) -> str:
     """Hash of a user's weights file; empty without one, and for files that runs write."""
-    path = repo_root() / name if isinstance(name, str) and name else None
+    path = user_path(name) if isinstance(name, str) and name else None
     if path is None or not path.is_file() or path.is_relative_to(repo_root() / "outputs"):
         return ""
     with open(path, "rb") as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import glob
 import json
 import os
 from collections.abc import Iterable
@@ -48,6 +49,11 @@ def repo_root() -> Path:
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
     raise RuntimeError(f"no notebooks/ above {Path(__file__).parent}: install the clone with `pip install -e .`")
+
+
+def user_path(text: str) -> Path:
+    """A path that a user gave: `~` and environment variables are replaced, the rest is relative to the project root."""
+    return repo_root() / os.path.expandvars(os.path.expanduser(text))
 
 
 def shown(path: Path) -> str:
@@ -210,8 +216,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def profiles() -> list[str]:
-    """Names of the profiles under params/."""
-    return sorted(path.stem for path in (repo_root() / "params").glob("*.yaml"))
+    """Names of the profiles under params/: `.yaml` or `.yml`."""
+    return sorted({path.stem for path in (repo_root() / "params").glob("*.y*ml")})
+
+
+def profile_path(profile: str) -> Path:
+    """The file of a profile; ValueError if there are two."""
+    found = sorted((repo_root() / "params").glob(f"{glob.escape(profile)}.y*ml"))
+    if len(found) > 1:
+        raise ValueError(f"the profile {profile} has two files, {' and '.join(map(shown, found))}: keep one")
+    return found[0] if found else repo_root() / "params" / f"{profile}.yaml"
 
 
 def read_profile(profile: str) -> list[PlannedRun]:
@@ -222,7 +236,7 @@ def read_profile(profile: str) -> list[PlannedRun]:
     """
     import yaml
 
-    path = repo_root() / "params" / f"{profile}.yaml"
+    path = profile_path(profile)
     if profile not in profiles():
         raise ValueError(f"no profile {profile!r}{suggestion(profile, profiles())}")
     try:

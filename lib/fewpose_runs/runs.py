@@ -36,6 +36,7 @@ from fewpose_runs.profiles import (
     repo_root,
     run_folder,
     shown,
+    user_path,
     writes_report,
 )
 
@@ -96,8 +97,8 @@ class Run:
         return repo_root() / "outputs" / "worlds"
 
     def path(self, text: str) -> str:
-        """A path given as a parameter, relative to the project root; "" (not given) stays ""."""
-        return str(repo_root() / text) if text else ""
+        """A path given as a parameter (`profiles.user_path`); "" (not given) stays ""."""
+        return str(user_path(text)) if text else ""
 
     def checkpoint(self, name: str) -> Path:
         """Path `checkpoints/<name>`; a file that a killed run left there has the same fingerprint."""

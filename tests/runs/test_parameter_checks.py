@@ -1,7 +1,7 @@
 import pytest
 
 from fewpose_runs.parameter_checks import check_values
-from fewpose_runs.profiles import profiles, read_profile
+from fewpose_runs.profiles import profiles, read_profile, user_path
 
 SPORTS = {
     "dataset": "jump",
@@ -37,9 +37,30 @@ def test_what_no_run_can_use_is_refused(given, message):
         check_values({**SPORTS, **given}, set(given), "my.yaml, run a")
 
 
-def test_what_works(monkeypatch):
+def test_what_works():
     check_values({**SPORTS, "network": "rtmpose_s", "size": 256, "width": 192}, {"size"}, "")
     check_values({**SPORTS, "dataset": "lsp", "data_path": "data"}, {"data_path"}, "")
     check_values({"batch_size": 1, "learning_rate": 1e-9}, set(), "")
     for profile in profiles():
         assert read_profile(profile)
+
+
+def test_paths_of_users(monkeypatch, tmp_path):
+    for name, value in (("FEWPOSE_ROOT", tmp_path), ("HOME", tmp_path / "home"), ("MY_DATA", tmp_path / "data")):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))  # Windows
+    assert user_path("my/sport") == tmp_path / "my" / "sport"
+    assert user_path("~/sport") == tmp_path / "home" / "sport"
+    assert user_path("$MY_DATA/sport") == tmp_path / "data" / "sport"
+
+
+def test_profiles_end_in_yaml_or_yml(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEWPOSE_ROOT", str(tmp_path))
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "mine.yml").write_text("[]")
+    assert profiles() == ["mine"]
+    with pytest.raises(ValueError, match=r"params/mine\.yml must be a list of runs"):
+        read_profile("mine")
+    (tmp_path / "params" / "mine.yaml").write_text("[]")
+    with pytest.raises(ValueError, match="has two files"):
+        read_profile("mine")
