@@ -159,8 +159,8 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
     """
     if world not in ("everyday", "jump", "operating_room"):
         raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
-    if (Path(out) / "annotations.json").exists():
-        raise ValueError(f"{out} holds annotations.json: give a new folder, so that no labels are lost")
+    if Path(out).exists() and (not Path(out).is_dir() or any(path.name[0] != "." for path in Path(out).iterdir())):
+        raise ValueError(f"{out} holds other files: give a new folder, so that nothing is lost, or empty it")
     with tempfile.TemporaryDirectory() as work:
         if world == "operating_room":
             operating_room(frames, (size, size * 4 // 3), seed, Path(work))

@@ -137,8 +137,11 @@ def test_each_pixel_of_a_place_is_ground_or_wall():
         assert np.allclose(found[row, col], expected, atol=0.02)
 
 
-def test_export_keeps_the_labels_that_a_folder_holds(tmp_path):
-    (tmp_path / "annotations.json").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds annotations\.json: give a new folder"):
-        worlds.export("everyday", 4, 96, 0, tmp_path)
-    assert (tmp_path / "annotations.json").read_text() == "mine"
+@pytest.mark.parametrize("name", ["annotations.json", "images/1.jpg", "notes.txt"])
+def test_export_keeps_what_a_folder_holds(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    for out in (tmp_path, tmp_path / name):
+        with pytest.raises(ValueError, match="holds other files: give a new folder"):
+            worlds.export("everyday", 4, 96, 0, out)
+    assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
