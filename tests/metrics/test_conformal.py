@@ -1,6 +1,7 @@
 """Calibrated errors: ranks by hand, coverage in simulations, frames and videos."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from fewpose.metrics.conformal import (
     radii,
     video_quantile,
 )
-from fewpose.skeleton import Skeleton
+from fewpose.skeleton import JUMP, LSP, Skeleton
 
 SKELETON = Skeleton("two", ("head", "left_hand", "right_hand"), (), (0.1,) * 3)
 
@@ -103,6 +104,28 @@ def test_calibration_is_checked_on_the_test_or_on_other_videos():
     assert (bands.frames, bands.videos, bands.size) == (3, 3, (64, 48)) and inside.shape == (2, 3)
     _, inside = calibrate(errors, video, SKELETON, (64, 48), 0.6)
     assert inside[:, 0].tolist() == [1, 1, 0]  # radii 9, 9 and 2, as above
+
+
+@pytest.mark.parametrize(
+    ("path", "skeleton", "videos"),
+    [
+        ("lsp/sports/supervised_50_seed0/test/supervised_50_0_0.npz", LSP, 100),
+        ("strong_start/sports/supervised_50_seed0/test/supervised_50_0_0.npz", JUMP, 18),
+    ],
+)
+def test_coverage_of_trained_networks(path, skeleton, videos):
+    """Committed results: calibrated on as many test videos as a profile has for validation, checked on the others."""
+    path = Path(__file__).parents[2] / "outputs" / "reference" / path
+    if not path.exists():
+        pytest.skip("the reference results are not here")
+    with np.load(path) as saved:
+        distances, video = saved["distances"].astype(float), saved["video"]
+    names, shares = np.unique(video), []
+    for draw in range(10):
+        calibration = np.isin(video, np.random.default_rng(draw).permutation(names)[:videos])
+        found = radii(distances[calibration], video[calibration], skeleton)
+        shares.append(np.nanmean(covered(distances[~calibration], found)))
+    assert 0.86 < min(shares) and max(shares) < 0.94 and abs(np.mean(shares) - 0.9) < 0.015
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9])

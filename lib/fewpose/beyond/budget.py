@@ -24,7 +24,7 @@ from fewpose.skeleton import HALPE
 from fewpose.training import Schedule, fit
 
 POOL = 300  # unlabelled frames that are enough
-LEAST_STEPS = 20
+LEAST_STEPS = 10
 LEAST_LABELS = 16  # for a learning curve
 SHARED = 5  # keypoints of the published head, without which it is no help
 FIRST_LOOK = 3  # minutes below which a small network on small frames is all there is time for
@@ -121,7 +121,8 @@ def first_choice(minutes: float, names: tuple[str, ...]) -> Plan:
         plan = Plan()
     else:
         small = dict(network="movenet", size=96, width=0, published="movenet", cached_views=0, published_views=2)
-        plan = Plan(**small, augmentations=2, learning_rate=0.001, label_repeats=1)
+        small |= dict(augmentations=2, learning_rate=0.001, label_repeats=1, curve_sizes=(0.3, 0.6), curve_draws=1)
+        plan = Plan(**small)
     return plan if len(set(names) & set(HALPE.keypoints)) >= SHARED else replace(plan, published="")
 
 

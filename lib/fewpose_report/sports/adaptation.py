@@ -122,7 +122,7 @@ def pck_by_video(named: dict[str, Tensor], video: np.ndarray, at: float = 0.1) -
         ax.axvspan(*pck_interval(named[method], video, at), color=colour, alpha=0.06, lw=0)
     ax.set_yticks(np.arange(len(names)), [f"{names[i]} ({count[i]})" for i in order])
     ax.set(xlabel=f"PCK@{at} in %, dashed: all videos with their interval", ylabel="video (frames)")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(named))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return fig
 
 
