@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fewpose.beyond.budget import Plan
 from fewpose.beyond.few_videos import ENOUGH, Fold, everything, leave_videos_out, one_fold
 from fewpose.crops import MARGIN
-from fewpose.data.coco import load_coco, read_skeleton
+from fewpose.data.coco_file import load_coco, read_skeleton
 from fewpose.data.custom import normalised, read_people, split_videos, video_files
 from fewpose.data.images import warn_skipped
 from fewpose.data.pose_data import PoseData

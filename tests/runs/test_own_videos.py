@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fewpose.beyond.budget import first_choice
-from fewpose.data.coco import load_coco
+from fewpose.data.coco_file import load_coco
 from fewpose.data.video import read_video, video_writer
 from fewpose_runs import own_videos
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fewpose.data.coco import load_coco
+from fewpose.data.coco_file import load_coco, pose_category
 from fewpose.metrics.pck import normalised_distances
 from fewpose.skeleton import Skeleton
 from fewpose_video.label.label_file import LabelledFrame, poses_in, read_frames, skeleton_of
@@ -112,7 +112,7 @@ def find_doubles(path: Path, images: Path) -> list[Finding]:
     content = load_coco(path)
     names = {entry["id"]: entry["file_name"] for entry in content["images"]}
     count: dict = defaultdict(int)
-    for annotation in poses_in(content):
+    for annotation in poses_in(content, pose_category(content, path)):
         count[annotation["image_id"]] += 1
     found = [
         Finding(names[i], f"{n} annotations, the first is shown") for i, n in count.items() if n > 1 and i in names

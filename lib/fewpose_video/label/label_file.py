@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from fewpose.data.coco import load_coco, plain_name, pose_category, read_skeleton, video_of
+from fewpose.data.coco_file import listed_videos, load_coco, pose_category, read_skeleton, video_of
+from fewpose.data.keypoint_names import plain_name
 from fewpose.skeleton import Skeleton
 from fewpose_video.formats import replacing
 
@@ -72,12 +73,12 @@ def open_labels(folder: str | Path, skeleton: Skeleton) -> Path:
             write(path, {"images": [], "annotations": [], "categories": [category_of(skeleton)]})
             return path
         content = load_coco(path)
-        there = tuple(map(plain_name, pose_category(content)["keypoints"]))
+        written, wanted = pose_category(content, path), category_of(skeleton)
+        there = tuple(map(plain_name, written["keypoints"]))
         if there != tuple(map(plain_name, skeleton.keypoints)):
             raise ValueError(
                 f"{path} has the keypoints {', '.join(there)}; choose this skeleton, or label into another folder"
             )
-        written, wanted = pose_category(content), category_of(skeleton)
         if any(written.get(key) != wanted.get(key) for key in ("skeleton", "flip_pairs", "pck_reference")):
             for key in ("skeleton", "flip_pairs", "pck_reference"):
                 written.pop(key, None)
@@ -126,14 +127,18 @@ def read_frames(path: Path) -> list[LabelledFrame]:
     Of several annotations of an image, the first is read (`checks.find_doubles` names them).
     """
     content = load_coco(path)
-    names = [str(name) for name in pose_category(content)["keypoints"]]
+    category, listed = pose_category(content, path), listed_videos(content, path)
+    names = [str(name) for name in category["keypoints"]]
     by_image: dict = {}
-    for annotation in poses_in(content):
+    for annotation in poses_in(content, category):
         by_image.setdefault(annotation["image_id"], annotation)
-    return [frame_of(entry, by_image.get(entry["id"]), content, names) for entry in content["images"]]
+    return [
+        frame_of(entry, by_image.get(entry["id"]), names, video_of(entry, listed, str(path)))
+        for entry in content["images"]
+    ]
 
 
-def frame_of(entry: dict, annotation: dict | None, content: dict, names: list[str]) -> LabelledFrame:
+def frame_of(entry: dict, annotation: dict | None, names: list[str], video: str | None) -> LabelledFrame:
     """The frame of an image entry and its annotation."""
     annotation = annotation or {}
     keypoints = np.array(annotation.get("keypoints") or [0] * 3 * len(names), float).reshape(len(names), 3)
@@ -142,7 +147,7 @@ def frame_of(entry: dict, annotation: dict | None, content: dict, names: list[st
     suggested = np.array(entry.get("suggested") or [], float).reshape(-1, 3)
     size = entry.get("height", 0), entry.get("width", 0)
     number = entry.get("frame", -1)
-    return LabelledFrame(entry["file_name"], size, video_of(entry, content), number, keypoints, absent, suggested)
+    return LabelledFrame(entry["file_name"], size, video or entry["file_name"], number, keypoints, absent, suggested)
 
 
 def save_frame(path: Path, frame: LabelledFrame, before: LabelledFrame) -> None:
@@ -153,18 +158,19 @@ def save_frame(path: Path, frame: LabelledFrame, before: LabelledFrame) -> None:
     """
     with locked(path):
         content = load_coco(path)
-        names = [str(name) for name in pose_category(content)["keypoints"]]
+        category = pose_category(content, path)
+        names = [str(name) for name in category["keypoints"]]
         entry = next((entry for entry in content["images"] if entry["file_name"] == frame.file), None)
         if entry is None:
             raise ValueError(f"{path} has no image {frame.file} any more")
-        old = next((a for a in poses_in(content) if a["image_id"] == entry["id"]), None)
-        if not same_labels(frame_of(entry, old, content, names), before):
+        old = next((a for a in poses_in(content, category) if a["image_id"] == entry["id"]), None)
+        if not same_labels(frame_of(entry, old, names, frame.video), before):
             raise ChangedElsewhere(f"{frame.file} was labelled elsewhere meanwhile")
         if not frame.started:
             content["annotations"] = [a for a in content["annotations"] if a is not old]
         elif old is None:
             new = {"id": next_id(content["annotations"]), "image_id": entry["id"]}
-            new["category_id"] = pose_category(content).get("id", 1)
+            new["category_id"] = category.get("id", 1)
             content["annotations"].append(new | annotation_of(frame, names))
         else:
             old.pop("absent", None)
@@ -204,17 +210,17 @@ def same_labels(a: LabelledFrame, b: LabelledFrame) -> bool:
     return np.allclose(a.keypoints, b.keypoints, atol=0.006) and np.array_equal(a.absent, b.absent)
 
 
-def poses_in(content: dict) -> list[dict]:
+def poses_in(content: dict, category: dict) -> list[dict]:
     """The annotations with keypoints of the category that is labelled."""
-    wanted = pose_category(content).get("id")
+    wanted = category.get("id")
     return [a for a in content["annotations"] if a.get("keypoints") and a.get("category_id", wanted) == wanted]
 
 
 def skeleton_of(path: Path) -> Skeleton:
     """The skeleton of a file, with the names as they are written there."""
     content = load_coco(path)
-    category, skeleton = pose_category(content), read_skeleton(content, path)
-    written = {plain_name(name): str(name) for name in category["keypoints"]}
+    category, skeleton = pose_category(content, path), read_skeleton(content, path)
+    written = dict(zip(skeleton.keypoints, map(str, category["keypoints"]), strict=True))
     rename = lambda pairs: tuple((written[a], written[b]) for a, b in pairs)  # noqa: E731
     names, reference = tuple(written[name] for name in skeleton.keypoints), skeleton.reference
     pairs = rename((skeleton.keypoints[a], skeleton.keypoints[b]) for a, b in skeleton.pair_index)

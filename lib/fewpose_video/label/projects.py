@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from fewpose.data.coco import find_images, load_coco, pose_category
+from fewpose.data.coco_file import listed_videos, load_coco, pose_category, video_of
 from fewpose.data.custom import split_videos
+from fewpose.data.file_names import find_images
 from fewpose.data.images import IMAGES, warn_skipped
 from fewpose.skeleton import Skeleton
 from fewpose_video.formats import replacing, require
@@ -80,7 +81,8 @@ def write_imported(folder: Path, skeleton: Skeleton, found: Sequence[Imported]) 
     path, images = open_labels(folder, skeleton), folder / "images"
     images.mkdir(exist_ok=True)
     names = [item.image.name for item in found]
-    content, category = load_coco(path), pose_category(load_coco(path))
+    content = load_coco(path)
+    category = pose_category(content, path)
     missing, any_split = [], all(item.split for item in found)
     for item in found:
         if not item.image.is_file():
@@ -113,7 +115,7 @@ def write_imported(folder: Path, skeleton: Skeleton, found: Sequence[Imported]) 
 
 
 def import_coco(source: Path, folder: Path) -> Path:
-    """A COCO keypoint file, everything in it kept, with its images, which are found as `coco.find_images` does.
+    """A COCO keypoint file, everything in it kept, with its images, which are found as `find_images` does.
 
     Roboflow's and CVAT's splits are files of their own: import each, or name `split` in the images.
     """
@@ -121,15 +123,14 @@ def import_coco(source: Path, folder: Path) -> Path:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     near = (source.parent / "images", source.parent.parent / "images")  # CVAT has annotations/ beside images/
     images = next((place for place in near if place.is_dir()), source.parent)
-    files = find_images((entry["file_name"] for entry in content["images"]), images, source.parent)
+    names = [entry["file_name"] for entry in content["images"]]
+    files = find_images(names, images, source.parent, source.name)
     flat: dict[str, str] = {}
-    for name in files:
+    for name in dict.fromkeys(names):
         plain = name.replace("\\", "/").split("/")[-1]
         flat[name] = plain if plain not in flat.values() else re.sub(r"[\\/:]+", "_", name)
-    warn_skipped(source.name, "images missing,", [name for name, file in files.items() if not file.is_file()])
     for name, file in files.items():
-        if file.is_file():
-            shutil.copyfile(file, folder / "images" / flat[name])
+        shutil.copyfile(file, folder / "images" / flat[name])
     for entry in content["images"]:
         entry["file_name"] = flat[entry["file_name"]]
     path = folder / label_file.NAME
@@ -218,12 +219,13 @@ def export_deeplabcut(path: Path, out: str | Path, scorer: str = "fewpose") -> l
     out, content, skeleton = Path(out), load_coco(path), label_file.skeleton_of(path)
     rows = defaultdict(list)
     people: dict = defaultdict(list)
-    for annotation in label_file.poses_in(content):
+    listed = listed_videos(content, path)
+    for annotation in label_file.poses_in(content, pose_category(content, path)):
         people[annotation["image_id"]].append(np.array(annotation["keypoints"], float).reshape(-1, 3))
     most = max(map(len, people.values()), default=1)
     for entry in content["images"]:
-        video = re.sub(r"[\\/:]+", "_", str(label_file.video_of(entry, content)))
-        video = Path(video).stem if video == entry["file_name"] else video
+        video = video_of(entry, listed, str(path)) or Path(entry["file_name"]).stem
+        video = re.sub(r"[\\/:]+", "_", video)
         target = out / "labeled-data" / video / entry["file_name"]
         target.parent.mkdir(parents=True, exist_ok=True)
         if (path.parent / "images" / entry["file_name"]).is_file():
@@ -311,14 +313,15 @@ def export_yolo(path: Path, out: str | Path) -> Path:
     The split is that of the images, or of their videos as `custom.read_custom` divides them; it is never by frame.
     """
     out, content, skeleton = Path(out), load_coco(path), label_file.skeleton_of(path)
-    videos = np.array([label_file.video_of(entry, content) for entry in content["images"]])
+    listed, poses = listed_videos(content, path), label_file.poses_in(content, pose_category(content, path))
+    videos = np.array([video_of(entry, listed, str(path)) or entry["file_name"] for entry in content["images"]])
     divided = all("split" in entry for entry in content["images"])
     splits = [e["split"] for e in content["images"]] if divided else split_videos(videos, path).tolist()
     for entry, split in zip(content["images"], splits, strict=True):
         for kind in ("images", "labels"):
             (out / kind / split).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path.parent / "images" / entry["file_name"], out / "images" / split / entry["file_name"])
-        lines = [yolo_line(a, entry) for a in label_file.poses_in(content) if a["image_id"] == entry["id"]]
+        lines = [yolo_line(a, entry) for a in poses if a["image_id"] == entry["id"]]
         target = out / "labels" / split / f"{Path(entry['file_name']).stem}.txt"
         target.write_text("".join(f"{line}\n" for line in lines))
     rows = ["path: .", *(f"{split}: images/{split}" for split in sorted(set(splits)))]

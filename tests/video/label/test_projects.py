@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fewpose.data.coco import load_coco
+from fewpose.data.coco_file import load_coco
 from fewpose.data.custom import read_custom
 from fewpose_video.label.label_file import read_frames, save_frame, skeleton_of, write
 from fewpose_video.label.projects import export_deeplabcut, export_yolo, import_labels
