@@ -16,13 +16,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
-import pandas as pd
 
 from fewpose_video.measure import ALIASES, angles, facing_right
 from fewpose_video.poses import VideoPoses
+
+if TYPE_CHECKING:
+    import pandas
 
 SCORER = "fewpose"
 MAX_C3D_FRAMES = 65535  # what its header counts; ezc3d drops the rest without a word
@@ -66,8 +69,10 @@ def write_dlc_h5(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
     return (path,)
 
 
-def dlc_table(poses: VideoPoses) -> pd.DataFrame:
+def dlc_table(poses: VideoPoses) -> pandas.DataFrame:
     """Rows are frames; columns (scorer, individuals if several, bodyparts, coords). Nobody is one absent person."""
+    import pandas as pd  # here, as it takes half a second
+
     levels = {
         "scorer": [SCORER],
         "individuals": [f"person{i}" for i in poses.people],

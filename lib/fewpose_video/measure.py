@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
-from scipy.stats import trim_mean
 
 from fewpose.skeleton import Skeleton
 
@@ -164,4 +163,6 @@ def height_in_pixels(points: np.ndarray, skeleton: Skeleton) -> float:
     seen = np.isfinite(heights)
     if not seen.any():
         raise ValueError("the height of a person needs a frame in which they are seen from feet to head")
-    return float(FORESHORTENING * trim_mean(heights[seen & upright if (seen & upright).any() else seen], 0.25))
+    heights = np.sort(heights[seen & upright if (seen & upright).any() else seen])
+    quarter = len(heights) // 4
+    return float(FORESHORTENING * heights[quarter : len(heights) - quarter].mean())

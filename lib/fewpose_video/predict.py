@@ -36,7 +36,7 @@ from fewpose_video.overlay import draw
 from fewpose_video.people import BATCH, batches, crop_boxes, detect_people, stack_images
 from fewpose_video.pipeline import ahead, behind
 from fewpose_video.poses import VideoPoses
-from fewpose_video.smoothing import WINDOW, smooth_poses
+from fewpose_video.smoothing import SMOOTHERS, WINDOW, smooth_poses
 from fewpose_video.tables import MEASURES, write_poses
 from fewpose_video.track import boxes_of, choose_people
 
@@ -250,6 +250,8 @@ def predict_file(
     """Predict a video or image and write all its files; none is left if `path` is broken (ValueError)."""
     still = path.suffix.lower() in IMAGES
     rate = 25.0 if still else frame_rate(path)
+    if options.smoother:
+        SMOOTHERS[options.smoother](np.zeros(20), rate * options.slow_motion)  # an error now if the rate is too low
     found = find(path, network, detector, options, rate)
     drawing = base.with_name(f"{base.name}_poses.{'png' if still else 'mp4'}")
 

@@ -18,19 +18,20 @@ UNEVEN = 0.1  # deviation from the median time between frames that is more than 
 
 
 def savitzky_golay(values: np.ndarray, rate: float) -> np.ndarray:
-    """Values [T] by a parabola through WINDOW seconds around each (5 frames at least), at the ends through the last."""
+    """Values [T, …] by a parabola through WINDOW seconds around each, or 5 frames; at the ends through the last."""
     width = min(max(5, 2 * round(WINDOW * rate / 2) + 1), len(values) - 1 + len(values) % 2)
-    return savgol_filter(values, width, DEGREE) if width > DEGREE else values
+    return savgol_filter(values, width, DEGREE, axis=0) if width > DEGREE else values
 
 
 def butterworth(values: np.ndarray, rate: float) -> np.ndarray:
-    """Values [T] by a Butterworth filter of 4th order without lag, as Sports2D does; fewer than 10 stay as they are.
+    """Values [T, …] by a Butterworth filter of 4th order without lag, as Sports2D does; fewer than 10 stay as they are.
 
     ValueError if `rate` is below twice the cut-off.
     """
     if rate <= 2 * CUTOFF:
         raise ValueError(f"a Butterworth filter of {CUTOFF:g} Hz needs more than {2 * CUTOFF:g} frames/s, not {rate:g}")
-    return filtfilt(*butter(2, CUTOFF, fs=rate), values) if len(values) > 9 else values  # there and back: 4th order
+    # there and back: 4th order
+    return filtfilt(*butter(2, CUTOFF, fs=rate), values, axis=0) if len(values) > 9 else values
 
 
 SMOOTHERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -61,7 +62,7 @@ def fill_gaps(seconds: np.ndarray, values: np.ndarray, max_gap: float) -> np.nda
     out = np.array(values, float)
     for column in out.reshape(len(out), -1).T:
         known = np.flatnonzero(np.isfinite(column))
-        if len(known) < 2:
+        if len(known) < 2 or known[-1] - known[0] == len(known) - 1:
             continue
         missing = np.arange(known[0], known[-1])[np.isnan(column[known[0] : known[-1]])]
         after = np.searchsorted(known, missing)
@@ -75,15 +76,19 @@ def smooth(seconds: np.ndarray, values: np.ndarray, smoother: str) -> np.ndarray
 
     Frames at uneven times are brought to even ones and back by cubic splines.
     """
-    out = np.array(values, float)
-    for column in out.reshape(len(out), -1).T:
-        for run in runs(column, np.diff(seconds) > WINDOW):
-            column[run] = smooth_run(seconds[run], column[run], SMOOTHERS[smoother])
+    out = np.array(values, float, order="C")
+    columns = out.reshape(len(out), -1)
+    # all at once that are known at the same times
+    patterns, number = np.unique(np.isfinite(columns), axis=1, return_inverse=True)
+    for i, known in enumerate(patterns.T):
+        alike = np.flatnonzero(number.ravel() == i)
+        for run in runs(np.where(known, 0, np.nan), np.diff(seconds) > WINDOW):
+            columns[run, alike] = smooth_run(seconds[run], columns[run, alike], SMOOTHERS[smoother])
     return out
 
 
 def smooth_run(seconds: np.ndarray, values: np.ndarray, smoother: Callable) -> np.ndarray:
-    """Values [T] without gaps at `seconds` [T], smoothed."""
+    """Values [T, C] without gaps at `seconds` [T], smoothed."""
     if len(values) < 3:
         return values
     steps = np.diff(seconds)

@@ -1,6 +1,7 @@
 """Videos in, coordinates in the pixels of the videos out."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import cv2
@@ -159,6 +160,159 @@ def test_a_colon_in_a_file_name_is_no_protocol(tmp_path, monkeypatch):
     assert written.frames == 2 and (tmp_path / "10:30 sprint_poses.mp4").is_file()
 
 
+def write_two_people(path, frames=24):
+    """One of 40 pixels goes right; a smaller one stands, and comes two frames later."""
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20, (240, 120))
+    for t in range(frames):
+        frame = torch.full((3, 120, 240), 10, dtype=torch.uint8)
+        person(frame, 20 + 3 * t, 20, 40)
+        if t >= 2:
+            person(frame, 180, 80, 24)
+        video.write(frame.permute(1, 2, 0).numpy()[..., ::-1].copy())
+    video.release()
+
+
+def test_people_are_the_same_from_frame_to_frame(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_two_people(tmp_path / "two.mp4")
+
+    def heads(who):
+        ((written,), _) = predict("run", tmp_path / "two.mp4", tmp_path / str(who), Options(person=who, video=False))
+        found = {}
+        for row in rows(written.files[0]):
+            if row["keypoint"] == "head" and row["person"]:
+                found.setdefault(row["person"], []).append((int(row["frame"]), float(row["x"])))
+        return found
+
+    everybody = heads("all")
+    assert set(everybody) == {"0", "1"} and [t for t, _ in everybody["0"]] == list(range(24))
+    assert all(abs(x - (39.5 + 3 * t)) < 2 for t, x in everybody["0"])
+    assert all(abs(x - 191.5) < 2 for _, x in everybody["1"]) and everybody["1"][0][0] == 3  # in every third frame
+    assert heads("largest") == {"0": everybody["0"]} and heads(1) == {"1": everybody["1"]}
+    with pytest.raises(ValueError, match=r"two\.mp4: people is largest, all or one of the IDs \[0, 1\], not 7"):
+        heads(7)
+
+
+def test_when_somebody_else_is_followed_the_output_says_so(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    video = cv2.VideoWriter(str(tmp_path / "cut.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 20, (240, 120))
+    for t in range(60):
+        frame = torch.full((3, 120, 240), 10, dtype=torch.uint8)
+        person(frame, *((20, 20) if t < 30 else (180, 70)), 40)
+        video.write(frame.permute(1, 2, 0).numpy()[..., ::-1].copy())
+    video.release()
+    with pytest.warns(UserWarning, match=r"cut\.mp4: somebody else is followed: after person 0, 1 from frame 30"):
+        ((written,), _) = predict("run", tmp_path / "cut.mp4")
+    table = [row for row in rows(written.files[0]) if row["keypoint"] == "head"]
+    assert [row["person"] for row in table[:28]] == ["0"] * 28 and [row["person"] for row in table[30:]] == ["1"] * 30
+
+
+def test_a_part_of_a_slow_motion_video_in_several_formats(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    ground_truth = write_toy_video(tmp_path / "walk.mp4", 24)
+    options = Options(
+        start=0.25, end=0.8, slow_motion=4, formats=("dlc-csv", "trc", "velocities"), length=("10,10", "10,60", 2.0)
+    )
+    (written,), _ = predict("run", tmp_path / "walk.mp4", options=options)
+    table = rows(written.files[0])
+    assert [int(row["frame"]) for row in table[::4]] == list(range(5, 17)) and written.frames == 12
+    assert [float(row["seconds"]) for row in table[::4]] == pytest.approx([n / 80 for n in range(5, 17)], abs=1e-4)
+    found = torch.tensor([[float(row["x"]), float(row["y"])] for row in table]).view(12, 4, 2)
+    assert (found - ground_truth[5:17]).norm(dim=-1).max() < 1.5
+    assert float(table[0]["x_m"]) == pytest.approx(0.04 * float(table[0]["x"]), abs=1e-3)
+    speeds = [float(row["vx"]) for row in rows(tmp_path / "poses" / "walk_velocities.csv") if row["keypoint"] == "neck"]
+    assert np.median(speeds) == pytest.approx(4 * 80 * 0.04, rel=0.05)
+    names = {"walk_poses.csv", "walk_poses.mp4", "walk_dlc.csv", "walk.trc", "walk_velocities.csv", RECORD}
+    assert {p.name for p in (tmp_path / "poses").iterdir()} == names == {f.name for f in written.files} | {RECORD}
+    _, broken = predict("run", tmp_path, options=Options(start=0.3, video=False))
+    assert not broken
+    with pytest.raises(ValueError, match=r"walk\.mp4 has no frame from 9 to inf s"):
+        predict("run", tmp_path, options=Options(start=9))
+
+
+def test_smoothing_is_seen_in_the_table_and_can_be_switched_off(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_toy_video(tmp_path / "walk.mp4", 26)
+
+    def jitter(smoother):
+        (written,), _ = predict("run", tmp_path / "walk.mp4", options=Options(smoother=smoother, video=False))
+        x = np.array([float(row["x"]) for row in rows(written.files[0]) if row["keypoint"] == "left_hip"])
+        return np.abs(np.diff(x, 2)).mean()
+
+    assert jitter("savitzky-golay") < 0.7 * jitter(None)
+    with pytest.raises(ValueError, match="needs more than 12 frames/s, not 2"):
+        predict("run", tmp_path / "walk.mp4", options=Options(smoother="butterworth", slow_motion=0.1))
+
+
+def test_options_that_do_not_fit_are_refused_before_any_work(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_toy_video(tmp_path / "walk.mp4", 2)
+    for options, why in (
+        (Options(height=1.8), "lacks left_ankle or left_knee"),
+        (Options(length=("head", "tail", 1.0)), "has no keypoint 'tail'"),
+        (Options(length=("1,b", "head", 1.0)), "1,b is no point"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            predict("run", tmp_path / "walk.mp4", options=options)
+    assert not (tmp_path / "poses").exists()
+
+
+def test_the_next_call_goes_on_and_says_what_it_did_again(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    for name in "abc":
+        write_toy_video(tmp_path / f"{name}.mp4", 4)
+    one = predicting.predict_file
+
+    def killed(path, *arguments):
+        if path.name == "b.mp4":
+            raise KeyboardInterrupt
+        return one(path, *arguments)
+
+    monkeypatch.setattr(predicting, "predict_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        predict("run", tmp_path)
+    monkeypatch.setattr(predicting, "predict_file", one)
+    written, _ = predict("run", tmp_path)
+    assert [(w.source.name, w.done, w.frames) for w in written] == [
+        ("a.mp4", "kept", 4),
+        ("b.mp4", "redone", 4),
+        ("c.mp4", "", 4),
+    ]
+    (tmp_path / "poses" / "a_poses.csv").unlink()
+    write_toy_video(tmp_path / "b.mp4", 5)
+    assert [(w.done, w.frames) for w in predict("run", tmp_path)[0]] == [("", 4), ("", 5), ("kept", 4)]
+    assert all(w.done == "" for w in predict("run", tmp_path, options=Options(smoother=None))[0])
+
+
+def test_warnings_name_their_video(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_toy_video(tmp_path / "walk.mp4", 3)
+    real = predicting.iter_frames
+
+    def with_warning(path, every=1):
+        warnings.warn("colours are strange", UserWarning, stacklevel=2)
+        yield from real(path, every)
+
+    monkeypatch.setattr(predicting, "iter_frames", with_warning)
+    with pytest.warns(UserWarning) as caught:
+        predict("run", tmp_path)
+    assert [str(w.message) for w in caught] == ["walk.mp4: colours are strange"]
+
+
+def test_the_command_line_has_all_options(monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(predicting, "predict", lambda *arguments: given.append(arguments) or ([], []))
+    text = "--person 2 --from 1.5 --to 3 --slow-motion 8 --smooth none --height 1.8 --format trc angles --no-video"
+    assert cli.main(["predict", "run", "videos", *text.split(), "--background", "blank", "--blur-faces"]) == 0
+    expected = Options(2, 1.5, 3.0, 8.0, None, ("trc", "angles"), 1.8, None, False, "blank", True, False)
+    assert given[0][3] == expected
+    assert cli.main(["predict", "run", "videos"]) == 0 and given[1][3] == Options()
+    assert set(cli.FORMATS) == set(predicting.WRITERS)
+    for wrong in ("--person tall", "--to -1", "--slow-motion 0", "--format xls"):
+        with pytest.raises(SystemExit):
+            cli.main(["predict", "run", "videos", *wrong.split()])
+
+
 def test_a_stopped_command_says_where_it_continues(monkeypatch, capsys):
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -203,6 +357,12 @@ def test_unknown_weights_are_named(tmp_path):
         open_network(tmp_path / "absent")
     with pytest.raises(ValueError, match=r"holds no network\.safetensors"):
         open_network(tmp_path)
+    for run in ("sports/b", "sports/a"):
+        weights = tmp_path / "smoke" / run / "checkpoints" / "network.safetensors"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+    with pytest.raises(ValueError, match=r"is no run: give one of those below it, \S+sports.a, \S+sports.b$"):
+        open_network(tmp_path / "smoke")
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(ValueError, match=r"foreign\.safetensors was not written by fewpose"):
