@@ -51,6 +51,15 @@ def test_read_image_is_rgb_and_refuses_half_a_file(tmp_path):
         assert read_image(tmp_path / name) is None, name
 
 
+def test_a_png_with_a_damaged_pixel_is_broken(tmp_path):
+    Image.effect_noise((64, 64), 90).save(tmp_path / "a.png", compress_level=0)
+    whole = (tmp_path / "a.png").read_bytes()
+    assert read_image(tmp_path / "a.png") is not None
+    at = len(whole) // 2
+    (tmp_path / "a.png").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert read_image(tmp_path / "a.png") is None
+
+
 def test_read_image_stands_upright(tmp_path):
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((10, 20), np.uint8))
     assert read_image(tmp_path / "grey.png").shape == (10, 20, 3)

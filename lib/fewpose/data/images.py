@@ -25,6 +25,9 @@ def read_image(path: Path) -> np.ndarray | None:
     try:
         # Not OpenCV: it decodes half a JPEG silently and fills the rest with grey.
         with Image.open(path) as image:
+            if image.format == "PNG":  # decoding it does not check the checksums of its pixels
+                with Image.open(path) as file:
+                    file.verify()
             image = ImageOps.exif_transpose(image)
             if image.mode[0] in "IF":  # integers and floats, which convert clips at 255
                 image = _eight_bits(image)
