@@ -17,6 +17,7 @@ from fewpose.data.pose_data import SPLITS, PoseData, concatenate, draw_labels, s
 from fewpose.data.video import read_video, read_videos
 from fewpose.feature_cache import cache_features
 from fewpose.geometry import transform_points, warp
+from fewpose.metrics.pck import reference_length
 from fewpose.models.factory import pretrained
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
@@ -81,11 +82,13 @@ def load_sports(run: Run) -> SportsSplit:
     """The data that a notebook's parameters name, split by video, with the few labels drawn by its seed.
 
     With `cached_views` networks are trained on cached features of labelled and unlabelled frames (`feature_cache`).
+    ValueError for a skeleton without the keypoints that PCK is relative to.
     """
     p = {"raw_every": 0, "raw_path": "", "raw_rate": 200, **run.parameters}
     shared = p["frames"], p["videos"], p["width"], run.cache
     seed = p["world_seed"]
     frames = read_frames(p["dataset"], run.path(p["data_path"]), *shared[:2], p["size"], *shared[2:], seed)
+    reference_length(frames.poses[:1], frames.skeleton)  # what PCK needs, before any work
     train, val, test = (frames.subset(split) for split in SPLITS)
     few, rest = draw_labels(train, p["labels"], run.seed)
     pool = [train]

@@ -13,7 +13,7 @@ from fewpose.data.custom import read_custom, split_videos, training_videos
 from fewpose.data.file_names import match_video
 from fewpose.data.pose_data import concatenate, draw_labels
 from fewpose.training import Schedule
-from fewpose_runs.sports_data import SportsSplit, first_training, read_frames, read_raw, read_test_video
+from fewpose_runs.sports_data import SportsSplit, first_training, load_sports, read_frames, read_raw, read_test_video
 from fewpose_worlds import worlds
 from tiny import dots
 from toy_teacher import Rectangles
@@ -227,6 +227,18 @@ def test_labels_without_ground_truth_are_not_audited():
     assert not unknown.audited and "no audit" in str(unknown)
     none = data.subset(torch.tensor([], dtype=torch.long))
     assert "audit" not in str(SportsSplit(few, none, none, few, few))
+
+
+def test_what_pck_needs_is_told_at_reading(exported, tmp_path):
+    content = json.loads((exported / "annotations.json").read_text())
+    names = content["categories"][0]["keypoints"]
+    content["categories"][0]["keypoints"] = [name.replace("hip", "pelvis") for name in names]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    shutil.copytree(exported / "images", tmp_path / "images")
+    p = dict(dataset="custom", data_path="", frames=0, videos=0, size=64, width=0, world_seed=0, labels=3)
+    run = SimpleNamespace(parameters=p, path=lambda text: tmp_path, cache=tmp_path, seed=0)
+    with pytest.raises(ValueError, match=r"has no right_hip, which PCK is relative to: .* `pck_reference`"):
+        load_sports(run)
 
 
 def test_a_pool_needs_a_video(exported, tmp_path):
