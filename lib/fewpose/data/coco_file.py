@@ -379,13 +379,12 @@ def read_keypoints(values: object, skeleton: Skeleton, where: str) -> np.ndarray
     labelled = keypoints[:, 2] > 0
     if not np.isfinite(keypoints[:, 2]).all() or not np.isfinite(keypoints[labelled]).all():
         raise ValueError(f"{where}: a keypoint is not a finite number")
-    if (wrong := labelled & ~np.isin(keypoints[:, 2], (1, 2))).any():
+    if (wrong := ~np.isin(keypoints[:, 2], (0, 1, 2))).any():
         k = int(wrong.argmax())
         raise ValueError(
             f"{where}: the visibility of {skeleton.keypoints[k]} is {keypoints[k, 2]:g}; COCO's are 0 (not labelled), "
             "1 (hidden) and 2 (visible), in the order x, y, visibility"
         )
-    keypoints[~labelled, 2] = 0
     return np.nan_to_num(keypoints)
 
 
