@@ -1,0 +1,1 @@
+"""Damage of every kind to inputs, counted: `python tests/campaign` (not collected by pytest)."""
