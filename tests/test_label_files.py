@@ -7,7 +7,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO as CocoFile
 
-from fewpose.label_files import ImageFiles, write_labels
+from fewpose.label_files import ImageFiles, fingerprint_of_frames, write_labels
 from fewpose.models.teacher.three_stages import find_all
 from fewpose.soft_hard_labels import Thresholds
 from toy_teacher import toy_frames, toy_teacher
@@ -108,6 +108,21 @@ def test_a_corrupt_frame_among_many(tmp_path, teacher):
     assert [image.get("broken", False) for image in content["images"]].index(True) == 4
     assert [a["image_id"] for a in content["annotations"]] == [0, 1, 2, 3, 5, 6, 7, 8]
     assert content["images"][5]["width"] == 96
+
+
+def test_images_that_change_at_the_same_size_are_seen(tmp_path):
+    for name, content in (("a.png", b"one"), ("b.png", b"two")):
+        (tmp_path / name).write_bytes(content)
+    prints = {fingerprint_of_frames(ImageFiles([tmp_path / name])) for name in ("a.png", "b.png", "none.png")}
+    assert len(prints) == 3
+
+
+@pytest.mark.parametrize("text", ['{"images": []}', '{"info": {"description": "mine"}}', '{"info": 3}', "notes"])
+def test_a_file_of_the_users_is_not_replaced(tmp_path, teacher, text):
+    (tmp_path / "mine.json").write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.json holds something else than labels of a teacher"):
+        write_labels(teacher, [], tmp_path / "mine.json", LIMITS)
+    assert (tmp_path / "mine.json").read_text() == text
 
 
 def test_no_frames_at_all_and_rows_that_do_not_fit(tmp_path, teacher):

@@ -19,6 +19,8 @@ from fewpose.models.teacher.three_stages import Teacher, find_all
 from fewpose.skeleton import Skeleton
 from fewpose.soft_hard_labels import SoftHardLabels, Thresholds, soft_and_hard
 
+DESCRIPTION = "soft and hard labels of a teacher"
+
 
 class ImageFiles(Sequence):
     """Image files as frames [3, H, W] uint8, each read on access; None if it is broken."""
@@ -57,7 +59,8 @@ def write_labels(
 
     Every `block` frames a line is appended to `<out>.partial`: a call after a kill continues after the last whole line
     and ends with the same file as an uninterrupted one. A finished file of the same teacher, thresholds, rows and
-    frames is left as it is. ValueError if rows and frames differ in number or two rows share an id.
+    frames is left as it is. ValueError if rows and frames differ in number, two rows share an id, or `out` is
+    another file.
     """
     out = Path(out)
     images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] if images is None else images
@@ -65,8 +68,11 @@ def write_labels(
         raise ValueError(f"{out}: {len(frames)} frames need as many rows in images, each with its own id")
     teacher.eval()
     info = fingerprint(teacher, thresholds, images, frames, batch, block)
-    if finished(out) == info:
+    before = finished(out)
+    if before == info:
         return out
+    if out.exists() and (not isinstance(before, dict) or before.get("description") != DESCRIPTION):
+        raise ValueError(f"{out} holds something else than labels of a teacher: give another file, nothing is replaced")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"{out.name}.partial")
     done = resume(partial, info)
@@ -138,7 +144,7 @@ def fingerprint(
             crc = zlib.crc32(value.detach().cpu().contiguous().numpy(), zlib.crc32(name.encode(), crc))
     options = ("scales", "crop_scales", "flip", "crop", "floor", "limit")
     info = {
-        "description": "soft and hard labels of a teacher",
+        "description": DESCRIPTION,
         "thresholds": {k: None if v != v else v for k, v in asdict(thresholds).items()},  # JSON has no NaN
         "teacher": {name: getattr(teacher, name) for name in options},
         "frames": len(images),
@@ -150,11 +156,12 @@ def fingerprint(
 
 
 def fingerprint_of_frames(frames: Sequence[Tensor | None] | Tensor) -> int:
-    """The CRC of all pixels; of image files, of their sizes."""
-    if isinstance(frames, ImageFiles):
-        sizes = [path.stat().st_size if path.is_file() else -1 for path in frames.paths]
-        return zlib.crc32(repr(sizes).encode())
+    """The CRC of all pixels; of image files, of their bytes."""
     crc = 0
+    if isinstance(frames, ImageFiles):
+        for path in frames.paths:
+            crc = zlib.crc32(path.read_bytes() if path.is_file() else b"missing", crc)
+        return crc
     for frame in frames:
         crc = zlib.crc32(b"" if frame is None else frame.contiguous().numpy(), crc)
     return crc

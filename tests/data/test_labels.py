@@ -69,6 +69,20 @@ def test_files_and_frames_that_do_not_match(written, tmp_path):
     path, frames = written
     with pytest.raises(ValueError, match="labels 4 frames, there are 3"):
         read_labels(path, frames[:3], SPOTS)
+    content = json.loads(path.read_text())
+    other = content["images"][1]["id"]
+    for edit, message in (
+        (lambda c: c["images"][0].update(id=other), "two images have the id 1"),
+        (lambda c: c["annotations"][0].update(id=2), "two annotations have the id 2"),
+        (lambda c: c["annotations"][0].update(image_id=[1]), "image_id must be"),
+        (lambda c: c["categories"][0]["keypoints"].reverse(), "other keypoints than those of the skeleton"),
+        (lambda c: c["images"][3].update(width=7), r"the image 3 was labelled with 7x\d+ pixels"),
+    ):
+        changed = json.loads(json.dumps(content))
+        edit(changed)
+        (tmp_path / "no.json").write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=message):
+            read_labels(tmp_path / "no.json", torch.stack([f if f is not None else frames[0] for f in frames]), SPOTS)
     (tmp_path / "no.json").write_text("{")
     with pytest.raises(ValueError, match=r"no\.json is not a readable file of labels"):
         read_labels(tmp_path / "no.json", frames, SPOTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewpose.data.coco_file import check_repeated, id_of, load_coco, size_of
 from fewpose.data.multi_person import check_people
 from fewpose.skeleton import COCO, Skeleton
 
@@ -84,23 +84,32 @@ def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: S
     """The labels that `label_files.write_labels` wrote for these frames, in the same order.
 
     `use` excludes broken frames and those without people: a teacher that finds nobody may be wrong, and the student
-    would learn people as background. ValueError names file and annotation of what is missing or malformed.
+    would learn people as background. ValueError names file and annotation of what is missing, malformed or there
+    twice, and says if the file is of another skeleton or of frames of another size.
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        images, annotations = content["images"], content["annotations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = load_coco(path)
+    except ValueError as error:
         raise ValueError(f"{path} is not a readable file of labels ({error})") from error
+    images, annotations = content["images"], content["annotations"]
     if len(images) != len(frames):
         raise ValueError(f"{path} labels {len(images)} frames, there are {len(frames)}")
+    names = [category.get("keypoints") for category in content["categories"]]
+    if list(skeleton.keypoints) not in names:
+        raise ValueError(f"{path} labels other keypoints than those of the skeleton {skeleton.name}: {names}")
+    for key in ("images", "annotations"):
+        check_repeated(content[key], key, path)
+    index = {id_of(image.get("id"), f"{path}: the id of an image"): i for i, image in enumerate(images)}
+    if isinstance(frames, Tensor):
+        check_frame_sizes(images, tuple(frames.shape[-2:]), path)
     rows: list[list[dict]] = [[] for _ in images]
-    index = {image["id"]: i for i, image in enumerate(images)}
     for annotation in annotations:
         where = f"{path}, annotation {annotation.get('id', '?')}"
-        if annotation.get("image_id") not in index:
+        image = id_of(annotation.get("image_id"), f"{where}: image_id")
+        if image not in index:
             raise ValueError(f"{where}: there is no image {annotation.get('image_id')!r}")
-        rows[index[annotation["image_id"]]].append(_parts(annotation, where, len(skeleton)))
+        rows[index[image]].append(_parts(annotation, where, len(skeleton)))
     parts = {
         part: [
             torch.tensor(np.array([row[part] for row in group]), dtype=torch.float32).reshape(-1, *shape)
@@ -110,6 +119,17 @@ def read_labels(path: str | Path, frames: Sequence[Tensor] | Tensor, skeleton: S
     }
     use = [i for i, group in enumerate(rows) if group and not images[i].get("broken")]
     return LabelledPeople(frames, **parts, use=torch.tensor(use, dtype=torch.long), skeleton=skeleton, name=path.name)
+
+
+def check_frame_sizes(images: list[dict], size: tuple[int, int], path: Path) -> None:
+    """ValueError if an image was labelled at another size (height, width)."""
+    for image in images:
+        labelled = size_of(image, f"{path}: the image {image.get('id')}")
+        if labelled not in (None, size):
+            raise ValueError(
+                f"{path}: the image {image.get('id')} was labelled with {labelled[1]}x{labelled[0]} pixels, the frames "
+                f"have {size[1]}x{size[0]}: use the frames that were labelled"
+            )
 
 
 def _parts(annotation: dict, where: str, k: int) -> dict[str, np.ndarray]:
