@@ -110,6 +110,10 @@ def split(path):
 
 
 def unknowable(place, how):
-    """Whether a file without this is another right one: names, limbs, an entry that is not there."""
+    """Whether a file without this is another right one: names, limbs, an entry or all names of videos not there."""
     dropped = place[0] in ("annotations", "images", "videos") and len(place) == 2 and how == "drop"
-    return dropped or (place[0] == "categories" and place[2:3] in (("skeleton",), ("name",), ("keypoints",)))
+    return (
+        dropped
+        or place == ("videos",)
+        or (place[0] == "categories" and place[2:3] in (("skeleton",), ("name",), ("keypoints",)))
+    )

@@ -56,6 +56,7 @@ FIRST_POSE = content()["annotations"][0]["keypoints"]
         (changed("images", 0, width="wide"), "width must be a number of pixels, not 'wide'"),
         (changed("images", 0, split="exam"), "unknown split 'exam'; use train, val or test"),
         (changed("images", 0, video_id=[3]), "video_id must be"),
+        (changed("videos", 0, file_name=[3]), r"the name of a video must be text, not \[3\]"),
         ({**content(), "videos": 3}, "`videos` must be a list"),
         ({**content(), "images": [1]}, "it has no list `images` of entries"),
         ('{"images": [{"id": 1, "id": 2}]}', "has the key 'id' twice, with different values"),

@@ -195,8 +195,11 @@ def listed_videos(content: dict, path: Path) -> dict[Id, str]:
     names = {}
     for video in listed:
         name = video.get("file_name", video.get("name"))
-        if isinstance(name, str) and "id" in video:
-            names[id_of(video["id"], f"{path}: the id of a video")] = video_name(name)
+        if name is None or "id" not in video:
+            continue
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{path}: the name of a video must be text, not {name!r}")
+        names[id_of(video["id"], f"{path}: the id of a video")] = video_name(name)
     return names
 
 
