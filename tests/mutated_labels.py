@@ -110,10 +110,7 @@ def split(path):
 
 
 def unknowable(place, how):
-    """Whether a file without this is another right one: names, limbs, an entry or all names of videos not there."""
+    """Whether a file with this change is another right one: other names or limbs, an entry that is not there."""
     dropped = place[0] in ("annotations", "images", "videos") and len(place) == 2 and how == "drop"
-    return (
-        dropped
-        or place == ("videos",)
-        or (place[0] == "categories" and place[2:3] in (("skeleton",), ("name",), ("keypoints",)))
-    )
+    named = place == ("videos",) or place[2:3] in (("skeleton",), ("name",))
+    return dropped or named or place[:1] + place[2:3] in (("videos", "file_name"), ("categories", "keypoints"))
