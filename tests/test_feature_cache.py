@@ -92,7 +92,7 @@ def test_a_second_call_reads_the_cache_and_other_inputs_do_not(tmp_path):
         cache_features(TwoParts(), data, 3, tmp_path, seed=1, augmentation=GREY).features.files[0].path,
         cache_features(TwoParts(), data, 3, tmp_path).features.files[0].path,
     }
-    assert len(names) == 5 == len(list(tmp_path.iterdir()))
+    assert len(names) == 5 == len(list(tmp_path.glob("*.features")))
 
 
 def test_the_head_learns_from_cached_features(tmp_path):
@@ -122,7 +122,7 @@ def test_refused(tmp_path):
         cache_features(TwoParts(frozen=False), dots(4), 3, tmp_path)
     with pytest.raises(ValueError, match="too few"):
         cache_features(TwoParts(), dots(4), 1, tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.features"))
 
 
 def test_a_network_that_learns_whole_caches_no_features(tmp_path):

@@ -8,7 +8,6 @@ With these cached on disk only the head is computed: two cores train on 140 imag
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -21,6 +20,7 @@ from tqdm.auto import tqdm
 
 from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise
 from fewpose.data.pose_data import PoseData, chosen
+from fewpose.made_once import made_once
 
 STORED = torch.float8_e4m3fn  # half the file of float16, at no loss of PCK
 
@@ -198,17 +198,12 @@ def cache_features(
     name = fingerprint(backbone, data, matrix, flipped, augmentation)
     shape = tuple(backbone(normalise(data.frames[:1].to(device))).shape[1:])
     cached = CacheFile(Path(folder) / f"{name}.features", matrix, flipped)
-    if not cached.path.exists():
-        cached.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.path.with_suffix(f".{os.getpid()}")
-        try:
-            with open(partial, "wb") as file:
+    with made_once(cached.path) as part:
+        if part is not None:
+            with open(part, "wb") as file:
                 batches = torch.arange(len(data)).split(batch_size)
                 for index in tqdm(batches, leave=False, desc=f"features of {views} views"):
                     file.write(records(backbone, data, index, cached, seed, augmentation, device))
-            os.replace(partial, cached.path)
-        finally:
-            partial.unlink(missing_ok=True)
     every = torch.arange(len(data))
     return with_features(data, Features((cached,), torch.zeros_like(every), every, shape), backbone)
 

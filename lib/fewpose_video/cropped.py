@@ -15,6 +15,7 @@ from fewpose.crops import MARGIN
 from fewpose.data.images import warn_skipped
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import check_every, concatenate_videos, iter_frames
+from fewpose.made_once import made_once
 from fewpose.models.teacher.box_fusion import Detector
 from fewpose.skeleton import Skeleton
 from fewpose_video.people import crop_boxes, find_person
@@ -77,12 +78,10 @@ def cached_boxes(path: Path, detector: Detector, cache: Path) -> Tensor:
     for weights in detector.state_dict().values():
         fingerprint = zlib.crc32(weights.cpu().contiguous().numpy(), fingerprint)
     stored = Path(cache) / "boxes" / f"{path.stem}_{fingerprint:08x}.npy"
-    if not stored.is_file():
-        images = (image for _, _, image in iter_frames(path))
-        bar = tqdm(images, desc=f"{path.name}: finding the person", unit="frame", leave=False)
-        boxes, _ = find_person(detector, bar)
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        part = stored.with_suffix(".part.npy")
-        np.save(part, boxes.numpy())
-        part.replace(stored)
+    with made_once(stored) as part:
+        if part is not None:
+            images = (image for _, _, image in iter_frames(path))
+            bar = tqdm(images, desc=f"{path.name}: finding the person", unit="frame", leave=False)
+            boxes, _ = find_person(detector, bar)
+            np.save(part, boxes.numpy())
     return torch.from_numpy(np.load(stored))

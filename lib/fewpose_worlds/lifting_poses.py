@@ -15,6 +15,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from fewpose.made_once import made_once
 from fewpose_worlds import people
 from fewpose_worlds.body import JOINT_INDEX, KEYPOINTS, SIDES, pose_keypoints
 from fewpose_worlds.everyday import poses
@@ -37,17 +38,18 @@ def body_poses(count: int, seed: int = 0, cache: Path | None = None) -> Tensor:
     """
     if count < 1:
         raise ValueError(f"poses for the lifter: a count of {count}; at least 1 is needed")
-    path = None if cache is None else Path(cache) / f"bodies_{count}_seed{seed}.npy"
-    if path is not None and path.is_file():
-        return torch.from_numpy(np.load(path))
-    made = [sample_bodies(np.random.default_rng([seed, 61, part])) for part in range(-(-count // BATCH))]
-    bodies = np.concatenate(made)[:count].astype(np.float32)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part.npy")
-        np.save(unfinished, bodies)
-        unfinished.replace(path)
-    return torch.from_numpy(bodies)
+
+    def sample() -> np.ndarray:
+        made = [sample_bodies(np.random.default_rng([seed, 61, part])) for part in range(-(-count // BATCH))]
+        return np.concatenate(made)[:count].astype(np.float32)
+
+    if cache is None:
+        return torch.from_numpy(sample())
+    path = Path(cache) / f"bodies_{count}_seed{seed}.npy"
+    with made_once(path) as part:
+        if part is not None:
+            np.save(part, sample())
+    return torch.from_numpy(np.load(path))
 
 
 def sample_bodies(rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A world's cache folder, frames.npy, annotations.json (COCO keypoints) and world.json, and how it is filled.
 
-world.json is written last and holds the frames' parameters: a folder without it, or with others, is rendered again.
+The folder appears when it is whole; world.json holds the frames' parameters: with others it is rendered again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from fewpose.data.multi_person import PeopleData
 from fewpose.data.pose_data import PoseData
+from fewpose.made_once import made_once
 from fewpose.skeleton import Skeleton
 from fewpose.speed.threads import cores
 
@@ -133,19 +134,39 @@ def generate(
     are fewer than `few` (FEW_TASKS), and are joined in order. parameters hold all that the frames depend on, among it
     `name`, `frames` and `size` (one number or height and width). prepare() is called once before.
     """
-    if cache is not None and _is_complete(cache, parameters):
-        return read(cache, skeleton, assemble)
-    prepare()
-    name, frames, size = (parameters[key] for key in ("name", "frames", "size"))
-    height, width = (size, size) if isinstance(size, int) else size
-    shape = (frames, 3, height, width)
     if cache is None:
-        store = np.empty(shape, np.uint8)
-    else:
-        cache.mkdir(parents=True, exist_ok=True)
-        (cache / "world.json").unlink(missing_ok=True)
-        store = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, shape)
-    images, annotations = [], []
+        prepare()
+        frames = np.empty(_shape(parameters), np.uint8)
+        return assemble(frames, _render(render, tasks, skeleton, parameters, frames, few), skeleton, parameters["name"])
+    with made_once(cache, lambda: _is_complete(cache, parameters)) as folder:
+        if folder is not None:
+            prepare()
+            folder.mkdir()
+            frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, _shape(parameters))
+            coco = _render(render, tasks, skeleton, parameters, frames, few)
+            frames.flush()
+            del frames  # Windows moves no folder with an open file
+            (folder / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
+            (folder / "world.json").write_text(json.dumps(parameters, indent=1), encoding="utf-8")
+    return read(cache, skeleton, assemble)
+
+
+def _shape(parameters: dict) -> tuple[int, int, int, int]:
+    size = parameters["size"]
+    return parameters["frames"], 3, *((size, size) if isinstance(size, int) else size)
+
+
+def _render(
+    render: Callable[..., Rendered],
+    tasks: Iterable[tuple],
+    skeleton: Skeleton,
+    parameters: dict,
+    store: np.ndarray,
+    few: int | None,
+) -> dict:
+    """Render a world's frames into `store`; its COCO dict."""
+    frames, _, height, width = store.shape
+    name, images, annotations = parameters["name"], [], []
     with tqdm(total=frames, desc=f"world {name}", unit="frame", leave=False) as bar:
         for rendered, metadata, people in in_order(render, list(tasks), few or FEW_TASKS):
             for pixels, about, annotated in zip(rendered, metadata, people, strict=True):
@@ -158,21 +179,12 @@ def generate(
     if len(images) != frames:
         raise RuntimeError(f"world {name}: {len(images)} of {frames} frames rendered")
     limbs = [[a + 1, b + 1] for a, b in skeleton.limb_index]
-    coco = {
+    return {
         "info": {"description": f"fewpose world {name}"},
         "images": images,
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.keypoints), "skeleton": limbs}],
     }
-    if cache is None:
-        return assemble(store, coco, skeleton, name)
-    store.flush()
-    del store
-    (cache / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
-    unfinished = cache / "world.json.part"
-    unfinished.write_text(json.dumps(parameters, indent=1), encoding="utf-8")
-    os.replace(unfinished, cache / "world.json")
-    return read(cache, skeleton, assemble)
 
 
 def read(cache: Path, skeleton: Skeleton, assemble: Assemble = main_people) -> PoseData | PeopleData:

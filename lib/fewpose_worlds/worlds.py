@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from fewpose.data.labels import LabelledPeople, ground_truth_labels
@@ -115,12 +116,14 @@ def jump_videos(
     folder = Path(cache) / f"jump_videos_{size}px_{rate:g}Hz_seed{seed}_version{jump_stills.VERSION}_h264"
     chosen = [i for i, name in enumerate(jump_stills.splits(videos, seed)) if name == split][:limit]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
-    missing = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
-    if missing:
-        load_model()
-    written = store.in_order(jump_stills.write_video, missing)
-    for _ in tqdm(written, total=len(missing), desc="jump videos", unit="video", leave=False):
-        pass
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # another run may need them, too
+        missing = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
+        if missing:
+            load_model()
+        written = store.in_order(jump_stills.write_video, missing)
+        for _ in tqdm(written, total=len(missing), desc="jump videos", unit="video", leave=False):
+            pass
     return paths
 
 
@@ -166,7 +169,7 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
             operating_room(frames, (size, size * 4 // 3), seed, Path(work))
         else:
             data = {"everyday": everyday, "jump": jump}[world](frames, size, seed, Path(work))
-        store.export_images(next(Path(work).iterdir()), Path(out))
+        store.export_images(next(path for path in Path(work).iterdir() if path.is_dir()), Path(out))
     if world == "jump":
         for index, name in enumerate(list(dict.fromkeys(data.video))[:videos]):
             jump_stills.write_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4", EXPORTED_RATE)

@@ -17,7 +17,7 @@ from fewpose_worlds.jump.video import pick_frames, render_frames, sample_video
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    return worlds.jump(28, 64, seed=4, cache=cache, videos=7), next(cache.iterdir())
+    return worlds.jump(28, 64, seed=4, cache=cache, videos=7), next(p for p in cache.iterdir() if p.is_dir())
 
 
 def test_stills_and_splits(made):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from fewpose import geometry
 from fewpose.crops import crop_maps, cut_crops
 from fewpose.data.labels import LabelledPeople
 from fewpose.data.pose_data import PoseData
+from fewpose.made_once import made_once
 
 
 def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int], folder: Path) -> PoseData:
@@ -31,16 +31,15 @@ def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int]
     height, width = frames.size
     name = f"crops_{people.name}_{height}x{width}_to_{size[0]}x{size[1]}_{fingerprint:08x}"
     path = Path(folder) / f"{name}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        stored = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
-        for rows in tqdm(torch.arange(len(index)).split(16), desc="crops", leave=False):
-            unique, local = index[rows].unique(return_inverse=True)
-            cut = cut_crops(people.frames[unique], local, maps[rows], size)
-            stored[rows.numpy()] = cut.round().clamp(0, 255).byte().numpy()
-        stored.flush()
-        os.replace(part, path)
+    with made_once(path) as part:
+        if part is not None:
+            stored = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
+            for rows in tqdm(torch.arange(len(index)).split(16), desc="crops", leave=False):
+                unique, local = index[rows].unique(return_inverse=True)
+                cut = cut_crops(people.frames[unique], local, maps[rows], size)
+                stored[rows.numpy()] = cut.round().clamp(0, 255).byte().numpy()
+            stored.flush()
+            del stored  # Windows moves no open file
     crops = torch.from_numpy(np.load(path, mmap_mode="c"))
     poses = geometry.transform_points(maps, poses) * (poses[..., 2:] > 0)
     return PoseData(

@@ -1,0 +1,46 @@
+"""Files that several processes need, made by the first of them and whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+
+@contextlib.contextmanager
+def made_once(target: Path, is_made: Callable[[], bool] | None = None) -> Iterator[Path | None]:
+    """A path beside `target` to write a file or folder at, moved to `target` when the block ends; None if it is there.
+
+    One process at a time, also of other machines that share the file system, makes a target; others wait for it.
+    `is_made` says whether what lies at `target` will do (default: whether it exists). If the block raises, what it
+    wrote is removed; what a killed process left is removed by the next.
+    """
+    is_made = is_made or target.exists
+    if is_made():
+        yield None
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if is_made():
+            yield None
+            return
+        part = target.with_name(f".part_{target.name}")  # with the target's suffix, which some writers read
+        _remove(part)
+        try:
+            yield part
+            if target.is_dir():
+                _remove(target)
+            os.replace(part, target)
+        finally:
+            _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
