@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fewpose.data.frames import Frames, change
 
 MIXTURES = ("all", "all_as_released")
 
@@ -24,6 +28,8 @@ def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
         )
     if (scales == 1).all():
         return frames
+    if isinstance(frames, Frames) and (scales == scales[0]).all():
+        return change(frames, partial(lowered, s=float(scales[0])))
     out = frames.clone()
     for s in scales.unique().tolist():
         if s > 1:

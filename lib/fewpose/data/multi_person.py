@@ -1,4 +1,4 @@
-"""In-memory forms of frames with several labelled people each."""
+"""Frames with several labelled people each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewpose.data.frames import select
 from fewpose.data.pose_data import check_disjoint, chosen, shrink
 from fewpose.skeleton import Skeleton
 
@@ -17,7 +18,7 @@ from fewpose.skeleton import Skeleton
 class BoxData:
     """N frames with the boxes of all people in them, any number P each, to train a person detector on.
 
-    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped
+    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped; those of subsets are `Frames`, which copy none
     boxes   of each frame [P, 4] float32: x0, y0, x1, y1 in pixels counted from the frame's edge (as COCO's: the frame
             is 0, 0, W, H), around the visible part of the person
     split   [N] 'train', 'val' or 'test'
@@ -56,7 +57,9 @@ class BoxData:
         parts = {}
         for part in self._per_frame():
             value = getattr(self, part)
-            if isinstance(value, list):
+            if part == "frames":
+                parts[part] = select(value, rows)
+            elif isinstance(value, list):
                 parts[part] = [value[i] for i in index]
             else:
                 parts[part] = value[rows] if isinstance(value, Tensor) else value[index]

@@ -1,4 +1,4 @@
-"""The in-memory form of a pose data set; this folder has a reader for each format."""
+"""The form of a pose data set that everything else uses; this folder has a reader for each format."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise, random_view
+from fewpose.data.frames import join, select
 from fewpose.skeleton import Skeleton
 
 SPLITS = ("train", "val", "test")
@@ -20,7 +21,7 @@ SPLITS = ("train", "val", "test")
 class PoseData:
     """Frames with one labelled person each.
 
-    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped
+    frames  [N, 3, H, W] uint8 RGB, possibly memory-mapped; subsets and joined data are `Frames`, which copy none
     poses   [N, K, 3] float32: x, y in pixels of the frame (the centre of the top-left pixel is
             (0, 0)) and visibility: 0 unlabelled, 1 labelled but occluded, 2 visible
     video   [N] names of the videos (or scenes) the frames come from: the unit that splits and
@@ -66,9 +67,8 @@ class PoseData:
         """The frames at the given indices, of a boolean mask, or of the named split."""
         index = chosen(which, self.split)
         t = torch.as_tensor(index, dtype=torch.long)
-        return replace(
-            self, frames=self.frames[t], poses=self.poses[t], video=self.video[index], split=self.split[index]
-        )
+        frames = select(self.frames, t)
+        return replace(self, frames=frames, poses=self.poses[t], video=self.video[index], split=self.split[index])
 
     def resized(self, side: int) -> PoseData:
         """The same data with frames scaled down so that their longer side has `side` pixels."""
@@ -134,7 +134,7 @@ class PoseData:
         """These frames and those of others of the same size and skeleton, one after the other."""
         parts = [self, *others]
         return PoseData(
-            torch.cat([p.frames for p in parts]),
+            join([p.frames for p in parts]),
             torch.cat([p.poses for p in parts]),
             self.skeleton,
             np.concatenate([p.video for p in parts]),
