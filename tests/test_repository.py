@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fewpose_runs.profiles import notebook_parameters, profiles, read_profile, repo_root
 
@@ -317,6 +319,31 @@ def test_everything_imported_is_declared():
 def test_nothing_is_pinned_twice():
     text = (ROOT / "environment.yml").read_text() + (ROOT / "Makefile").read_text()
     assert "-e ." in text and "torch=" not in text
+
+
+def locked():
+    """The versions of each package in requirements.lock, one for each marker, and their lines."""
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    found = {}
+    for line in text.splitlines():
+        requirement, *hashes = line.split(" --hash=")
+        assert hashes and all(re.fullmatch(r"sha256:[0-9a-f]{64}\s*", text) for text in hashes), line
+        requirement = Requirement(requirement)
+        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def test_the_lock_fits_pyproject():
+    """Else: `make lock`."""
+    project, versions = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"], locked()
+    for text in (*project["dependencies"], *project["optional-dependencies"]["test"]):
+        wanted = Requirement(text)
+        pins = versions.get(canonicalize_name(wanted.name))
+        assert pins, f"{text} is not in requirements.lock: make lock"
+        for pin in pins:
+            (exact,) = pin.specifier
+            assert exact.operator == "==" and exact.version in wanted.specifier, f"{text}, locked {pin}: make lock"
+    assert "://" not in (ROOT / "requirements.lock").read_text(), "an index of one machine"
 
 
 def test_help_is_quick_and_lists_the_commands():

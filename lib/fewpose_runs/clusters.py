@@ -6,6 +6,7 @@ Dask is imported when there is work: a call with nothing to do ends at once.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import inspect
 import os
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewpose_runs.profiles import PlannedRun, suggestion
+from fewpose_runs.profiles import PlannedRun, read_yaml, suggestion
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -155,23 +156,16 @@ def job_options(options: dict) -> dict:
 
 def read_cluster(path: Path) -> tuple[type, int, dict]:
     """Class of dask-jobqueue, number of jobs and options of a cluster file; ValueError naming what is wrong in it."""
-    import yaml
-
     try:
-        import dask_jobqueue
+        jobqueue = importlib.import_module("dask_jobqueue")
     except ImportError:
         raise ValueError("--cluster needs dask-jobqueue: pip install -e .[cluster]") from None
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} must be a mapping of keys to values, as in params/clusters/slurm.yaml")
     if content.get("system") not in SYSTEMS:
         raise ValueError(f"{path}: `system` must be one of {', '.join(SYSTEMS)}, not {content.get('system')!r}")
-    system = getattr(dask_jobqueue, SYSTEMS[content.pop("system")])
+    system = getattr(jobqueue, SYSTEMS[content.pop("system")])
     parents = [inspect.signature(cls.__init__).parameters for cls in system.job_cls.__mro__[:2]]
     ours = {"self", "scheduler", "name", "processes", "nanny", "protocol", "security", "extra", "config_name"}
     known = {key for parameters in parents for key in parameters} - ours - {"kwargs", "base_class_kwargs"} | {"jobs"}

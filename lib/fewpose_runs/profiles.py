@@ -234,22 +234,28 @@ def read_profile(profile: str) -> list[PlannedRun]:
     Raises ValueError naming file, run and key of anything unknown, ill-typed, duplicated or out of order, with
     suggestions of similar names.
     """
-    import yaml
-
     path = profile_path(profile)
     if profile not in profiles():
         raise ValueError(f"no profile {profile!r}{suggestion(profile, profiles())}")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{shown(path)} is not valid YAML: {reason}") from None
+    entries = read_yaml(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{shown(path)} must be a list of runs, each `- run: name` and its keys")
     plan: list[PlannedRun] = []
     for number, entry in enumerate(entries, start=1):
         plan += _planned(profile, path, number, entry, plan)
     return plan
+
+
+def read_yaml(path: Path) -> object:
+    """The content of a YAML file; ValueError naming it if it cannot be read."""
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{shown(path)} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{shown(path)} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _planned(profile: str, path: Path, number: int, entry: object, before: list[PlannedRun]) -> list[PlannedRun]:
