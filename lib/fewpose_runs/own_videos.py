@@ -24,6 +24,7 @@ from fewpose.data.video import concatenate_videos, iter_frames, read_video
 from fewpose.feature_cache import cache_features
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
+from fewpose_runs.runs import write_json
 from fewpose_video.cropped import cached_boxes
 from fewpose_video.people import crop_boxes, find_person
 from fewpose_worlds import store, worlds
@@ -155,10 +156,12 @@ def write_to_label(folder: Path, chosen: list[tuple[Path, int]], labelled: Path)
     """Write frames to label to `folder`: images/VIDEO_NUMBER.png, a COCO file without annotations; its path.
 
     chosen: the video and number of each frame, whole and at full size. The categories are those of `labelled`, the
-    folder of labels that the new ones continue. Image ids follow its own, so that both files can be joined.
+    folder of labels that the new ones continue. ValueError rather than overwriting labels that were made there.
     """
+    file = folder / "annotations.json"
+    if file.is_file() and load_coco(file)["annotations"]:
+        raise ValueError(f"{file} holds labels: join them with your others first (`join_labels`), or move them away")
     content = load_coco(Path(labelled) / "annotations.json")
-    taken = [image["id"] for image in content["images"] if isinstance(image["id"], int)]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images = []
     for path in dict.fromkeys(path for path, _ in chosen):
@@ -167,9 +170,36 @@ def write_to_label(folder: Path, chosen: list[tuple[Path, int]], labelled: Path)
             if number in wanted:
                 name = f"{path.stem}_{number:06}.png"
                 cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
-                entry = {"id": max(taken, default=0) + 1 + len(images), "file_name": name, "video_id": path.name}
+                entry = {"id": len(images) + 1, "file_name": name, "video_id": path.name}
                 images.append(entry | {"height": image.shape[0], "width": image.shape[1], "frame": number})
-    file = folder / "annotations.json"
     parts = {"images": images, "annotations": [], "categories": content["categories"]}
     file.write_text(json.dumps(parts, indent=1))
     return file
+
+
+def join_labels(folder: Path, new: Path) -> int:
+    """Move the frames that were labelled in `new` (`write_to_label`) into a folder of labels; their number.
+
+    Images are copied, entries appended with ids of their own, as `train` where splits are named; then `new` is removed.
+    The folder's file is replaced in one step and kept as annotations.before.json. Nothing happens without labels.
+    """
+    file = folder / "annotations.json"
+    added = load_coco(new / "annotations.json") if (new / "annotations.json").is_file() else {"annotations": []}
+    if not added["annotations"]:
+        return 0
+    content = json.loads(file.read_text(encoding="utf-8-sig"))
+    used = {image["id"] for image in content["images"]} | {a.get("id") for a in content["annotations"]}
+    first = 1 + max((i for i in used if isinstance(i, int)), default=0)
+    labelled = {annotation["image_id"] for annotation in added["annotations"]}
+    number = {image["id"]: first + i for i, image in enumerate(added["images"])}
+    split = {"split": "train"} if any("split" in image for image in content["images"]) else {}
+    for image in added["images"]:
+        if image["id"] in labelled:
+            shutil.copy(new / "images" / image["file_name"], folder / "images")
+            content["images"].append(image | {"id": number[image["id"]]} | split)
+    for i, annotation in enumerate(added["annotations"]):
+        content["annotations"].append(annotation | {"id": first + i, "image_id": number[annotation["image_id"]]})
+    shutil.copy(file, file.with_name("annotations.before.json"))
+    write_json(file, content)
+    shutil.rmtree(new)
+    return len(labelled)

@@ -15,7 +15,7 @@ from fewpose_runs import own_videos
 
 PLAN = replace(first_choice(1, ()), size=32, raw_every=4)
 NAMES = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
-POSE = [[20, 10, 2], [10, 10, 2], [20, 30, 2], [10, 30, 2]]
+POSE = [20, 10, 2, 10, 10, 2, 20, 30, 2, 10, 30, 2]
 
 
 def make_folder(folder, videos, frames=10, split=None):
@@ -32,7 +32,7 @@ def make_folder(folder, videos, frames=10, split=None):
             cv2.imwrite(str(folder / "images" / name), np.full((64, 64, 3), 20 * number, np.uint8))
             entry = {"id": len(images), "file_name": name, "height": 64, "width": 64}
             images.append(entry | ({"split": split[video]} if split else {}))
-            annotations.append({"id": len(images), "image_id": entry["id"], "keypoints": np.ravel(POSE).tolist()})
+            annotations.append({"id": len(images), "image_id": entry["id"], "keypoints": POSE})
     categories = [{"id": 1, "name": "person", "keypoints": NAMES, "skeleton": []}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(content))
@@ -85,10 +85,29 @@ def test_frames_to_label_are_written_whole_with_their_categories(tmp_path):
     assert (
         content["annotations"] == [] and content["categories"] == load_coco(folder / "annotations.json")["categories"]
     )
-    assert not {image["id"] for image in content["images"]} & {0, 1, 2, 3}
     image = cv2.imread(str(tmp_path / "to_label" / "images" / "run2_000008.png"))
     whole = read_video(video["run2"])[0][8].permute(1, 2, 0).numpy()
     assert image.shape == (64, 64, 3) and np.array_equal(image[..., ::-1], whole)
+
+
+def test_new_labels_join_the_others(tmp_path):
+    split = {"run1": "train", "run2": "val", "run3": "test"}
+    folder, new = make_folder(tmp_path / "sport", split, split=split), tmp_path / "to_label"
+    before = (folder / "annotations.json").read_text()
+    assert own_videos.join_labels(folder, new) == 0
+    path = own_videos.write_to_label(new, [(folder / "videos" / "run1.mp4", n) for n in (6, 9)], folder)
+    assert own_videos.join_labels(folder, new) == 0 and (folder / "annotations.json").read_text() == before
+    content = json.loads(path.read_text())
+    content["annotations"] = [{"id": 1, "image_id": content["images"][1]["id"], "keypoints": POSE}]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="holds labels"):
+        own_videos.write_to_label(new, [], folder)
+    assert own_videos.join_labels(folder, new) == 1 and not new.exists()
+    assert (folder / "annotations.before.json").read_text() == before
+    people, (fold,) = own_videos.read_labelled(folder, PLAN)
+    assert len(people) == 7 and people.video[6] == "run1" and people.split[6] == "train"
+    assert torch.equal(people.poses[6], people.poses[0]) and fold.train.tolist() == [0, 1, 6]
+    assert own_videos.is_labelled(folder, np.array(["run1", "run1"]), np.array([6, 9])).tolist() == [False, True]
 
 
 def test_pixels_of_the_images_are_those_of_the_labels(tmp_path):
