@@ -33,7 +33,7 @@ MEASURED = 8  # frames of a video that are read to measure the speed
 
 
 def example_folder(cache: Path, frames: int, videos: int, size: int = 96) -> Path:
-    """A small folder like a user's, of the jump world, made once in `cache`; no image names its split."""
+    """A small folder like a user's, made once in `cache`: every other frame of a jump world, without named splits."""
     folder = Path(cache) / f"example_{frames}x{size}_{videos}videos"
     if not (folder / "annotations.json").is_file():
         worlds.jump(frames, size, 0, cache, videos)
@@ -42,8 +42,11 @@ def example_folder(cache: Path, frames: int, videos: int, size: int = 96) -> Pat
         for path in worlds.jump_videos(frames, size, 0, cache, videos, "train", 12.5, limit=2):
             shutil.copy(path, folder / "videos")
         content = json.loads((folder / "annotations.json").read_text())
+        content["images"] = content["images"][::2]
         for image in content["images"]:
             del image["split"]
+        kept = {image["id"] for image in content["images"]}
+        content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
         (folder / "annotations.json").write_text(json.dumps(content))
     return folder
 

@@ -183,7 +183,7 @@ def in_words(amount: Amount, seconds: float, device: str, minutes: float) -> str
     needed = max(1, round(seconds / 60))
     text = f"{amount.labels} labels, {amount.videos} videos, {machine}: {needed} minute{'s' * (needed > 1)}"
     if seconds > 60 * minutes * 1.1:
-        text += f", more than the {minutes:g} you gave, with the shortest trainings that make sense"
+        text += f", more than the {minutes:g} you gave: give it more, or shorten it in `settings`"
     return text
 
 
