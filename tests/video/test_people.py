@@ -21,14 +21,11 @@ from fewpose_video.people import crop_boxes, stack_images
 )
 def test_a_crop_from_a_part_is_that_from_the_whole(box):
     rng = np.random.default_rng(0)
-    # smooth, as OpenCV's positions are rounded to 1/32 of a pixel
-    y, x = np.mgrid[:243, :301]
-    image = np.stack([128 + 100 * np.sin(x / rng.uniform(9, 15)) * np.cos(y / rng.uniform(9, 15)) for _ in "rgb"], -1)
-    image = image.round().astype(np.uint8)
+    image = rng.integers(0, 256, (243, 301, 3), np.uint8)
     crops, maps = crop_boxes([image], torch.tensor([box]), (96, 72), 1.2)
     expected = cut_crops(stack_images([image]), torch.tensor([0]), maps, (96, 72))
     difference = (crops.float() - expected).abs()
-    assert crops.dtype == torch.uint8 and difference.max() < 12 and difference.mean() < 0.6
+    assert crops.dtype == torch.uint8 and difference.max() <= 0.51  # of rounding
 
 
 def test_a_box_outside_the_image_gives_black():
