@@ -41,13 +41,13 @@ def example_folder(cache: Path, frames: int, videos: int, size: int = 96) -> Pat
         (folder / "videos").mkdir(exist_ok=True)
         for path in worlds.jump_videos(frames, size, 0, cache, videos, "train", 12.5, limit=2):
             shutil.copy(path, folder / "videos")
-        content = json.loads((folder / "annotations.json").read_text())
+        content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
         content["images"] = content["images"][::2]
         for image in content["images"]:
             del image["split"]
         kept = {image["id"] for image in content["images"]}
         content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
-        (folder / "annotations.json").write_text(json.dumps(content))
+        (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 
 
@@ -176,7 +176,7 @@ def write_to_label(folder: Path, chosen: list[tuple[Path, int]], labelled: Path)
                 entry = {"id": len(images) + 1, "file_name": name, "video_id": path.name}
                 images.append(entry | {"height": image.shape[0], "width": image.shape[1], "frame": number})
     parts = {"images": images, "annotations": [], "categories": content["categories"]}
-    file.write_text(json.dumps(parts, indent=1))
+    file.write_text(json.dumps(parts, indent=1), encoding="utf-8")
     return file
 
 

@@ -69,12 +69,12 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1))
+        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Plan:
         """Read what `save` wrote."""
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**content, "curve_sizes": tuple(content["curve_sizes"])})
 
 

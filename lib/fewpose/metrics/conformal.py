@@ -103,12 +103,12 @@ class ErrorBands:
 
     def save(self, path: Path) -> None:
         """Write the bands as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1))
+        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> ErrorBands:
         """Read what `save` wrote."""
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**content, "size": tuple(content["size"])})
 
 

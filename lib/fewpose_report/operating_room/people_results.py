@@ -117,7 +117,7 @@ def save_people_test(
         true_count=[len(boxes) for boxes in examples.boxes],
         **{f"true_{part}": torch.cat(getattr(examples, part)) for part in _TRUE},
         **{f"frame_{part}": getattr(examples, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
-        **{f"skeleton_{k}": v for k, v in asdict(examples.skeleton).items()},
+        **{f"skeleton_{k}": getattr(examples.skeleton, k) for k in ("name", "keypoints", "limbs", "sigmas")},
     )
 
 

@@ -293,7 +293,7 @@ def yolo_people(path: Path, image: Path, count: int, values: int) -> np.ndarray:
     with Image.open(image) as opened:
         width, height = ImageOps.exif_transpose(opened).size
     people = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         numbers = line.split()
         if not numbers:
             continue
@@ -323,7 +323,7 @@ def export_yolo(path: Path, out: str | Path) -> Path:
         shutil.copyfile(path.parent / "images" / entry["file_name"], out / "images" / split / entry["file_name"])
         lines = [yolo_line(a, entry) for a in poses if a["image_id"] == entry["id"]]
         target = out / "labels" / split / f"{Path(entry['file_name']).stem}.txt"
-        target.write_text("".join(f"{line}\n" for line in lines))
+        target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     rows = ["path: .", *(f"{split}: images/{split}" for split in sorted(set(splits)))]
     rows += [f"kpt_shape: [{len(skeleton)}, 3]", f"flip_idx: {skeleton.flip_index}", "names:", f"  0: {skeleton.name}"]
     rows += ["kpt_names:", "  0:", *(f"    - {name}" for name in skeleton.keypoints)]
