@@ -10,6 +10,8 @@ from fewpose.data.multi_person import PeopleData
 from fewpose.skeleton import COCO
 from fewpose_report.operating_room.label_audit import label_audit
 
+CATEGORIES = {"categories": [{"id": 1, "name": "person", "keypoints": list(COCO.keypoints)}]}
+
 
 def ground_truth():
     """One frame with one person of 100 pixels and one who is only a box."""
@@ -51,7 +53,7 @@ def label(data, path, hard, soft):
         "keypoints3d": points,
         "keypoints3d_soft": points,
     }
-    path.write_text(json.dumps({"images": [{"id": 0}], "annotations": [row]}))
+    path.write_text(json.dumps({**CATEGORIES, "images": [{"id": 0}], "annotations": [row]}))
     return path
 
 
@@ -79,6 +81,6 @@ def test_shares_by_hand(tmp_path):
 
 def test_nobody_labelled_is_no_error(tmp_path):
     path = tmp_path / "labels.json"
-    path.write_text(json.dumps({"images": [{"id": 0}], "annotations": []}))
+    path.write_text(json.dumps({**CATEGORIES, "images": [{"id": 0}], "annotations": []}))
     table = label_audit(path, ground_truth())
     assert table["people found in %"].tolist() == [0, 0] and table["correct in %"].isna().all()
