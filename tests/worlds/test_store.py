@@ -1,11 +1,12 @@
 import json
+import multiprocessing
 import os
 import signal
-import time
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from fewpose.skeleton import COCO
 from fewpose_worlds import store
@@ -83,18 +84,15 @@ def test_export_writes_what_cv2_reads(tmp_path):
     assert abs(int(cv2.imread(str(tmp_path / "out/images" / names[-1]))[0, 0, 0]) - 3) <= 1
 
 
-def threads_of_blas(_: int) -> tuple[int, str | None]:
-    time.sleep(0.2)  # so that each process gets one of the tasks
-    return os.getpid(), os.getenv(store.BLAS)
+def threads(meeting) -> tuple[int, str | None, int, int]:
+    meeting.wait(240)  # for the other process: alone, none gets past its first task
+    return os.getpid(), os.getenv(store.BLAS), torch.get_num_threads(), cv2.getNumThreads()
 
 
 def test_every_process_has_one_thread(monkeypatch):
     monkeypatch.setattr(store, "workers", lambda: 2)
     monkeypatch.setenv(store.BLAS, "7")
-    executor = store.processes()
-    try:
-        found = set(executor.map(threads_of_blas, range(4)))
-    finally:
-        executor.shutdown()
-    assert len(found) == 2 and {threads for _, threads in found} == {"1"}
+    with multiprocessing.get_context("spawn").Manager() as manager, store.processes() as executor:
+        found = set(executor.map(threads, [manager.Barrier(2)] * 2))
+    assert len(found) == 2 and {process[1:] for process in found} == {("1", 1, 1)}
     assert os.environ[store.BLAS] == "7"
