@@ -111,16 +111,24 @@ def lab(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Lint, stripped notebooks, then one pytest session over unit tests and notebooks."""
+    """Lint, stripped notebooks, then unit tests and notebooks in up to four processes, which share out the cores."""
+    from dask.system import CPU_COUNT
+
+    processes = min(CPU_COUNT, 4)
+    threads = os.environ.get("OMP_NUM_THREADS") or str(CPU_COUNT // processes)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
     notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
     notebooks = [name for name in notebooks if ".ipynb_checkpoints" not in name]
     steps = [("ruff", "check", "."), ("ruff", "format", "--check", ".")]
     if notebooks:
         steps.append(("nbstripout", "--keep-id", "--verify", *notebooks))
-    steps.append(("pytest", "--nbval-lax", "--nbval-current-env", "tests", "notebooks"))
+    # A file, and so a notebook with its kernel, stays in one process. The notebooks take longest and come first:
+    # xdist would begin with the files of most tests.
+    share = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
+    steps.append(("pytest", *share, "notebooks", "tests"))
     for step in steps:
         print("·", " ".join(step[:3]), flush=True)
-        if code := _tool(*step):
+        if code := _tool(*step, **dict.fromkeys(names, threads)):
             return code
     return 0
 
@@ -130,8 +138,8 @@ def strip(args: argparse.Namespace) -> int:
     return _tool("nbstripout", "--keep-id", *notebooks)
 
 
-def _tool(module: str, *arguments: str) -> int:
-    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=repo_root())
+def _tool(module: str, *arguments: str, **environment: str) -> int:
+    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=repo_root(), env=os.environ | environment)
 
 
 def parser() -> argparse.ArgumentParser:
