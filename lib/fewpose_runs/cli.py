@@ -111,12 +111,9 @@ def lab(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Lint, stripped notebooks, then unit tests and notebooks in up to four processes, which share out the cores."""
+    """Lint, stripped notebooks, then unit tests and notebooks in a process for each core, at most four."""
     from dask.system import CPU_COUNT
 
-    processes = min(CPU_COUNT, 4)
-    threads = os.environ.get("OMP_NUM_THREADS") or str(CPU_COUNT // processes)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
     notebooks = sorted(str(p) for p in Path(repo_root(), "notebooks").rglob("*.ipynb"))
     notebooks = [name for name in notebooks if ".ipynb_checkpoints" not in name]
     steps = [("ruff", "check", "."), ("ruff", "format", "--check", ".")]
@@ -124,11 +121,11 @@ def test(args: argparse.Namespace) -> int:
         steps.append(("nbstripout", "--keep-id", "--verify", *notebooks))
     # A file, and so a notebook with its kernel, stays in one process. The notebooks take longest and come first:
     # xdist would begin with the files of most tests.
-    share = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
-    steps.append(("pytest", *share, "notebooks", "tests"))
+    processes = ("-n", str(min(CPU_COUNT, 4)), "--dist", "loadfile", "--no-loadscope-reorder")
+    steps.append(("pytest", *processes, "notebooks", "tests"))
     for step in steps:
         print("·", " ".join(step[:3]), flush=True)
-        if code := _tool(*step, **dict.fromkeys(names, threads)):
+        if code := _tool(*step):
             return code
     return 0
 
@@ -138,8 +135,8 @@ def strip(args: argparse.Namespace) -> int:
     return _tool("nbstripout", "--keep-id", *notebooks)
 
 
-def _tool(module: str, *arguments: str, **environment: str) -> int:
-    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=repo_root(), env=os.environ | environment)
+def _tool(module: str, *arguments: str) -> int:
+    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=repo_root())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -229,7 +226,7 @@ def parser() -> argparse.ArgumentParser:
 
     for name, call, text in (
         ("lab", lab, "open JupyterLab on the notebooks"),
-        ("test", test, "lint, unit tests, and every notebook under nbval"),
+        ("test", test, "lint, unit tests, and every notebook under nbval, in up to four processes"),
         ("strip", strip, "strip the outputs of the notebooks, as the tests demand"),
     ):
         commands.add_parser(name, help=text).set_defaults(call=call)

@@ -193,8 +193,7 @@ def read_raw(
     """
     size = labelled.size
     if dataset == "lsp":
-        images = read_lspet(path, size)
-        images = images.subset(range(0, len(images), every)).unlabelled()
+        images = read_lspet(path, size, every).unlabelled()
         return drop_near_duplicates(images, labelled.subset(labelled.split != "train"))
     if dataset == "jump":
         paths = worlds.jump_videos(frames, rendered_side(size[0], width), world_seed, cache, videos, "train", rate)

@@ -88,13 +88,13 @@ def jump(frames: int, size: int, seed: int = 0, cache: Path | None = None, video
     return store.generate(jump_stills.make_stills, tasks, JUMP, parameters, folder, load_model)
 
 
-def jump_video(seed: int, index: int, size: int, path: Path) -> int:
-    """Write video `index` of the jump world `seed` as an MP4 of 200 Hz, frames of size x size; its number of frames.
+def jump_video(seed: int, index: int, size: int, path: Path, rate: float = jump_stills.RATE) -> int:
+    """Write video `index` of the jump world `seed` as an MP4 of `rate` Hz, frames of size x size; its number of frames.
 
-    Athlete, site and camera are the stills'. ValueError for an impossible size.
+    Athlete, site and camera are the stills'. ValueError for an impossible size or a rate above 200.
     """
     _check("jump", 1, size)
-    return jump_stills.write_video(seed, index, size, Path(path))
+    return jump_stills.write_video(seed, index, size, Path(path), rate)
 
 
 def jump_videos(

@@ -50,10 +50,10 @@ def pair(network: str) -> tuple[Teacher, Student]:
     return teacher.plain().eval(), resnet50_student().eval()
 
 
-def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cpu") -> Case:
+def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cpu", regions: int = 512) -> Case:
     """A training step of the paper's single-branch student against torchvision's network in plain fp32.
 
-    Ours also trains the 3D lifter.
+    Ours also trains the 3D lifter. `regions` are sampled of an image.
     """
     from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
@@ -64,6 +64,7 @@ def training(side: int = 160, batch: int = 2, people: int = 2, device: str = "cp
     ours = resnet50_student(branches="single_hard").to(device)
     for model in (ours, reference):
         model.transform.min_size, model.transform.max_size = (side,), 2 * side
+        model.roi_heads.fg_bg_sampler.batch_size_per_image = regions
     return Case(
         step(ours, images, targets, True),
         step(reference, images, targets, False),

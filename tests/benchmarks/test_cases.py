@@ -22,7 +22,7 @@ SMALL = {
     "cutmix": partial(steps.masked_joints, "cutmix", (64, 48), 2),
     "matrices": partial(gpu.matrices, 32, "cpu"),
     "training": partial(gpu.training, 64, 2, False, "cpu", narrow_higher_hrnet, 32),
-    "rcnn": partial(people.training, 64, 1, 1),
+    "rcnn": partial(people.training, 64, 1, 1, regions=8),
     "student": partial(people.finding, people=1),
     **{
         library: partial(augmentation.augment, library, (64, 48), 2)

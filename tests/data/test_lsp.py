@@ -48,6 +48,8 @@ def test_lspet_keeps_only_labelled_joints(tmp_path):
     data = read_lspet(write_lsp(tmp_path, joints, "im{:05d}.jpg"))
     assert data.poses[0, :, 2].tolist() == [0] * 4 + [2] + [0] * 9
     assert (data.poses[:, 0] == 0).all() and data.video[0] == "im00001"
+    other = read_lspet(tmp_path, every=2)
+    assert other.video.tolist() == ["im00001", "im00003"] and torch.equal(other.poses, data.poses[::2])
 
 
 def test_broken_images_are_named_and_the_rest_kept(tmp_path):

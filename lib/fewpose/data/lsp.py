@@ -38,8 +38,8 @@ def read_lsp(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
     return _read(path, poses, split, "im{:04d}.jpg", size, "lsp")
 
 
-def read_lspet(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
-    """LSP Extended, all `train`: its labels are noisy, so it serves as a pool of unlabelled images.
+def read_lspet(folder: str | Path, size: tuple[int, int] = SIZE, every: int = 1) -> PoseData:
+    """Every n-th image of LSP Extended, all `train`: its labels are noisy, so it serves as a pool of unlabelled images.
 
     As `read_lsp`, but joints.mat is (14, 3, N) and marks labelled joints with 1: visibility 2, the others 0.
     """
@@ -49,7 +49,7 @@ def read_lspet(folder: str | Path, size: tuple[int, int] = SIZE) -> PoseData:
         raise ValueError(f"{path}: joints are {joints.shape}, LSP Extended has (14, 3, images)")
     poses = joints.transpose(2, 0, 1).copy()
     poses[..., 2] = np.where(poses[..., 2] > 0, 2, 0)
-    return _read(path, poses, np.full(len(poses), "train"), "im{:05d}.jpg", size, "lspet")
+    return _read(path, poses, np.full(len(poses), "train"), "im{:05d}.jpg", size, "lspet", every)
 
 
 def _load(path: Path) -> np.ndarray:
@@ -66,7 +66,9 @@ def _load(path: Path) -> np.ndarray:
     return joints.astype(np.float64)
 
 
-def _read(path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: tuple[int, int], name: str) -> PoseData:
+def _read(
+    path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: tuple[int, int], name: str, every: int = 1
+) -> PoseData:
     labelled = poses[..., 2] > 0
     invalid = labelled & ~np.isfinite(poses).all(-1)
     if invalid.any():
@@ -77,7 +79,7 @@ def _read(path: Path, poses: np.ndarray, split: np.ndarray, pattern: str, size: 
 
     files = [pattern.format(i + 1) for i in range(len(poses))]
     frames, maps, sizes, kept, skipped = [], [], [], [], []
-    for i, file in enumerate(files):
+    for i, file in list(enumerate(files))[::every]:
         image = read_image(path.parent / "images" / file)
         if image is None:
             skipped.append(file)
