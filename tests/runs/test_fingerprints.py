@@ -1,5 +1,6 @@
 """Fingerprints follow what a run imports, and nothing else of the library."""
 
+import ast
 import json
 import os
 import shutil
@@ -56,17 +57,21 @@ def test_a_change_outdates_the_runs_that_use_it(project, changed, outdated):
     assert {run for run in before if after[run] != before[run]} == outdated
 
 
-@pytest.mark.parametrize("notebook", ["sports/supervised", "operating_room/student", "01_worlds"])
-def test_what_a_notebook_loads_is_among_its_modules(notebook):
-    cells = code_of(notebook)
-    lines = [line for cell in cells for line in module.ast.parse(cell).body]
-    imports = [
-        module.ast.unparse(line) for line in lines if isinstance(line, module.ast.Import | module.ast.ImportFrom)
-    ]
-    script = "\n".join([*imports, "import sys", "print(*sys.modules)"])
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    ours = {name for name in loaded if name.split(".")[0] in PACKAGES}
-    assert ours and ours <= imported_modules(cells, report=True, renders=True).keys()
+def test_what_a_notebook_loads_is_among_its_modules():
+    notebooks = [code_of(name) for name in ("sports/supervised", "operating_room/student", "01_worlds")]
+    script = ["import sys"]
+    for cells in notebooks:  # in one process, which loads torch once, and ours for each anew
+        lines = [line for cell in cells for line in ast.parse(cell).body]
+        script += [ast.unparse(line) for line in lines if isinstance(line, ast.Import | ast.ImportFrom)]
+        script += [
+            f"ours = [name for name in sys.modules if name.split('.')[0] in {PACKAGES}]",
+            "print(*ours)",
+            "for name in ours: del sys.modules[name]",
+        ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(script)], capture_output=True, text=True, check=True)
+    for cells, loaded in zip(notebooks, done.stdout.splitlines(), strict=True):
+        ours = set(loaded.split())
+        assert ours and ours <= imported_modules(cells, report=True, renders=True).keys()
 
 
 @pytest.mark.parametrize(

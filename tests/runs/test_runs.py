@@ -465,6 +465,7 @@ print("pages", taken[-1] - taken[9])
     write_notebook(project / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, steps, END)
     done = subprocess.run([*COMMAND, "--only", "one"], capture_output=True, text=True, check=True)
     assert int(re.search(r"pages (\d+)", done.stdout)[1]) < 100
+    assert [f.name for f in finished_runs("laptop")] == ["one"]
 
 
 def test_a_failing_notebook_stops_what_needs_it_and_nothing_else(project):
@@ -490,22 +491,21 @@ def test_a_failing_notebook_stops_what_needs_it_and_nothing_else(project):
     assert [f.name for f in finished_runs("laptop")] == ["good", "later"]
 
 
-def test_a_notebook_without_finish_leaves_no_result(project):
-    path = project / "notebooks" / "sports" / "tiny.ipynb"
-    write_notebook(path, PARAMETERS, OPEN)
-    with pytest.raises(RunFailed, match=r"without run.finish\(\)"):
-        reproduce("laptop", only=["one"])
-    write_notebook(path, PARAMETERS, OPEN, END, "1 / 0")  # an error after finish counts too
-    with pytest.raises(RunFailed, match="ZeroDivisionError"):
-        reproduce("laptop", only=["one"])
+def test_unfinished_broken_and_killed_notebooks_leave_no_result(project, capfd):
+    dead = 'if title == "dead":\n    import os\n    os.kill(os.getpid(), 9)'
+    finish = f'if title != "unfinished":\n    {END.strip().replace(chr(10), chr(10) + "    ")}'
+    late = '1 / (title != "late")'  # an error after finish counts too
+    write_notebook(project / "notebooks" / "sports" / "tiny.ipynb", PARAMETERS, OPEN, dead, finish, late)
+    names = ("unfinished", "late", "dead")
+    entries = [f"- {{run: {name}, notebook: sports/tiny, parameters: {{title: {name}}}}}" for name in names]
+    write_profile(project, "laptop", "\n".join(entries))
+    with pytest.raises(RunFailed, match=r"3 runs failed, .*: unfinished, late, dead"):
+        reproduce("laptop")
+    printed = "".join(capfd.readouterr())
+    for name, message in zip(names, ("without run.finish()", "ZeroDivisionError", "process died"), strict=True):
+        (line,) = (line for line in printed.splitlines() if f"sports/{name} failed" in line)
+        assert message in line
     assert finished_runs("laptop") == []
-
-
-def test_a_dead_kernel_is_reported(project):
-    path = project / "notebooks" / "sports" / "tiny.ipynb"
-    write_notebook(path, PARAMETERS, OPEN, "import os\nos.kill(os.getpid(), 9)")
-    with pytest.raises(RunFailed, match="process died"):
-        reproduce("laptop", only=["one"])
 
 
 def test_killed_and_called_again_it_goes_on(project, monkeypatch):
@@ -546,11 +546,9 @@ def test_two_batches_of_one_profile_do_not_mix(project):
             reproduce("laptop")
 
 
-def test_only_takes_along_what_is_needed(project):
+def test_only_of_no_run_names_all(project):
     with pytest.raises(ValueError, match="has no run 'three': one, two"):
         reproduce("laptop", only=["three"])
-    reproduce("laptop", only=["one"])
-    assert [f.name for f in finished_runs("laptop")] == ["one"]
 
 
 def test_only_takes_an_entry_with_or_without_its_seeds(seeded):
