@@ -55,7 +55,7 @@ def test_backbone_equals_onnxruntime_at_every_stage():
     with torch.no_grad():
         for part, true in zip(model.backbone, reference, strict=True):
             (x,) = part(x)
-            np.testing.assert_allclose(x.numpy(), true, atol=1e-4)
+            np.testing.assert_allclose(x.numpy(), true, atol=1e-4, rtol=1e-4)  # values reach 20
 
 
 def test_keypoints_start_from_their_namesakes():

@@ -13,7 +13,7 @@ SAME = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"the weights of RTMPose-s are not at {WEIGHTS}")
 def test_a_real_pose_network_finds_jumpers():
     pytest.importorskip("onnxruntime")
-    data = worlds.jump(80, 256, seed=5, videos=12)
+    data = worlds.jump(40, 256, seed=5, videos=12)
     poses = data.poses.numpy()
     seen = np.where(poses[..., 2:] > 0, poses[..., :2], np.nan)
     boxes = np.concatenate([np.nanmin(seen, 1), np.nanmax(seen, 1)], 1)

@@ -69,6 +69,6 @@ def box_scores(people, found: list[np.ndarray]) -> np.ndarray:
 
 @pytest.mark.skipif(bool(absent), reason=f"not here: {', '.join(absent)}")
 def test_real_networks_find_clinicians_and_their_poses():
-    people = worlds.operating_room(36, seed=5, days=6)
+    people = worlds.operating_room(18, seed=5, days=6)
     assert box_scores(people, detect(people.frames.numpy()))[1] >= 0.6  # AP50
     assert pck(realism_of_people(people, str(WEIGHTS)), at=0.2) >= 75

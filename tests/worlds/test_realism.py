@@ -49,7 +49,7 @@ def pck(found: np.ndarray, poses: np.ndarray, at: float = 0.2) -> np.ndarray:
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"the weights of RTMPose-s are not at {WEIGHTS}")
 def test_a_real_pose_network_finds_everyday_people():
     pytest.importorskip("onnxruntime")
-    data = worlds.everyday(100, 256, seed=5)
+    data = worlds.everyday(50, 256, seed=5)
     poses = data.poses.numpy()
     seen = np.where(poses[..., 2:] > 0, poses[..., :2], np.nan)
     boxes = np.concatenate([np.nanmin(seen, 1), np.nanmax(seen, 1)], 1)
