@@ -13,7 +13,7 @@ from fewpose import __version__
 from fewpose_runs.profiles import profiles, repo_root
 
 # Of `predict --format`, as in `fewpose_video`.
-FORMATS = ("angles", "velocities", "dlc-csv", "dlc-h5", "trc", "mot", "c3d", "openpose", "coco", "sleap", "nwb")
+FORMATS = ("angles", "velocities", "raw", "dlc-csv", "dlc-h5", "trc", "mot", "c3d", "openpose", "coco", "sleap", "nwb")
 
 # Every command imports what it needs when it runs: `--help` must not wait for torch.
 
@@ -179,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
         description="Writes NAME_poses.csv (columns: lib/fewpose/data/README.md) and NAME_poses.mp4 for each video "
         "(.png for an image). Broken files are named and skipped; a stopped call goes on with the next video.",
     )
-    _add_network(command, "a notebook that trains a network")
+    _add_network(command, "a notebook that trains a network, or rtmpose_s, the published one")
     command.add_argument("videos", metavar="VIDEO_OR_FOLDER", type=Path, help="a video, an image, or a folder of them")
     command.add_argument("--out", type=Path, help="folder to write (default: poses, beside the videos)")
     _add_predict_options(command)
@@ -234,7 +234,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_network(command: argparse.ArgumentParser, notebook: str) -> None:
-    about = f"folder of a finished run of {notebook}, or its weights file"
+    about = f"folder of a finished run (or its weights file) of {notebook}"
     command.add_argument("network", metavar="RUN_OR_WEIGHTS", type=Path, help=about)
 
 

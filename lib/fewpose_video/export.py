@@ -70,6 +70,8 @@ def export(place: str | Path, path: str | Path) -> tuple[Path, Path]:
         raise ValueError(
             f"{weights} is a student of the operating room, which rtmlib cannot run: export a sports network"
         )
+    if weights.suffix == ".onnx":
+        raise ValueError(f"{weights} is the published network, which rtmlib knows: export one that was trained")
     if path.suffix != ".onnx":
         raise ValueError(f"{path} is no name of an ONNX file: let it end in .onnx")
     card = path.with_name("README.md")

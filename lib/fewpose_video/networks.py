@@ -8,13 +8,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from fewpose.crops import MARGIN
 from fewpose.data.pose_data import PoseData
+from fewpose.models.download import find_published
 from fewpose.models.factory import build
+from fewpose.models.rtmpose import CROP, rtmpose_s
 from fewpose.models.student.keypoint_rcnn import Student
 from fewpose.models.student.networks import light_student, resnet50_student
 from fewpose.models.weights import load_weights, read_meta
-from fewpose.skeleton import Skeleton
+from fewpose.skeleton import HALPE, Skeleton
 
+PUBLISHED = "rtmpose_s"  # in place of a run: the published network, 26 keypoints, for which nothing has to be trained
 FILES = ("network.safetensors", "student.safetensors")
 BOX_MARGIN = 1.1  # how much larger a detected box is than that of the keypoints
 
@@ -64,9 +68,11 @@ def network_metadata(network: str, train: PoseData) -> dict:
 def find_weights(place: str | Path) -> Path:
     """The weights of a sports network or operating-room student in a run's folder, or the file itself.
 
-    ValueError if there is none.
+    PUBLISHED is the file of RTMPose-s, downloaded once. ValueError if there is none.
     """
     place = Path(place)
+    if str(place) == PUBLISHED and not place.exists():
+        return find_published(PUBLISHED)
     if place.is_file():
         return place
     for folder in (place / "checkpoints", place):
@@ -80,17 +86,19 @@ def find_weights(place: str | Path) -> Path:
         runs = ", ".join(sorted(str(file.parent.parent) for file in below))
         raise ValueError(f"{place} is no run: give one of those below it, {runs}")
     raise ValueError(
-        f"{place} holds no {' or '.join(FILES)}: give the folder of a finished run of a sports "
-        "notebook or of operating_room/student, or its weights file"
+        f"{place} holds no {' or '.join(FILES)}: give the folder of a finished run of your_videos/adapt, a sports "
+        f"notebook or operating_room/student, its weights file, or {PUBLISHED}"
     )
 
 
 def open_network(place: str | Path) -> PoseNetwork | Student:
-    """The network of a run's folder or weights file, in evaluation mode.
+    """The network of a run's folder or weights file, or PUBLISHED, in evaluation mode.
 
     ValueError naming the file if there is none, it does not fit, or lacks the metadata.
     """
     path = find_weights(place)
+    if path.suffix == ".onnx":
+        return PoseNetwork(rtmpose_s(len(HALPE), path).eval(), HALPE, CROP, 1 / (MARGIN * BOX_MARGIN))
     metadata = read_meta(path)
     if metadata.get("model") == "Student":
         return open_student(path, metadata)

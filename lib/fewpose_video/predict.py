@@ -129,10 +129,10 @@ def predict(
 ) -> tuple[list[WrittenPoses], list[str]]:
     """Write `<name>_poses.csv` and `.mp4` (of an image `.png`) for each video or image in `source`, and other formats.
 
-    network is a run's folder or weights file (`networks.open_network`), source a video, an image or a folder of them,
-    out the folder to write (`poses` beside them). A video is kept as it is if an earlier call finished it with the same
-    network and options. The second result names the broken files and what is wrong with each. ValueError where nothing
-    can be read, or the options do not fit the network.
+    network is a run's folder, a weights file or "rtmpose_s" (`networks.open_network`), source a video, an image or a
+    folder of them, out the folder to write (`poses` beside them). A video is kept as it is if an earlier call finished
+    it with the same network and options. The second result names the broken files and what is wrong with each.
+    ValueError where nothing can be read, or the options do not fit the network.
     """
     options = options or Options()
     paths = find_inputs(Path(source))
@@ -277,7 +277,7 @@ def predict_file(
 
             show = stack.enter_context(behind(draw_and_add))
         poses = collect(chain([start], predicted), build, options.smoother, show, rate * options.slow_motion)
-    poses = replace(poses, poses3d=found.poses3d)
+    raw = poses = replace(poses, poses3d=found.poses3d)
     if options.smoother:
         poses = smooth_poses(poses, options.smoother, MAX_GAP)
     poses = replace(poses, metres_per_pixel=scale(poses, options))
@@ -285,7 +285,8 @@ def predict_file(
     for name in options.formats:
         suffix, write = WRITERS[name]
         try:
-            files += write(poses, base.with_name(base.name + suffix))
+            shown = replace(raw, metres_per_pixel=poses.metres_per_pixel) if name == "raw" else poses
+            files += write(shown, base.with_name(base.name + suffix))
         except ValueError as error:
             warnings.warn(f"{path.name}: no {name}: {error}", stacklevel=2)
     files += [drawing] * options.video

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewpose.skeleton import Skeleton
 from fewpose_video.formats import replacing
 from fewpose_video.measure import angles, facing_right
 from fewpose_video.poses import VideoPoses
@@ -26,6 +27,45 @@ def write_poses(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
     if poses.metres_per_pixel is not None:
         header += COLUMNS_METRES
     return write_rows(path, header, pose_rows(poses))
+
+
+def read_poses(path: Path, skeleton: Skeleton, size: tuple[int, int]) -> VideoPoses:
+    """The poses in a file of `write_poses`, whose keypoints are those of `skeleton`; frames of `size` (H, W).
+
+    ValueError naming the file if it has other columns or keypoints.
+    """
+    import pandas as pd  # here, as it takes half a second
+
+    table = pd.read_csv(path, encoding="utf-8", dtype={"video": str})
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise ValueError(f"{path} has no column {missing[0]}: it is no file of poses that `predict` wrote")
+    if unknown := set(table.keypoint) - set(skeleton.keypoints):
+        raise ValueError(f"{path}: {sorted(unknown)[0]} is no keypoint of {skeleton.name}")
+    frames = table.drop_duplicates("frame")
+    people = tuple(sorted(table.person.dropna().astype(int).unique().tolist()))
+    shape = (len(frames), len(people), len(skeleton))
+    poses, poses3d = np.full((*shape, 3), np.nan), np.full((*shape, 3), np.nan)
+    poses[..., 2] = 0
+    there = table[table.person.notna()]
+    row = np.searchsorted(frames.frame, there.frame)
+    column = np.searchsorted(people, there.person.astype(int))
+    cell_of = row, column, there.keypoint.map(skeleton.index).to_numpy(int)
+    poses[cell_of] = there[["x", "y", "score"]]
+    known = set(COLUMNS_3D) <= set(table)
+    if known:
+        poses3d[cell_of] = there[list(COLUMNS_3D)]
+    ratio = (there.x_m / there.x)[there.x > 1] if "x_m" in table else there.x[:0]
+    return VideoPoses(
+        source=str(table.video.iloc[0]),
+        size=size,
+        seconds=frames.seconds.to_numpy(float),
+        people=people,
+        poses=poses,
+        skeleton=skeleton,
+        poses3d=poses3d if known else None,
+        metres_per_pixel=float(ratio.median()) if len(ratio) else None,
+        first=int(frames.frame.iloc[0]),
+    )
 
 
 def pose_rows(poses: VideoPoses) -> Iterator[list]:
@@ -99,4 +139,8 @@ def write_rows(path: Path, header: list, rows: Iterable[list]) -> tuple[Path]:
 
 
 # What `--format` takes beside `formats.FORMATS`.
-MEASURES = {"angles": ("_angles.csv", write_angles), "velocities": ("_velocities.csv", write_velocities)}
+MEASURES = {
+    "angles": ("_angles.csv", write_angles),
+    "velocities": ("_velocities.csv", write_velocities),
+    "raw": ("_raw.csv", write_poses),  # the poses as the network gives them, beside the smoothed ones
+}

@@ -16,14 +16,14 @@ from fewpose.data.video import read_video
 from fewpose.models.factory import build
 from fewpose.models.student.networks import light_student
 from fewpose.models.weights import save_weights, shipped
-from fewpose.skeleton import JUMP
+from fewpose.skeleton import HALPE, JUMP
 from fewpose_runs import cli
 from fewpose_video import predict as predicting
 from fewpose_video.networks import PoseNetwork, find_weights, network_metadata, open_network
 from fewpose_video.people import find_person
 from fewpose_video.predict import RECORD, Options, output_names, predict, predict_crops, predict_whole
 from odd_videos import drop_frames
-from published import YOLOX, needs_yolox
+from published import RTMPOSE, YOLOX, needs_rtmpose, needs_yolox
 from tiny import DOTS, dots
 from toy_teacher import SPOTS, Rectangles, Spots, person
 from toy_video import write_toy_video
@@ -297,6 +297,25 @@ def test_warnings_name_their_video(tmp_path, monkeypatch):
     with pytest.warns(UserWarning) as caught:
         predict("run", tmp_path)
     assert [str(w.message) for w in caught] == ["walk.mp4: colours are strange"]
+
+
+def test_raw_poses_are_those_before_the_smoothing(tmp_path, monkeypatch):
+    toy(monkeypatch)
+    write_toy_video(tmp_path / "walk.mp4")
+    predict("run", tmp_path / "walk.mp4", tmp_path / "smooth", Options(formats=("raw",), video=False))
+    predict("run", tmp_path / "walk.mp4", tmp_path / "plain", Options(smoother=None, video=False))
+    plain = (tmp_path / "plain" / "walk_poses.csv").read_text(encoding="utf-8")
+    assert (tmp_path / "smooth" / "walk_raw.csv").read_text(encoding="utf-8") == plain
+    assert (tmp_path / "smooth" / "walk_poses.csv").read_text(encoding="utf-8") != plain
+
+
+@needs_rtmpose
+def test_the_published_network_needs_no_run(monkeypatch):
+    monkeypatch.setenv("FEWPOSE_RTMPOSE_S", str(RTMPOSE))
+    network = open_network("rtmpose_s")
+    assert find_weights("rtmpose_s") == RTMPOSE
+    assert network.skeleton is HALPE and network.size == (256, 192)
+    assert network.margin == pytest.approx(1.25)  # of the crops that it was trained on
 
 
 def test_the_command_line_has_all_options(monkeypatch, capsys):

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from fewpose.skeleton import HALPE
 from fewpose_video.poses import VideoPoses
-from fewpose_video.tables import write_angles, write_poses, write_velocities
+from fewpose_video.tables import read_poses, write_angles, write_poses, write_velocities
 from toy_teacher import SPOTS
 from walking import walking
 
@@ -44,6 +46,32 @@ def test_metres_and_3d_have_columns_of_their_own(tmp_path):
     assert list(table)[8:] == ["x3d", "y3d", "z3d", "x_m", "y_m"]
     first = table.iloc[0]
     assert (first.x3d, first.y3d, first.z3d, first.x_m, first.y_m) == (10000, 20000, 1000, 0.1, 0.79)
+
+
+@pytest.mark.parametrize("fields", [{}, {"metres_per_pixel": 0.004, "first": 12}, {"people": ()}])
+def test_what_was_written_is_read_again(tmp_path, fields):
+    poses = walking(**fields)
+    if poses.metres_per_pixel:
+        poses = replace(poses, poses3d=100 * poses.poses)
+    write_poses(poses, tmp_path / "walk.csv")
+    read = read_poses(tmp_path / "walk.csv", HALPE, poses.size)
+    for name in ("source", "people", "first", "size"):
+        assert getattr(read, name) == getattr(poses, name)
+    assert np.allclose(read.seconds, poses.seconds, atol=1e-4)
+    assert np.allclose(read.poses, poses.poses, atol=0.0051, equal_nan=True)
+    assert (read.poses3d is None) == (poses.poses3d is None)
+    if poses.metres_per_pixel:
+        assert np.allclose(read.poses3d[..., :2], poses.poses3d[..., :2], atol=0.051, equal_nan=True)
+        assert read.metres_per_pixel == pytest.approx(0.004, rel=1e-3)
+
+
+def test_another_table_is_not_read(tmp_path):
+    write_angles(walking(), tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="no column keypoint"):
+        read_poses(tmp_path / "a.csv", HALPE, (1, 1))
+    write_poses(walking(), tmp_path / "b.csv")
+    with pytest.raises(ValueError, match=f"is no keypoint of {SPOTS.name}"):
+        read_poses(tmp_path / "b.csv", SPOTS, (1, 1))
 
 
 def test_velocities_are_in_pixels_or_metres(tmp_path):
