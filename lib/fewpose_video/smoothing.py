@@ -17,9 +17,9 @@ CUTOFF = 6.0  # Hz of the Butterworth filter, as in Sports2D
 UNEVEN = 0.1  # deviation from the median time between frames that is more than rounding
 
 
-def savitzky_golay(values: np.ndarray, rate: float) -> np.ndarray:
-    """Values [T, …] by a parabola through WINDOW seconds around each, or 5 frames; at the ends through the last."""
-    width = min(max(5, 2 * round(WINDOW * rate / 2) + 1), len(values) - 1 + len(values) % 2)
+def savitzky_golay(values: np.ndarray, rate: float, window: float = WINDOW) -> np.ndarray:
+    """Values [T, …] by a parabola through `window` seconds around each, or 5 frames; at the ends through the last."""
+    width = min(max(5, 2 * round(window * rate / 2) + 1), len(values) - 1 + len(values) % 2)
     return savgol_filter(values, width, DEGREE, axis=0) if width > DEGREE else values
 
 
@@ -71,11 +71,12 @@ def fill_gaps(seconds: np.ndarray, values: np.ndarray, max_gap: float) -> np.nda
     return out
 
 
-def smooth(seconds: np.ndarray, values: np.ndarray, smoother: str) -> np.ndarray:
-    """Values [T, …] smoothed by a method of SMOOTHERS between gaps; NaN stay NaN.
+def smooth(seconds: np.ndarray, values: np.ndarray, smoother: str | Callable) -> np.ndarray:
+    """Values [T, …] smoothed by a method of SMOOTHERS, or a function like one, between gaps; NaN stay NaN.
 
     Frames at uneven times are brought to even ones and back by cubic splines.
     """
+    method = SMOOTHERS[smoother] if isinstance(smoother, str) else smoother
     out = np.array(values, float, order="C")
     columns = out.reshape(len(out), -1)
     # all at once that are known at the same times
@@ -83,7 +84,7 @@ def smooth(seconds: np.ndarray, values: np.ndarray, smoother: str) -> np.ndarray
     for i, known in enumerate(patterns.T):
         alike = np.flatnonzero(number.ravel() == i)
         for run in runs(np.where(known, 0, np.nan), np.diff(seconds) > WINDOW):
-            columns[run, alike] = smooth_run(seconds[run], columns[run, alike], SMOOTHERS[smoother])
+            columns[run, alike] = smooth_run(seconds[run], columns[run, alike], method)
     return out
 
 
