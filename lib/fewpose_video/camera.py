@@ -10,6 +10,7 @@ import numpy as np
 MOST = 480  # longer side in pixels of the images in which the background is followed
 CORNERS = 300  # points to follow from one frame to the next
 ENOUGH = 12  # of them that must agree
+TRAVEL = 0.05  # of the width
 AROUND = 0.2  # of a person's size, what is left out around them
 
 
@@ -33,6 +34,16 @@ def background_motion(images: Iterable[np.ndarray], poses: np.ndarray) -> np.nda
                 maps[t] = found
         before, free = grey, without_people(grey.shape, people * factor)
     return maps
+
+
+def moves(maps: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether a camera with the maps of `background_motion`, of images of `size` (H, W), moves rather than trembles.
+
+    It does if the middle of the background travels by more than TRAVEL of the image's width.
+    """
+    middle = np.array([size[1] / 2, size[0] / 2])
+    steps = np.nan_to_num(maps[:, :, :2] @ middle + maps[:, :, 2] - middle)
+    return bool(np.ptp(steps.cumsum(0), axis=0).max() > TRAVEL * size[1])
 
 
 def without_people(shape: tuple[int, int], poses: np.ndarray) -> np.ndarray:

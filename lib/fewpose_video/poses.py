@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,3 +62,13 @@ class VideoPoses:
     def rate(self) -> float:
         """Frames per second, from the median time between two; 25 for a single frame."""
         return float(1 / np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 25.0
+
+    def between(self, start: float, end: float) -> VideoPoses:
+        """The frames from `start` to `end` seconds; ValueError if there is none."""
+        here = np.flatnonzero((self.seconds >= start) & (self.seconds <= end))
+        if not len(here):
+            raise ValueError(f"{self.source}: no frame from {start:g} to {end:g} s, it has {self.seconds[-1]:.2f} s")
+        cut = slice(here[0], here[-1] + 1)
+        poses3d = None if self.poses3d is None else self.poses3d[cut]
+        first = self.first + int(here[0])
+        return replace(self, seconds=self.seconds[cut], poses=self.poses[cut], poses3d=poses3d, first=first)

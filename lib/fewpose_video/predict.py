@@ -37,7 +37,7 @@ from fewpose_video.people import BATCH, batches, crop_boxes, detect_people, stac
 from fewpose_video.pipeline import ahead, behind
 from fewpose_video.poses import VideoPoses
 from fewpose_video.smoothing import SMOOTHERS, WINDOW, smooth_poses
-from fewpose_video.tables import MEASURES, write_poses
+from fewpose_video.tables import MEASURES, read_poses, write_poses
 from fewpose_video.track import boxes_of, choose_people
 
 EVERY = 3  # frames from one detection of people to the next: the poses were as good as with one in each frame
@@ -170,6 +170,15 @@ def predict(
     if not written:
         raise ValueError("nothing could be read: " + "; ".join(broken))
     return written, broken
+
+
+def read_written(written: WrittenPoses, skeleton: Skeleton) -> tuple[VideoPoses, VideoPoses]:
+    """The poses that `predict` has written for a video, smoothed and, if they are among its formats, raw ones."""
+    with closing(iter_images(written.source)) as frames:
+        size = next(frames)[2].shape[:2]
+    smoothed = written.files[0]
+    raw = smoothed.with_name(smoothed.name.removesuffix("_poses.csv") + MEASURES["raw"][0])
+    return tuple(read_poses(path if path in written.files else smoothed, skeleton, size) for path in (smoothed, raw))
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from fewpose_video.camera import background_motion, without_people
+from fewpose_video.camera import background_motion, moves, without_people
 
 WALL = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (700, 1400, 3), np.uint8), (0, 0), 2)
 SIZE = (200, 300)
@@ -49,3 +49,11 @@ def test_nothing_to_follow_is_unknown():
 def test_people_are_left_out():
     mask = without_people((200, 300), pan(np.zeros((1, 2, 3)))[1][0])
     assert (mask[60:160, 110:190] == 0).all() and mask[10, 10] == mask[190, 290] == 255
+
+
+def test_a_pan_is_told_from_a_tremble():
+    still, panned = np.tile(np.eye(2, 3), (50, 1, 1)), np.tile(np.eye(2, 3), (50, 1, 1))
+    still[1:, :, 2] = np.random.default_rng(0).normal(0, 0.3, (49, 2))
+    panned[1:, 0, 2] = -0.5
+    panned[7] = np.nan
+    assert not moves(still, SIZE) and moves(panned, SIZE)

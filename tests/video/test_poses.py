@@ -44,3 +44,12 @@ def test_no_frames_are_refused_and_no_people_are_not():
     with pytest.raises(ValueError, match="no frames"):
         walking(frames=0)
     assert walking(people=()).poses.shape == (20, 0, 26, 3)
+
+
+def test_a_part_keeps_times_and_frame_numbers():
+    poses = walking(first=100)
+    part = poses.between(0.1, 0.3)
+    assert part.first == 103 and np.array_equal(part.seconds, poses.seconds[3:9])
+    assert np.array_equal(part.poses, poses.poses[3:9], equal_nan=True)
+    with pytest.raises(ValueError, match="no frame from 9 to 10 s"):
+        poses.between(9, 10)
