@@ -1,10 +1,11 @@
-"""The data of `your_videos/adapt`: labelled people, unlabelled frames with their numbers, and frames to label next."""
+"""The data of `your_videos`: labelled people, unlabelled frames with their numbers, frames to label next, examples."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,17 +16,24 @@ from torch import Tensor, nn
 
 from fewpose.beyond.budget import Plan
 from fewpose.beyond.few_videos import ENOUGH, Fold, everything, leave_videos_out, one_fold
-from fewpose.crops import MARGIN
+from fewpose.crops import MARGIN, crop_maps, cut_crops, person_boxes
 from fewpose.data.coco_file import load_coco, read_skeleton
 from fewpose.data.custom import normalised, read_people, split_videos, video_files
 from fewpose.data.images import warn_skipped
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import concatenate_videos, iter_frames, read_video
 from fewpose.feature_cache import cache_features
+from fewpose.geometry import transform_points
+from fewpose.heatmaps import predict_all
+from fewpose.metrics import conformal
+from fewpose.metrics.conformal import ErrorBands
 from fewpose.models.teacher.yolox import yolox_tiny
 from fewpose.skeleton import Skeleton
 from fewpose_runs.runs import write_json
+from fewpose_video.bands import ANGLES_FILE, angle_errors, angle_skeleton
 from fewpose_video.cropped import cached_boxes
+from fewpose_video.measure import find_keypoint
+from fewpose_video.networks import PoseNetwork
 from fewpose_video.people import crop_boxes, find_person
 from fewpose_worlds import store, worlds
 
@@ -206,3 +214,47 @@ def join_labels(folder: Path, new: Path) -> int:
     write_json(file, content)
     shutil.rmtree(new)
     return len(labelled)
+
+
+# ---- predict_and_measure -----------------------------------------------------------------------------------------
+
+
+def example_video(cache: Path, size: int = 256, rate: float = 50) -> Path:
+    """A rendered jump, a video like a user's, made once in `cache`."""
+    return worlds.jump_videos(3, size, 0, cache, 3, "test", rate, limit=1)[0]
+
+
+def calibrate_published(network: PoseNetwork, people: PoseData, coverage: float = 0.9) -> tuple[ErrorBands, ErrorBands]:
+    """The calibrated errors of keypoints (pixels of the input) and angles (degrees) of a network on labelled people.
+
+    It must have seen none of them. Keypoints of other names are matched as for angles (`measure.find_keypoint`).
+    """
+    people = crop_people(people, network.size)
+    truth = as_skeleton(people.poses.numpy(), people.skeleton, network.skeleton)
+    found, skeleton = predict_all(network.model, people.frames), network.skeleton
+    errors = conformal.pixel_errors(found, torch.from_numpy(truth))
+    degrees = angle_errors(found.numpy(), truth, skeleton)
+    keypoints, _ = conformal.calibrate(errors, people.video, skeleton, network.size, coverage)
+    return keypoints, conformal.calibrate(degrees, people.video, angle_skeleton(skeleton), network.size, coverage)[0]
+
+
+def read_errors(weights: Path) -> tuple[ErrorBands | None, ErrorBands | None]:
+    """The calibrated errors of keypoints and of angles beside a network's weights, None where there are none."""
+    paths = (weights.with_name(name) for name in ("errors.json", ANGLES_FILE))
+    return tuple(ErrorBands.load(path) if path.is_file() else None for path in paths)
+
+
+def as_skeleton(poses: np.ndarray, source: Skeleton, target: Skeleton) -> np.ndarray:
+    """Poses [N, S, 3] of the source skeleton with the keypoints of the target that it has, [N, K, 3], else 0."""
+    known = np.where(poses[..., 2:] > 0, poses, np.nan)
+    found = [find_keypoint(known, source, name) for name in target.keypoints]
+    absent = np.zeros_like(poses[:, 0])
+    return np.nan_to_num(np.stack([absent if point is None else point for point in found], 1))
+
+
+def crop_people(people: PoseData, size: tuple[int, int]) -> PoseData:
+    """Each frame cut to its labelled keypoints and a quarter more, in crops of `size` (H, W)."""
+    maps = crop_maps(person_boxes(people.poses, people.size), size)
+    crops = cut_crops(people.frames, torch.arange(len(people)), maps, size).round().clamp(0, 255).byte()
+    poses = transform_points(maps, people.poses) * (people.poses[..., 2:] > 0)
+    return replace(people, frames=crops, poses=poses)
