@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from blobs import BLOBS, Red, blobs
 from fewpose.beyond.budget import first_choice
 from fewpose.data.coco_file import load_coco
+from fewpose.data.pose_data import PoseData
 from fewpose.data.video import read_video, video_writer
+from fewpose.metrics.conformal import ErrorBands
+from fewpose.skeleton import HALPE, JUMP
 from fewpose_runs import own_videos
+from fewpose_video.networks import PoseNetwork
 
 PLAN = replace(first_choice(1, ()), size=32, raw_every=4)
 NAMES = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
@@ -122,3 +127,40 @@ def test_the_speed_is_measured_on_the_first_video_that_can_be_read(tmp_path):
     paths = sorted((folder / "videos").iterdir())
     assert own_videos.read_beginning(paths, PLAN) == own_videos.MEASURED
     assert own_videos.read_beginning(paths[:1], PLAN) == 0
+
+
+# ---- predict_and_measure -----------------------------------------------------------------------------------------
+
+
+def test_labels_are_matched_to_the_networks_keypoints():
+    poses = np.zeros((2, len(JUMP), 3), np.float32)
+    poses[0] = np.stack([np.arange(20), 2 * np.arange(20), np.full(20, 2)], 1)
+    poses[1, JUMP.index("left_hip")] = (5, 6, 1)
+    found = own_videos.as_skeleton(poses, JUMP, HALPE)
+    assert np.array_equal(found[0, HALPE.index("left_big_toe")], poses[0, JUMP.index("left_toe")])
+    hips = poses[0, [JUMP.index("left_hip"), JUMP.index("right_hip")]]
+    assert np.array_equal(found[0, HALPE.index("hip")], hips.mean(0))
+    assert (found[:, HALPE.index("left_eye")] == 0).all() and (found[1, HALPE.index("hip")] == 0).all()
+    assert found[1, HALPE.index("left_hip")].tolist() == [5, 6, 1]
+
+
+def test_errors_are_calibrated_in_pixels_of_the_networks_input():
+    """Labels that are 2 pixels off in every frame; the crop shows the 25 pixels around them twice as large."""
+    points = np.array([[[40.0, 30], [60, 30]]] * 20) + np.arange(20)[:, None, None] * (0.5, 0.25)
+    frames = torch.from_numpy(np.stack([blobs(p, (90, 120)) for p in points])).permute(0, 3, 1, 2).contiguous()
+    labels = torch.from_numpy(np.concatenate([points + np.array([0, 2]), np.full((20, 2, 1), 2)], -1)).float()
+    video = np.repeat([f"v{i}" for i in range(10)], 2)
+    people = PoseData(frames, labels, BLOBS, video, np.full(20, "train"))
+    network = PoseNetwork(Red(), BLOBS, (50, 50), 0.7)
+    keypoints, angles = own_videos.calibrate_published(network, people)
+    assert keypoints.radius["left_hand"] == pytest.approx(2 * 50 / (20 * 1.25), abs=0.3)
+    assert (keypoints.frames, keypoints.videos, keypoints.size) == (20, 10, (50, 50))
+    assert angles.radius == {}
+
+
+def test_errors_beside_the_weights_are_read(tmp_path):
+    assert own_videos.read_errors(tmp_path / "network.safetensors") == (None, None)
+    bands = ErrorBands(0.9, (4, 4), {"a": 1.0}, {"a": None}, {"a": 0.9}, 3, 2)
+    bands.save(tmp_path / "errors.json")
+    bands.save(tmp_path / "angle_errors.json")
+    assert own_videos.read_errors(tmp_path / "network.safetensors") == (bands, bands)
