@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from fewpose.augment import Augmentation, View, labelling_views, network_input, normalise
 from fewpose.data.pose_data import PoseData, chosen
+from fewpose.disk import allocate
 from fewpose.made_once import made_once
 
 STORED = torch.float8_e4m3fn  # half the file of float16, at no loss of PCK
@@ -198,9 +199,12 @@ def cache_features(
     name = fingerprint(backbone, data, matrix, flipped, augmentation)
     shape = tuple(backbone(normalise(data.frames[:1].to(device))).shape[1:])
     cached = CacheFile(Path(folder) / f"{name}.features", matrix, flipped)
-    with made_once(cached.path) as part:
+    size = len(data) * views * math.prod(shape)
+    with made_once(cached.path, size=size) as part:
         if part is not None:
-            with open(part, "wb") as file:
+            part.touch()
+            allocate(part, 0, size)  # a full disk is said before the work
+            with open(part, "r+b") as file:
                 batches = torch.arange(len(data)).split(batch_size)
                 for index in tqdm(batches, leave=False, desc=f"features of {views} views"):
                     file.write(records(backbone, data, index, cached, seed, augmentation, device))

@@ -8,33 +8,38 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from fewpose.disk import full_disk_named, lock
 
 
 @contextlib.contextmanager
-def made_once(target: Path, is_made: Callable[[], bool] | None = None) -> Iterator[Path | None]:
+def made_once(
+    target: Path, is_made: Callable[[], bool] | None = None, size: int | None = None
+) -> Iterator[Path | None]:
     """A path beside `target` to write a file or folder at, moved to `target` when the block ends; None if it is there.
 
     One process at a time, also of other machines that share the file system, makes a target; others wait for it.
-    `is_made` says whether what lies at `target` will do (default: whether it exists). If the block raises, what it
-    wrote is removed; what a killed process left is removed by the next.
+    `is_made` says whether what lies at `target` will do (default: whether it exists); `size` is the number of bytes it
+    will have, if known. If the block raises, what it wrote is removed; what a killed process left is removed by the
+    next. DiskFull, which names `target`, if the disk is full.
     """
     is_made = is_made or target.exists
     if is_made():
         yield None
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
+    part = target.with_name(f".part_{target.name}")  # with the target's suffix, which some writers read
+    with full_disk_named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with lock(target.with_name(f".{target.name}.lock")):
         if is_made():
             yield None
             return
-        part = target.with_name(f".part_{target.name}")  # with the target's suffix, which some writers read
         _remove(part)
         try:
-            yield part
-            if target.is_dir():
-                _remove(target)
-            os.replace(part, target)
+            with full_disk_named(target, part, size):
+                yield part
+                if target.is_dir():
+                    _remove(target)
+                os.replace(part, target)
         finally:
             _remove(part)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import pickle
 import time
 import zlib
@@ -19,6 +18,7 @@ from tqdm.auto import tqdm
 
 from fewpose.augment import Augmentation
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import replacing
 from fewpose.heatmaps import predict_all
 from fewpose.metrics.pck import normalised_distances, pck
 from fewpose.speed.precision import half_precision
@@ -244,9 +244,16 @@ def save_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"fingerprint": fingerprint, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     state |= {"history": asdict(history), "best": best, "step": step}
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path, size=size_of_tensors(state)) as part, open(part, "wb") as file:
+        torch.save(state, file)  # not the path, whose name would be in the file
+
+
+def size_of_tensors(state: object) -> int:
+    """The bytes of all tensors in nested dicts and lists."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    below = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
+    return sum(map(size_of_tensors, below))
 
 
 def load_checkpoint(path: Path | None, fingerprint: str) -> dict | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fewpose.disk import write_text
 from fewpose_report.results import markdown
 from fewpose_report.sports.pck_results import ORDER, name_of
 from fewpose_report.sports.pck_tables import gap_table
@@ -32,7 +33,7 @@ USES = {
 def write_readme(folder: Path) -> Path:
     """Write `reference_readme(folder)` into the folder."""
     path = Path(folder) / "README.md"
-    path.write_text(reference_readme(folder), encoding="utf-8")
+    write_text(path, reference_readme(folder))
     return path
 
 

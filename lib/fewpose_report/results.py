@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from fewpose import LAYOUT
+from fewpose.data.images import write_image
+from fewpose.disk import write_text
 
 
 def published(paper: str) -> pd.DataFrame:
@@ -47,7 +49,7 @@ def example_indices(frames: int, examples: int) -> Tensor:
 def write_examples(frames: Tensor, path: Path, quality: int = 95) -> None:
     """Frames [N, 3, H, W] side by side as a JPEG."""
     strip = torch.cat(list(frames), dim=2).permute(1, 2, 0).numpy()
-    cv2.imwrite(str(path), strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    write_image(path, strip, quality)
 
 
 def read_examples(path: Path, examples: int) -> Tensor | None:
@@ -94,10 +96,15 @@ def _cells(column: pd.Series) -> list[str]:
     given = column[column.notna()]
     numbers = pd.api.types.is_float_dtype(column)
     decimals = max((len(f"{v:.4f}".rstrip("0").split(".")[1]) for v in given), default=0) if numbers else 0
-    return ["" if pd.isna(v) else f"{v + 0.0:.{decimals}f}" if numbers else str(v) for v in column]
+    return ["" if pd.isna(v) else f"{v + 0.0:.{decimals}f}" if numbers else plain(str(v)) for v in column]
+
+
+def plain(text: str) -> str:
+    """Text for Markdown that is neither HTML nor a border of a table."""
+    return text.replace("<", "&lt;").replace("|", "\\|")
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
     """Save a table as `<name>.csv` and `<name>.md`."""
-    table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.md").write_text(markdown(table), encoding="utf-8")
+    write_text(folder / f"{name}.csv", table.to_csv(index=False))
+    write_text(folder / f"{name}.md", markdown(table))

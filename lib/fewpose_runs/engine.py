@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fewpose.disk import lock
 from fewpose_runs.clusters import connect
 from fewpose_runs.execution import Outcome, RunFailed, attempt, up_to_date
 from fewpose_runs.fingerprints import fingerprints
@@ -161,15 +162,15 @@ def _chosen(plan: list[PlannedRun], only: list[str] | None) -> list[PlannedRun]:
 @contextlib.contextmanager
 def _locked(profile: str) -> Iterator[None]:
     """Hold the profile's lock file, which the system releases even if this process is killed."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     path = repo_root() / "outputs" / profile / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(path).acquire(blocking=False)
-    except Timeout:
-        raise RuntimeError(f"another `reproduce` is working on outputs/{profile}/: wait for it to end") from None
-    with lock:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock(path, blocking=False))
+        except Timeout:
+            raise RuntimeError(f"another `reproduce` is working on outputs/{profile}/: wait for it to end") from None
         yield
 
 

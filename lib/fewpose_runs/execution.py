@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fewpose import LAYOUT
+from fewpose.disk import DiskFull, full_disk_named, lock
 from fewpose_runs.fingerprints import fingerprints
 from fewpose_runs.profiles import PlannedRun, notebook_path, read_manifest, read_profile, repo_root, shown
 
 # glibc keeps freed memory for the next step; returning gigabytes per second to the system takes an eighth of the time.
 MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 # Errors with a message for the user; any other is shown with its traceback.
-WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "OSError", "KeyboardInterrupt")
+WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "OSError", "DiskFull", "KeyboardInterrupt")
 FULL = 1 << 20  # a disk with fewer bytes free is full
 
 Emit = Callable[[str, str], None]  # takes a kind (start, stdout, stderr) and text
@@ -99,11 +101,9 @@ def check_files(planned: PlannedRun, fingerprint: str, worker: str) -> None:
 @contextlib.contextmanager
 def run_lock(planned: PlannedRun) -> Iterator[None]:
     """Hold the lock of a run's folder, after waiting for whoever has it; the system releases it if a holder dies."""
-    from filelock import FileLock
-
     path = planned.folder.with_name(f".{planned.run}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    with lock(path):
         yield
 
 
@@ -113,7 +113,8 @@ def execute(planned: PlannedRun, fingerprint: str, emit: Emit) -> None:
     where = f"{shown(source)} (run {planned.run})"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").unlink(missing_ok=True)
+        for old in ("run.json", "notebook.ipynb"):
+            (folder / old).unlink(missing_ok=True)
         _papermill(planned, fingerprint, emit, where)
         pending = folder / "run.pending.json"
         if not pending.exists():
@@ -122,7 +123,8 @@ def execute(planned: PlannedRun, fingerprint: str, emit: Emit) -> None:
         if read_manifest(folder) is None:
             raise RunFailed(f"{where}: {shown(folder)}/run.json cannot be read back")
     except OSError as error:
-        raise RunFailed(f"{where} stopped: {error}{_full_disk(folder)}") from None
+        full = "" if isinstance(error, DiskFull) else _full_disk(folder)  # which says it itself
+        raise RunFailed(f"{where} stopped: {error}{full}") from None
 
 
 def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) -> None:
@@ -133,6 +135,7 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     folder = planned.folder
+    part, executed = folder / ".notebook.part.ipynb", folder / "notebook.ipynb"
     environment = {
         "FEWPOSE_RUN": f"{planned.profile}/{planned.run}/{fingerprint}",
         "FEWPOSE_ROOT": str(repo_root()),
@@ -141,10 +144,10 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
     try:
-        with _environment(environment):
+        with _environment(environment), full_disk_named(executed, part):
             papermill.execute_notebook(
                 notebook_path(planned.notebook),
-                folder / "notebook.ipynb",
+                part,
                 planned.parameters,
                 kernel_name="python3",
                 language="python",
@@ -158,12 +161,22 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
     except papermill.PapermillExecutionError as error:
         if error.ename not in WORDED:
             emit("stderr", "\n".join(error.traceback) + "\n")
-        raise RunFailed(
-            f"{where} stopped: {error.ename}: {_plain(error.evalue)}{_full_disk(folder)} "
-            f"(the full traceback is in {shown(folder)}/notebook.ipynb)"
-        ) from None
+        told = _plain(error.evalue)
+        if error.ename != "DiskFull":  # which says all
+            told = f"{error.ename}: {told}{_full_disk(folder)}"
+        raise RunFailed(f"{where} stopped: {told} (the full traceback is in {shown(folder)}/notebook.ipynb)") from None
     except DeadKernelError:
         raise RunFailed(f"{where} stopped: its Python process died, most often because memory ran out") from None
+    finally:
+        _keep_if_whole(part, executed)
+
+
+def _keep_if_whole(part: Path, target: Path) -> None:
+    """Move the executed notebook to its place, or remove what a full disk has cut off."""
+    with contextlib.suppress(OSError, ValueError):
+        json.loads(part.read_text(encoding="utf-8"))
+        part.replace(target)
+    part.unlink(missing_ok=True)
 
 
 class _Stream:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -19,9 +18,10 @@ from fewpose.beyond.few_videos import ENOUGH, Fold, everything, leave_videos_out
 from fewpose.crops import MARGIN, crop_maps, cut_crops, person_boxes
 from fewpose.data.coco_file import load_coco, read_skeleton
 from fewpose.data.custom import normalised, read_people, split_videos, video_files
-from fewpose.data.images import warn_skipped
+from fewpose.data.images import warn_skipped, write_image
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import concatenate_videos, iter_frames, read_video
+from fewpose.disk import copy_file
 from fewpose.feature_cache import cache_features
 from fewpose.geometry import transform_points
 from fewpose.heatmaps import predict_all
@@ -180,11 +180,11 @@ def write_to_label(folder: Path, chosen: list[tuple[Path, int]], labelled: Path)
         for number, _, image in islice(iter_frames(path), max(wanted) + 1):
             if number in wanted:
                 name = f"{path.stem}_{number:06}.png"
-                cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
+                write_image(folder / "images" / name, image)
                 entry = {"id": len(images) + 1, "file_name": name, "video_id": path.name}
                 images.append(entry | {"height": image.shape[0], "width": image.shape[1], "frame": number})
     parts = {"images": images, "annotations": [], "categories": content["categories"]}
-    file.write_text(json.dumps(parts, indent=1), encoding="utf-8")
+    write_json(file, parts)
     return file
 
 
@@ -206,11 +206,11 @@ def join_labels(folder: Path, new: Path) -> int:
     split = {"split": "train"} if any("split" in image for image in content["images"]) else {}
     for image in added["images"]:
         if image["id"] in labelled:
-            shutil.copy(new / "images" / image["file_name"], folder / "images")
+            copy_file(new / "images" / image["file_name"], folder / "images")
             content["images"].append(image | {"id": number[image["id"]]} | split)
     for i, annotation in enumerate(added["annotations"]):
         content["annotations"].append(annotation | {"id": first + i, "image_id": number[annotation["image_id"]]})
-    shutil.copy(file, file.with_name("annotations.before.json"))
+    copy_file(file, file.with_name("annotations.before.json"))
     write_json(file, content)
     shutil.rmtree(new)
     return len(labelled)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from fewpose.made_once import made_once
 from fewpose_report.reference import write_readme
 from fewpose_runs.profiles import read_notebook, shown
 from fewpose_runs.runs import finished_runs, outputs
@@ -34,21 +35,27 @@ def keep_reference(profile: str, name: str, notebooks: bool = False) -> Path:
     if not (report / "results.csv").is_file():
         raise ValueError(f"outputs/{profile} has no report: run `make reproduce PROFILE={profile}`")
     runs = finished_runs(profile)  # may raise, so before anything is replaced
-    shutil.rmtree(target, ignore_errors=True)
+    with made_once(target, lambda: False) as part:
+        copy_results(runs, report, part, notebooks)
+    target.with_name(f".{name}.lock").unlink(missing_ok=True)
+    write_readme(target.parent)
+    return target
+
+
+def copy_results(runs: list[Path], report: Path, target: Path, notebooks: bool) -> None:
+    """As `keep_reference`, into a new folder."""
     shutil.copytree(report, target / "report", ignore=shutil.ignore_patterns("*.pdf"))
     for run in runs:
         for path in (p for pattern in (*KEPT, "figures/*.png") for p in run.glob(pattern)):
             if not (notebooks and path.parent.name in ("figures", "test")):
-                copy = target / path.relative_to(outputs() / profile)
+                copy = target / path.relative_to(report.parent)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)
         if notebooks:
-            copy = target / run.relative_to(outputs() / profile) / "notebook.ipynb"
+            copy = target / run.relative_to(report.parent) / "notebook.ipynb"
             copy.write_text(small_notebook(run / "notebook.ipynb"), encoding="utf-8")
     for figure in target.rglob("*.png"):
         figure.write_bytes(min(figure.read_bytes(), palette_png(Image.open(figure)), key=len))
-    write_readme(target.parent)
-    return target
 
 
 def small_notebook(path: Path) -> str:

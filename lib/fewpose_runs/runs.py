@@ -7,6 +7,7 @@ The first code cell after the parameters calls `run = start_run("sports/supervis
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from fewpose import LAYOUT, SkippedInput
+from fewpose.disk import copy_file, write_bytes, write_text
 from fewpose_runs.fingerprints import fingerprint
 from fewpose_runs.profiles import (
     check_layout,
@@ -62,6 +64,7 @@ STYLE = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
     "image.interpolation": "nearest",
+    "text.parse_math": False,  # names of videos and keypoints may have a $
 }
 
 
@@ -110,14 +113,16 @@ class Run:
         """Save a figure as `figures/<name>.png` and `.pdf`; the cell shows it as usual."""
         folder = self.folder / "figures"
         folder.mkdir(exist_ok=True)
-        fig.savefig(folder / f"{name}.png")
-        fig.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+            drawn = io.BytesIO()
+            fig.savefig(drawn, format=kind, metadata=metadata)
+            write_bytes(folder / f"{name}.{kind}", drawn.getbuffer())
 
     def report_figure(self, fig: Figure, name: str) -> None:
         """Save a figure as `<name>.png` and `.pdf` into the report as well as among the figures."""
         self.figure(fig, name)
         for suffix in (".png", ".pdf"):
-            shutil.copy(self.folder / "figures" / f"{name}{suffix}", self.report)
+            copy_file(self.folder / "figures" / f"{name}{suffix}", self.report)
 
     def record(self, rows: pd.DataFrame | dict | Iterable[dict]) -> None:
         """Add tidy rows (columns of COLUMNS) to metrics.csv.
@@ -140,7 +145,7 @@ class Run:
 
         seconds = round(time.time() - self.started, 1)
         rows = [{"seconds": seconds, **row} for row in self.rows]
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(self.folder / "metrics.csv", index=False)
+        write_text(self.folder / "metrics.csv", pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
         manifest = {
             "status": "finished",
             "layout": LAYOUT,
@@ -167,7 +172,7 @@ class Run:
 
     def _files(self) -> list[str]:
         """Files that this run wrote, relative to the root; if one is missing the run is repeated."""
-        own = [p for p in self.folder.rglob("*") if p.name not in ("notebook.ipynb", "run.json")]
+        own = [p for p in self.folder.rglob("[!.]*") if p.name not in ("notebook.ipynb", "run.json")]
         report = self.report.rglob("*") if writes_report(self.notebook) else ()
         drawn = [p for p in report if p.stat().st_mtime >= self.started]
         return sorted(shown(path) for path in own + drawn if path.is_file())
@@ -234,12 +239,7 @@ def finished_runs(profile: str) -> list[Path]:
 
 def write_json(path: Path, content: dict) -> None:
     """Write JSON atomically: a reader sees the old file or the whole new one."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_text(path, json.dumps(content, indent=1), sync=True)
 
 
 def _wait_for_folder(folder: Path) -> None:
@@ -275,7 +275,7 @@ def _open_folder(folder: Path, digest: str) -> bool:
         if checkpoints.exists():
             shutil.rmtree(checkpoints)
         checkpoints.mkdir(parents=True)
-        stored.write_text(digest, encoding="utf-8")
+        write_text(stored, digest)
     return same and any(path.name != "fingerprint" for path in checkpoints.iterdir())
 
 

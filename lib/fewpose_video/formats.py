@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +20,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from fewpose.disk import DiskFull, full_disk_named, replacing
 from fewpose_video.measure import ALIASES, angles, facing_right
 from fewpose_video.poses import VideoPoses
 
@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 
 SCORER = "fewpose"
 MAX_C3D_FRAMES = 65535  # what its header counts; ezc3d drops the rest without a word
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A hidden path beside `path` that takes its place when the block ends, or is removed after an error."""
-    part = path.absolute().with_name(f".{path.stem}.part{path.suffix}")  # libraries go by the suffix
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -155,6 +144,8 @@ def write_c3d(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
         file["data"]["points"] = np.concatenate([points, np.ones_like(points[..., :1])], -1).transpose(2, 1, 0)
         with replacing(target) as part:
             file.write(str(part))
+            if part.stat().st_size < points.size // 3 * 16:  # ezc3d tells nobody that a disk is full
+                raise DiskFull(part, written=part.stat().st_size)
     return files
 
 
@@ -206,14 +197,18 @@ def write_openpose(poses: VideoPoses, path: Path) -> tuple[Path, ...]:
         raise ValueError(f"{path} is in the way: it holds more than JSON files")
     part = path.absolute().with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a killed call
-    part.mkdir(parents=True)
-    for frame, people in enumerate(people_by_frame(poses), poses.first):
-        found = [{"person_id": [person], "pose_keypoints_2d": flat_list(pose)} for person, pose in people]
-        name = f"{Path(poses.source).stem}_{frame:06d}.json"
-        (part / name).write_text(json.dumps({"version": 1.3, "people": found}), encoding="utf-8")
-    if path.exists():
-        shutil.rmtree(path)
-    os.replace(part, path)
+    try:
+        with full_disk_named(path, part):
+            part.mkdir(parents=True)
+            for frame, people in enumerate(people_by_frame(poses), poses.first):
+                found = [{"person_id": [person], "pose_keypoints_2d": flat_list(pose)} for person, pose in people]
+                name = f"{Path(poses.source).stem}_{frame:06d}.json"
+                (part / name).write_text(json.dumps({"version": 1.3, "people": found}), encoding="utf-8")
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return (path,)
 
 

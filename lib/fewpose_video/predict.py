@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fewpose import __version__, geometry, heatmaps
-from fewpose.data.images import IMAGES, letterbox, letterbox_map, read_image
+from fewpose.data.images import IMAGES, is_unread, letterbox, letterbox_map, read_image, warn_unread
 from fewpose.data.video import VIDEOS, frame_rate, iter_frames, video_writer
 from fewpose.models.people import People
 from fewpose.models.student.keypoint_rcnn import Student, find_people
@@ -187,10 +187,13 @@ def read_written(written: WrittenPoses, skeleton: Skeleton) -> tuple[VideoPoses,
 def find_inputs(source: Path) -> list[Path]:
     """The video or image `source`, or those in the folder, sorted by name; ValueError if there is none."""
     if source.is_file():
+        if is_unread(source.name):
+            raise ValueError(f"{source} is of a format that is not read: convert it to JPEG, PNG or MP4")
         return [source]
     if not source.is_dir():
         raise ValueError(f"there is no video, image or folder {source}")
     paths = sorted(p for p in source.iterdir() if p.name[0] != "." and p.suffix.lower() in (*VIDEOS, *IMAGES))
+    warn_unread(str(source), sorted(p.name for p in source.iterdir()))
     if not paths:
         raise ValueError(f"{source} holds no video or image: {', '.join((*VIDEOS, *IMAGES))}")
     return paths

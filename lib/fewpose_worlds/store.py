@@ -6,6 +6,7 @@ The folder appears when it is whole; world.json holds the frames' parameters: wi
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import threading
@@ -19,8 +20,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from fewpose.data.images import write_image
 from fewpose.data.multi_person import PeopleData
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import reserved_array, write_text
 from fewpose.made_once import made_once
 from fewpose.skeleton import Skeleton
 from fewpose.speed.threads import cores
@@ -138,11 +141,11 @@ def generate(
         prepare()
         frames = np.empty(_shape(parameters), np.uint8)
         return assemble(frames, _render(render, tasks, skeleton, parameters, frames, few), skeleton, parameters["name"])
-    with made_once(cache, lambda: _is_complete(cache, parameters)) as folder:
+    with made_once(cache, lambda: _is_complete(cache, parameters), math.prod(_shape(parameters))) as folder:
         if folder is not None:
             prepare()
             folder.mkdir()
-            frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, _shape(parameters))
+            frames = reserved_array(folder / "frames.npy", _shape(parameters))
             coco = _render(render, tasks, skeleton, parameters, frames, few)
             frames.flush()
             del frames  # Windows moves no folder with an open file
@@ -202,11 +205,8 @@ def export_images(cache: Path, out: Path) -> None:
     coco = json.loads((cache / "annotations.json").read_text(encoding="utf-8"))
     frames = np.load(cache / "frames.npy", mmap_mode="r")
     for image in tqdm(coco["images"], desc="images", unit="frame", leave=False):
-        pixels = np.ascontiguousarray(frames[image["id"]].transpose(1, 2, 0)[..., ::-1])
-        path = out / "images" / image["file_name"]
-        if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-            raise RuntimeError(f"{path}: the image could not be written")
-    (out / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
+        write_image(out / "images" / image["file_name"], frames[image["id"]].transpose(1, 2, 0))
+    write_text(out / "annotations.json", json.dumps(coco))
 
 
 def _is_complete(cache: Path, parameters: dict) -> bool:

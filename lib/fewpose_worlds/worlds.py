@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from fewpose.data.labels import LabelledPeople, ground_truth_labels
 from fewpose.data.multi_person import BoxData, PeopleData
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import lock
+from fewpose.made_once import made_once
 from fewpose.skeleton import COCO, JUMP
 from fewpose_worlds import store
 from fewpose_worlds.body import load_model
@@ -117,7 +118,7 @@ def jump_videos(
     chosen = [i for i, name in enumerate(jump_stills.splits(videos, seed)) if name == split][:limit]
     paths = [folder / f"{video_name(i)}.mp4" for i in chosen]
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # another run may need them, too
+    with lock(folder / ".lock"):  # another run may need them, too
         missing = [(seed, i, size, path, rate) for i, path in zip(chosen, paths, strict=True) if not path.exists()]
         if missing:
             load_model()
@@ -164,16 +165,18 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
         raise ValueError(f"unknown world {world!r}; the worlds are: everyday, jump, operating_room")
     if Path(out).exists() and (not Path(out).is_dir() or any(path.name[0] != "." for path in Path(out).iterdir())):
         raise ValueError(f"{out} holds other files: give a new folder, so that nothing is lost, or empty it")
-    with tempfile.TemporaryDirectory() as work:
+    out = Path(out).absolute()
+    with made_once(out, lambda: False) as folder, tempfile.TemporaryDirectory() as work:
         if world == "operating_room":
             operating_room(frames, (size, size * 4 // 3), seed, Path(work))
         else:
             data = {"everyday": everyday, "jump": jump}[world](frames, size, seed, Path(work))
-        store.export_images(next(path for path in Path(work).iterdir() if path.is_dir()), Path(out))
-    if world == "jump":
-        for index, name in enumerate(list(dict.fromkeys(data.video))[:videos]):
-            jump_stills.write_video(seed, index, size, Path(out) / "videos" / f"{name}.mp4", EXPORTED_RATE)
-    return Path(out)
+        store.export_images(next(path for path in Path(work).iterdir() if path.is_dir()), folder)
+        if world == "jump":
+            for index, name in enumerate(list(dict.fromkeys(data.video))[:videos]):
+                jump_stills.write_video(seed, index, size, folder / "videos" / f"{name}.mp4", EXPORTED_RATE)
+    out.with_name(f".{out.name}.lock").unlink(missing_ok=True)  # a folder of the user's
+    return out
 
 
 def _check(world: str, frames: int, *size: int) -> None:

@@ -7,7 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from fewpose.data.images import drop_outside, letterbox, letterbox_map, read_folder, read_image, to_frames
+from fewpose import SkippedInput
+from fewpose.data.images import (
+    drop_outside,
+    letterbox,
+    letterbox_map,
+    read_folder,
+    read_image,
+    to_frames,
+    write_image,
+)  # fmt: skip
 from fewpose.geometry import invert, transform_points
 
 LOW_RESOLUTION = Path(__file__).parents[3] / "shared" / "data" / "mvor_lowres" / "color_x12"
@@ -137,3 +146,20 @@ def test_a_folder_of_images_in_order(tmp_path):
 def test_the_real_frames_of_low_resolution():
     frames, names = read_folder(LOW_RESOLUTION)
     assert frames.shape == (480, 3, 40, 53) and names[0] == "000000.png"
+
+
+def test_a_written_image_is_read_again(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    write_image(tmp_path / "Zielfoto ä.png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "Zielfoto ä.png"), image)
+
+
+def test_files_of_other_formats_are_named(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    for name in ("IMG_1.HEIC", "clip.flv", "loop.gif", "._IMG_1.HEIC", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.warns(
+        SkippedInput, match=r"3 files of formats that are not read .*: IMG_1\.HEIC, clip\.flv, loop\.gif$"
+    ):
+        _, names = read_folder(tmp_path)
+    assert names == ["a.png"]

@@ -82,7 +82,7 @@ def copy_library(project, monkeypatch):
     """Let subprocesses use a copy: work on the real one would make their results out of date."""
     library = project / "lib"
     for package, names in (
-        ("fewpose", ("__init__", "__main__", "speed/__init__", "speed/threads")),
+        ("fewpose", ("__init__", "__main__", "disk", "speed/__init__", "speed/threads")),
         ("fewpose_runs", ("__init__", "fingerprints", "parameter_checks", "profiles", "runs", *START)),
     ):
         for name in names:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from blobs import BLOBS, Red, blobs
+from fewpose import SkippedInput
 from fewpose.data.video import read_video
 from fewpose.models.factory import build
 from fewpose.models.student.networks import light_student
@@ -348,6 +349,11 @@ def test_no_video_at_all(tmp_path):
     with pytest.raises(ValueError, match="there is no video, image or folder"):
         predict("run", tmp_path / "absent")
     with pytest.raises(ValueError, match="holds no video or image"):
+        predict("run", tmp_path)
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(ValueError, match=r"IMG_1\.HEIC is of a format that is not read: convert it"):
+        predict("run", tmp_path / "IMG_1.HEIC")
+    with pytest.warns(SkippedInput, match=r"not read .*: IMG_1\.HEIC"), pytest.raises(ValueError, match="holds no"):
         predict("run", tmp_path)
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from fewpose.beyond.published_head import PublishedHead, predict_views
 from fewpose.data.pose_data import PoseData
 from fewpose.data.video import open_video, rate_of
+from fewpose.disk import write_text
 from fewpose.feature_cache import cache_features
 from fewpose.heatmaps import predict_all
 from fewpose.skeleton import HALPE
@@ -69,7 +70,7 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        write_text(path, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Plan:

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-from fewpose.data.images import IMAGES, warn
+from fewpose.data.images import IMAGES, UNREAD, warn
 
-UNREAD = (".heic", ".heif", ".avif", ".jxl", ".gif")  # suffixes of images that may be named, but not all be read
 HASH = re.compile(r"[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the names of uploaded files
 
 

@@ -13,8 +13,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fewpose import SkippedInput
+from fewpose.disk import write_bytes
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+# Of telephones, cameras and the web, which people put beside those that are read: named, not passed over.
+UNREAD = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd"),
+    *(".flv", ".f4v", ".vob", ".ogv", ".asf", ".mxf", ".rm", ".insv", ".braw", ".r3d"),
+)
 
 
 def read_image(path: Path) -> np.ndarray | None:
@@ -34,6 +40,13 @@ def read_image(path: Path) -> np.ndarray | None:
             return None if image is None else np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
+    """An image [H, W, 3] uint8 RGB as a JPEG of `quality` or a PNG, by the suffix; whole or not at all."""
+    # not imwrite, which says False of a full disk, and on Windows knows only some letters in paths
+    options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    write_bytes(path, cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), options)[1].data)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image | None:
@@ -57,6 +70,7 @@ def read_folder(folder: str | Path) -> tuple[Tensor, list[str]]:
     differs in size from the first.
     """
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in IMAGES)
+    warn_unread(str(folder), sorted(path.name for path in Path(folder).glob("[!.]*")))
     images = [(path.name, read_image(path)) for path in paths]
     warn_skipped(str(folder), "images broken,", [name for name, image in images if image is None])
     readable = [(name, image) for name, image in images if image is not None]
@@ -133,6 +147,17 @@ def warn_skipped(name: str, what: str, skipped: Iterable[str]) -> None:
     if skipped:
         shown = ", ".join(skipped[:10]) + (f" and {len(skipped) - 10} more" * (len(skipped) > 10))
         warn(f"{name}: {len(skipped)} {what} skipped: {shown}")
+
+
+def is_unread(name: str) -> bool:
+    """Whether a file's suffix is that of an image or video of a format that is not read."""
+    return name.lower().endswith(UNREAD)
+
+
+def warn_unread(where: str, names: Iterable[str]) -> None:
+    """One warning that names the files of formats that are not read; none if there are none."""
+    unread = [name for name in names if is_unread(name) and name[0] != "."]
+    warn_skipped(where, "files of formats that are not read (convert them to JPEG, PNG or MP4)", unread)
 
 
 def warn(message: str) -> None:

@@ -13,6 +13,7 @@ from fewpose import geometry
 from fewpose.crops import crop_maps, cut_crops
 from fewpose.data.labels import LabelledPeople
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import reserved_array
 from fewpose.made_once import made_once
 
 
@@ -31,9 +32,9 @@ def person_crops(people: LabelledPeople, frames: PoseData, size: tuple[int, int]
     height, width = frames.size
     name = f"crops_{people.name}_{height}x{width}_to_{size[0]}x{size[1]}_{fingerprint:08x}"
     path = Path(folder) / f"{name}.npy"
-    with made_once(path) as part:
+    with made_once(path, size=len(index) * 3 * size[0] * size[1]) as part:
         if part is not None:
-            stored = np.lib.format.open_memmap(part, "w+", np.uint8, (len(index), 3, *size))
+            stored = reserved_array(part, (len(index), 3, *size))
             for rows in tqdm(torch.arange(len(index)).split(16), desc="crops", leave=False):
                 unique, local = index[rows].unique(return_inverse=True)
                 cut = cut_crops(people.frames[unique], local, maps[rows], size)

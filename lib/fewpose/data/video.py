@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from fewpose.data.images import letterbox, to_frames, warn, warn_skipped
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import replacing
 from fewpose.skeleton import Skeleton
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts", ".mts", ".m2ts")
@@ -239,10 +239,8 @@ def video_writer(
     odd last row or column is doubled. The lower `crf`, the better the quality and the larger the file.
     """
     height, width = size
-    # hidden: readers skip what a killed run leaves behind
-    part = path.absolute().with_name(f".{path.stem}.part.mp4")
-    try:
-        with av.open(str(part), "w", options={"movflags": "faststart"}) as video:
+    with replacing(path) as part:
+        with av.open(str(part), "w", options={"movflags": "faststart"}, format="mp4") as video:
             rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1000))  # never 0
             stream = video.add_stream("libx264", rate, options={"crf": str(crf), "preset": "superfast"})
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
@@ -261,6 +259,3 @@ def video_writer(
 
             yield write
             video.mux(stream.encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

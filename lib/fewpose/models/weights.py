@@ -5,15 +5,16 @@ Also the weights that the package ships (`shipped`); for those that are download
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
+
+from fewpose.disk import write_bytes, write_text
 
 SHIPPED = Path(__file__).parent / "files"
 
@@ -92,10 +93,8 @@ def save_weights(
     about = {**(meta or {}), "model": type(model).__name__, "config": dict(model.config), "keypoints": model.keypoints}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     tensors = {name: value.contiguous() for name, value in tensors.items()}
-    save_file(tensors, unfinished, metadata={"fewpose": json.dumps(about)})
-    os.replace(unfinished, path)
+    write_bytes(path, save(tensors, metadata={"fewpose": json.dumps(about)}))
     return path
 
 
@@ -172,10 +171,10 @@ def ship(path: str | Path, name: str) -> Path:
     read_meta(path)
     SHIPPED.mkdir(exist_ok=True)
     target, index = SHIPPED / f"{name}.safetensors", SHIPPED / "sha256.json"
-    target.write_bytes(content)
+    write_bytes(target, content)
     sums = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
     sums[target.name] = hashlib.sha256(content).hexdigest()
-    index.write_text(json.dumps(dict(sorted(sums.items())), indent=2) + "\n", encoding="utf-8")
+    write_text(index, json.dumps(dict(sorted(sums.items())), indent=2) + "\n")
     return target
 
 

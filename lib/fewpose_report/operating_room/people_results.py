@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fewpose.data.multi_person import PeopleData
+from fewpose.disk import replacing
 from fewpose.metrics.bootstrap import interval, over_draws
 from fewpose.metrics.mpjpe import Mpjpe
 from fewpose.metrics.people import METRICS, Evidence
@@ -102,23 +103,24 @@ def save_people_test(
     examples = test.subset(chosen)
     write_examples(examples.frames, folder / "test" / f"examples_{scale}.jpg")
     here = [found[int(i)] for i in chosen]
-    np.savez_compressed(
-        folder / "test" / f"{method}_{scale}_{seed}.npz",
-        method=method,
-        dataset=dataset,
-        scale=scale,
-        seed=seed,
-        day=evidence.day,
-        **_flat("box", asdict(evidence.boxes)),
-        **_flat("pose", asdict(evidence.keypoints)),
-        **{f"{protocol}_{k}": v for protocol, result in evidence.joints.items() for k, v in asdict(result).items()},
-        found_count=[len(people) for people in here],
-        **{f"found_{part}": torch.cat([getattr(p, part) for p in here]) for part in _FOUND},
-        true_count=[len(boxes) for boxes in examples.boxes],
-        **{f"true_{part}": torch.cat(getattr(examples, part)) for part in _TRUE},
-        **{f"frame_{part}": getattr(examples, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
-        **{f"skeleton_{k}": getattr(examples.skeleton, k) for k in ("name", "keypoints", "limbs", "sigmas")},
-    )
+    with replacing(folder / "test" / f"{method}_{scale}_{seed}.npz") as part:
+        np.savez_compressed(
+            part,
+            method=method,
+            dataset=dataset,
+            scale=scale,
+            seed=seed,
+            day=evidence.day,
+            **_flat("box", asdict(evidence.boxes)),
+            **_flat("pose", asdict(evidence.keypoints)),
+            **{f"{protocol}_{k}": v for protocol, result in evidence.joints.items() for k, v in asdict(result).items()},
+            found_count=[len(people) for people in here],
+            **{f"found_{part}": torch.cat([getattr(p, part) for p in here]) for part in _FOUND},
+            true_count=[len(boxes) for boxes in examples.boxes],
+            **{f"true_{part}": torch.cat(getattr(examples, part)) for part in _TRUE},
+            **{f"frame_{part}": getattr(examples, part) for part in (*_OF_FRAMES, "cameras", "to_room")},
+            **{f"skeleton_{k}": getattr(examples.skeleton, k) for k in ("name", "keypoints", "limbs", "sigmas")},
+        )
 
 
 def load_people_tests(root: Path) -> list[PeopleTest]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import write_text
 from fewpose.metrics.pck import normalised_distances, pck
 from fewpose.pseudo_labels import Candidates, select
 from fewpose_report.figures import pose_grid
@@ -157,9 +158,9 @@ def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
 
 def save_audit(folder: Path, audit: list[dict], risk: list[dict]) -> None:
     """Write `audit.csv` and `risk_coverage.csv` into a run's folder, for the report over draws."""
-    pd.DataFrame(audit).round(3).to_csv(folder / "audit.csv", index=False)
+    write_text(folder / "audit.csv", pd.DataFrame(audit).round(3).to_csv(index=False))
     columns = ["iteration", "rule", "coverage", "risk"]
-    pd.DataFrame(risk, columns=columns).round(3).to_csv(folder / "risk_coverage.csv", index=False)
+    write_text(folder / "risk_coverage.csv", pd.DataFrame(risk, columns=columns).round(3).to_csv(index=False))
 
 
 def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame:

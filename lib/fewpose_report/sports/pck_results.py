@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fewpose.data.pose_data import PoseData
+from fewpose.disk import replacing
 from fewpose.heatmaps import predict_all
 from fewpose.metrics.bootstrap import interval, over_draws, pck_interval, pck_samples
 from fewpose.metrics.pck import gap_closed, pck
@@ -66,22 +67,23 @@ def save_test(
     chosen = example_indices(len(test), EXAMPLES)
     poses = model[chosen] if isinstance(model, Tensor) else predict_all(model, test.frames[chosen])
     write_examples(test.frames[chosen], folder / "test" / "examples.jpg", quality=85)
-    np.savez_compressed(
-        folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz",
-        distances=distances.numpy().astype(np.float32),
-        video=test.video,
-        keypoints=test.skeleton.keypoints,
-        limbs=test.skeleton.limbs,
-        method=method,
-        dataset=dataset,
-        labels=labels,
-        iteration=iteration,
-        seed=seed,
-        poses=poses.numpy(),
-        ground_truth=test.poses[chosen].numpy(),
-        validation=np.reshape(history.score if history else [], (-1, 2)),
-        network=not isinstance(model, Tensor),  # whether the run's network alone predicts this
-    )
+    with replacing(folder / "test" / f"{method}_{labels}_{iteration}_{seed}.npz") as part:
+        np.savez_compressed(
+            part,
+            distances=distances.numpy().astype(np.float32),
+            video=test.video,
+            keypoints=test.skeleton.keypoints,
+            limbs=test.skeleton.limbs,
+            method=method,
+            dataset=dataset,
+            labels=labels,
+            iteration=iteration,
+            seed=seed,
+            poses=poses.numpy(),
+            ground_truth=test.poses[chosen].numpy(),
+            validation=np.reshape(history.score if history else [], (-1, 2)),
+            network=not isinstance(model, Tensor),  # whether the run's network alone predicts this
+        )
 
 
 def show_rows(rows: list[dict]) -> pd.DataFrame:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fewpose.augment import normalise
-from fewpose.data.images import IMAGES, letterbox, read_image, to_frames, warn_skipped
+from fewpose.data.images import IMAGES, letterbox, read_image, to_frames, warn_skipped, warn_unread, write_image
 from fewpose.data.video import VIDEOS, iter_frames
 from fewpose.geometry import invert, transform_points
 from fewpose.models.rtmpose import CROP, RTMPose
@@ -81,6 +80,7 @@ def read_candidates(folder: str | Path, per_video: int) -> list[Candidate]:
         else:
             found.append(Candidate(path, -1, image))
     warn_skipped("frames to label", "broken files", broken)
+    warn_unread("frames to label", [p.name for name in ("videos", "images") for p in sorted((folder / name).glob("*"))])
     if not found:
         raise ValueError(f"{folder} holds no readable video in videos/ and no image in images/")
     return found
@@ -226,7 +226,7 @@ def write_images(folder: str | Path, candidates: Sequence[Candidate], suggested:
     count = suggested.shape[1]
     for candidate, points in zip(candidates, suggested, strict=True):
         if candidate.number >= 0:
-            cv2.imwrite(str(images / candidate.file), candidate.image[..., ::-1])
+            write_image(images / candidate.file, candidate.image)
         empty = LabelledFrame(
             candidate.file,
             candidate.image.shape[:2],

@@ -8,18 +8,17 @@ that is in the file stays as it is.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from fewpose.data.coco_file import listed_videos, load_coco, pose_category, read_skeleton, video_of
 from fewpose.data.keypoint_names import plain_name
+from fewpose.disk import lock, write_text
 from fewpose.skeleton import Skeleton
-from fewpose_video.formats import replacing
 
 NAME = "annotations.json"
 
@@ -233,14 +232,11 @@ def next_id(entries: list[dict]) -> int:
     return 1 + max((entry["id"] for entry in entries if isinstance(entry.get("id"), int)), default=0)
 
 
-def locked(path: Path) -> FileLock:
+def locked(path: Path) -> AbstractContextManager[None]:
     """The lock that writers of a file take."""
-    return FileLock(path.with_name(f".{path.name}.lock"))
+    return lock(path.with_name(f".{path.name}.lock"))
 
 
 def write(path: Path, content: dict) -> None:
     """Replace the file at once: a reader sees the old one or the new one."""
-    with replacing(path) as part, open(part, "w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(path, json.dumps(content, ensure_ascii=False), sync=True)

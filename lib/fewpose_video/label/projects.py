@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +22,9 @@ from fewpose.data.coco_file import listed_videos, load_coco, pose_category, vide
 from fewpose.data.custom import split_videos
 from fewpose.data.file_names import find_images
 from fewpose.data.images import IMAGES, warn_skipped
+from fewpose.disk import copy_file, replacing, write_text
 from fewpose.skeleton import Skeleton
-from fewpose_video.formats import replacing, require
+from fewpose_video.formats import require
 from fewpose_video.label import label_file
 from fewpose_video.label.label_file import LabelledFrame, annotation_of, locked, next_id, open_labels
 from fewpose_video.label.skeletons import make_skeleton
@@ -63,6 +63,15 @@ def import_labels(source: str | Path, folder: str | Path, names: Sequence[str] =
     source, folder = Path(source), Path(folder)
     if (folder / label_file.NAME).exists():
         raise ValueError(f"{folder} holds {label_file.NAME}: import into a new folder, so that no labels are lost")
+    try:
+        return import_project(source, folder, names)
+    except BaseException:
+        (folder / label_file.NAME).unlink(missing_ok=True)  # without its labels it would keep the next call out
+        raise
+
+
+def import_project(source: Path, folder: Path, names: Sequence[str]) -> Path:
+    """As `import_labels`, into a folder without a label file."""
     if source.is_file():
         return import_coco(source, folder)
     tables = [*source.glob("labeled-data/*/CollectedData_*")] or [*source.glob("CollectedData*.csv")]
@@ -90,7 +99,7 @@ def write_imported(folder: Path, skeleton: Skeleton, found: Sequence[Imported]) 
             continue
         twice = names.count(item.image.name) > 1 or (item.video and not item.image.name.startswith(item.video))
         name = f"{item.video or item.split}_{item.image.name}" if twice else item.image.name
-        shutil.copyfile(item.image, images / name)
+        copy_file(item.image, images / name)
         with Image.open(item.image) as image:
             width, height = ImageOps.exif_transpose(image).size
         entry = {"id": next_id(content["images"]), "file_name": name, "width": width, "height": height}
@@ -130,7 +139,7 @@ def import_coco(source: Path, folder: Path) -> Path:
         plain = name.replace("\\", "/").split("/")[-1]
         flat[name] = plain if plain not in flat.values() else re.sub(r"[\\/:]+", "_", name)
     for name, file in files.items():
-        shutil.copyfile(file, folder / "images" / flat[name])
+        copy_file(file, folder / "images" / flat[name])
     for entry in content["images"]:
         entry["file_name"] = flat[entry["file_name"]]
     path = folder / label_file.NAME
@@ -229,7 +238,7 @@ def export_deeplabcut(path: Path, out: str | Path, scorer: str = "fewpose") -> l
         target = out / "labeled-data" / video / entry["file_name"]
         target.parent.mkdir(parents=True, exist_ok=True)
         if (path.parent / "images" / entry["file_name"]).is_file():
-            shutil.copyfile(path.parent / "images" / entry["file_name"], target)
+            copy_file(path.parent / "images" / entry["file_name"], target)
         poses = np.full((most, len(skeleton), 2), np.nan)
         for i, pose in enumerate(people[entry["id"]]):
             poses[i][pose[:, 2] > 0] = pose[pose[:, 2] > 0, :2]
@@ -320,14 +329,14 @@ def export_yolo(path: Path, out: str | Path) -> Path:
     for entry, split in zip(content["images"], splits, strict=True):
         for kind in ("images", "labels"):
             (out / kind / split).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path.parent / "images" / entry["file_name"], out / "images" / split / entry["file_name"])
+        copy_file(path.parent / "images" / entry["file_name"], out / "images" / split / entry["file_name"])
         lines = [yolo_line(a, entry) for a in poses if a["image_id"] == entry["id"]]
         target = out / "labels" / split / f"{Path(entry['file_name']).stem}.txt"
-        target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_text(target, "".join(f"{line}\n" for line in lines))
     rows = ["path: .", *(f"{split}: images/{split}" for split in sorted(set(splits)))]
     rows += [f"kpt_shape: [{len(skeleton)}, 3]", f"flip_idx: {skeleton.flip_index}", "names:", f"  0: {skeleton.name}"]
     rows += ["kpt_names:", "  0:", *(f"    - {name}" for name in skeleton.keypoints)]
-    (out / "data.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    write_text(out / "data.yaml", "\n".join(rows) + "\n")
     return out / "data.yaml"
 
 
