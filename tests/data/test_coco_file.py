@@ -79,6 +79,8 @@ def test_contradictions_are_refused_by_name(tmp_path, data, message):
         (added("categories", id=2, name="bee"), 6, "the categories bee name keypoints that nobody has"),
         (changed("annotations", 0, keypoints=[25, 8, 0] * 3), 5, "all have visibility 0, skipped: annotation 1"),
         (changed("annotations", 0, keypoints=None), 5, "1 without `keypoints`, skipped: annotation 1"),
+        (changed("annotations", 0, keypoints=[25, 8, 2, 0, 0, 2, 30, 31, 1]), 6, "1 keypoints lie at 0, 0"),
+        (changed("annotations", 0, keypoints=[25, 8, 2, 20, 30, 0, 30, 31, 0]), 6, "2 keypoints have a place in the"),
         (changed("annotations", 0, main=True), 1, r"5 images where nobody is `main`, skipped: run1_7\.png"),
     ],
 )

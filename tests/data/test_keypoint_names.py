@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 
 from fewpose import SkippedInput
@@ -21,6 +23,14 @@ from fewpose.data.keypoint_names import mirror_names, unpaired
         ("lknee", "rknee"),
         ("L Knee", "knee (right)"),
         ("LKnee", "right_knee"),
+        ("knee_lt", "knee_rt"),
+        ("Knee.Lft", "Knee.Rgt"),
+        ("knee gauche", "knee droite"),
+        ("knee_izquierda", "knee_derecha"),
+        ("knee_sx", "knee_dx"),
+        ("vänster knee", "höger knee"),
+        ("左knee", "右knee"),
+        ("knee左", "knee右"),
     ],
 )
 def test_pairs_of_any_scheme(pair):
@@ -51,6 +61,17 @@ def test_odd_ones_are_named(tmp_path):
         read_skeleton(category("left_hip", "right_hip", "left_knee"), tmp_path / "a.json")
     with pytest.raises(ValueError, match="each once; left_knee is there twice"):
         read_skeleton(category("left_knee", "right_knee", "LKnee"), tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("pair", "said"), [("12", True), ("ab", True), ("13", False)])
+def test_numbered_pairs_are_asked_for(tmp_path, pair, said):
+    names = ("left_hip", "right_hip", f"wing_{pair[0]}", f"wing_{pair[1]}", "spine_1", "spine_2")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_skeleton(category(*names), tmp_path / "a.json")
+    asked = [str(w.message) for w in caught if "are wing_" in str(w.message)]
+    assert asked == [f"a.json: are wing_{pair[0]}/wing_{pair[1]} left and right? If so, name them in the category's "
+                     "`flip_pairs`"] * said  # fmt: skip
 
 
 def test_pairs_from_0(tmp_path):

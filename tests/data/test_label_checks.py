@@ -69,6 +69,11 @@ def middles(boxes):
         (lambda p: p, lambda b: b / np.tile(SIDE, 2) * 100, f"boxes seem to be {PERCENT}"),
         (lambda p: p, corners, r"corners \(x0, y0, x1, y1\)"),
         (lambda p: p, lambda b: corners(b) / np.tile(SIDE, 2), rf"boxes seem to be {FRACTIONS} .* and corners"),
+        (lambda p: p / SIDE * 1000, lambda b: b, "keypoints seem to be thousandths"),
+        (lambda p: (p / SIDE * 1000)[..., ::-1], lambda b: b, "thousandths of the image, y before x"),
+        (lambda p: p * (1, -1) + (0, HEIGHT - 1), lambda b: b, "keypoints seem to be counted from the bottom"),
+        (lambda p: p, lambda b: b / np.tile(SIDE, 2) * 1000, "boxes seem to be thousandths"),
+        (lambda p: p, lambda b: b[:, [1, 0, 3, 2]], "y before x .or boxes y, x, height, width"),
         (lambda p: p, middles, "boxes seem to be middle, width and height"),
         (lambda p: p, lambda b: middles(b) / np.tile(SIDE, 2), rf"boxes seem to be {FRACTIONS} .* and middle"),
         (lambda p: p / SIDE, lambda b: b / np.tile(SIDE, 2), rf"keypoints .* {FRACTIONS}.*boxes .* {FRACTIONS}"),
@@ -108,6 +113,23 @@ def test_a_few_in_another_unit_are_named_and_left_out(tmp_path):
     assert np.abs(data.poses[..., :2].numpy() - np.delete(points, 2, 0)).max() < 1e-4
 
 
+def test_people_counted_from_the_bottom_are_told(tmp_path):
+    points, boxes = people()
+    points, boxes[:, 1] = points * (1, -1) + (0, HEIGHT - 1), HEIGHT - boxes[:, 1] - boxes[:, 3]
+    with pytest.warns(SkippedInput, match="8 of 8 people have head and shoulders below legs"):
+        read_coco(write(tmp_path, points, boxes), tmp_path)
+
+
+def test_thousandths_without_boxes_are_told(tmp_path):
+    points, _ = spread_people(40)
+    points = np.round(points / SIDE * 1000).clip(0, 1000)
+    points[0, 0] = 30, 990
+    for i in range(40):
+        Image.new("L", (1920, 1080)).save(tmp_path / f"{i}.png")
+    with pytest.warns(SkippedInput, match="are they thousandths of the image"):
+        read_coco(write(tmp_path, points, None, sized=False), tmp_path)
+
+
 def test_labels_of_half_the_size_are_told(tmp_path):
     points, boxes = people(12)
     for i in range(12):
@@ -116,9 +138,51 @@ def test_labels_of_half_the_size_are_told(tmp_path):
         read_coco(write(tmp_path, points, boxes, sized=False), tmp_path)
 
 
+def spread_people(count=12):
+    """As `people`, all over the image."""
+    rng = np.random.default_rng(5)
+    boxes = np.stack([rng.uniform(0, 190, count), rng.uniform(0, 80, count), rng.uniform(50, 65, count),
+                      rng.uniform(90, 110, count)], 1)  # fmt: skip
+    inside = np.array([[0.5, 0.05], [0.4, 0.5], [0.6, 0.5], [0.3, 0.98], [0.7, 0.97]])
+    return boxes[:, None, :2] + inside * boxes[:, None, 2:], boxes
+
+
+@pytest.mark.parametrize(
+    ("factor", "boxed"), [(1.25, True), (4 / 3, True), *((f, b) for f in (1.5, 2, 3) for b in (True, False))]
+)
+def test_labels_of_larger_images_are_refused_with_the_factor(tmp_path, factor, boxed):
+    points, boxes = spread_people()
+    path = write(tmp_path, points * factor, boxes * factor if boxed else None, sized=False)
+    with pytest.raises(ValueError, match="labelled on other images") as caught:
+        read_coco(path, tmp_path)
+    guess = float(str(caught.value).split("images, ")[1].split(" ")[0])
+    assert (0.99 if boxed else 0.75) * factor <= guess <= 1.01 * factor  # without boxes people may not reach the edge
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.75, 1.5, 2])
+def test_keypoints_of_another_size_than_their_boxes(tmp_path, factor):
+    points, boxes = spread_people()
+    with pytest.raises(ValueError, match=r"labelled on other images, ([\d.]+) times as large") as caught:
+        read_coco(write(tmp_path, points * factor, boxes, sized=False), tmp_path)
+    assert float(str(caught.value).split("images, ")[1].split(" ")[0]) == pytest.approx(factor, rel=0.06)
+
+
+@pytest.mark.parametrize("boxed", [True, False])
+@pytest.mark.parametrize("side", ["left", "below", "right"])
+def test_people_who_leave_the_image_are_read(tmp_path, boxed, side):
+    points, boxes = spread_people()
+    boxes[::2, :2] = {"left": (-30, 40), "below": (90, HEIGHT - 70), "right": (WIDTH - 30, 40)}[side]
+    inside = np.array([[0.5, 0.05], [0.4, 0.5], [0.6, 0.5], [0.3, 0.98], [0.7, 0.97]])
+    points = boxes[:, None, :2] + inside * boxes[:, None, 2:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = read_coco(write(tmp_path, points, boxes if boxed else None, sized=False), tmp_path, whole=True)
+    assert len(data) >= 6
+
+
 # ---- turned images ------------------------------------------------------------------------------------------------
 
-UPRIGHT = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+UPRIGHT = {3: "ROTATE_180", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
@@ -163,6 +227,43 @@ def test_labels_of_tools_that_ignore_exif_are_turned(tmp_path, as_it_lies, sized
 def test_labels_that_fit_both_ways_are_refused(tmp_path):
     path = write_turned(tmp_path, PORTRAIT / 3, False, True)
     with pytest.raises(ValueError, match=r"0\.jpg are turned by EXIF, and their labels fit both ways; save"):
+        read_coco(path, tmp_path)
+
+
+def write_half_turned(folder, as_it_lies, names=NAMES, orientation=3):
+    """Six people who stand, in images of which four are turned by 180 degrees in their files."""
+    points, boxes = people(6)
+    path = write(folder, points, boxes)
+    content = json.loads(path.read_text())
+    content["categories"][0]["keypoints"] = names
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for i in range(4):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / f"{i}.jpg", exif=exif)
+        content["images"][i]["file_name"] = f"{i}.jpg"
+        if as_it_lies:
+            x, y, w, h = boxes[i]
+            lying = np.array([WIDTH - 1, HEIGHT - 1]) - points[i]
+            content["annotations"][i]["keypoints"] = np.c_[lying, np.full(5, 2)].ravel().tolist()
+            content["annotations"][i]["bbox"] = [WIDTH - x - w, HEIGHT - y - h, w, h]
+    path.write_text(json.dumps(content))
+    return path, points
+
+
+@pytest.mark.parametrize("as_it_lies", [True, False])
+def test_people_on_their_heads_are_turned_by_half(tmp_path, as_it_lies):
+    path, points = write_half_turned(tmp_path, as_it_lies)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = read_coco(path, tmp_path, (HEIGHT, WIDTH), whole=True)
+    assert np.abs(data.poses[..., :2].numpy() - points).max() < 1e-4
+    assert ["by 180°" in str(w.message) for w in caught] == [True] * as_it_lies
+
+
+@pytest.mark.parametrize(("names", "orientation"), [(list("abcde"), 3), (NAMES, 2), (NAMES, 4)])
+def test_what_no_label_tells_of_turned_images_is_said(tmp_path, names, orientation):
+    path, _ = write_half_turned(tmp_path, False, names, orientation)
+    with pytest.warns(SkippedInput, match=r"0\.jpg, 1\.jpg, 2\.jpg and 1 more are (turned by 180°|mirrored) by EXIF"):
         read_coco(path, tmp_path)
 
 

@@ -10,8 +10,8 @@ import torch
 from fewpose.crops import MARGIN, crop_maps, cut_crops
 from fewpose.data.coco_file import CocoFile, Person, read_coco_file
 from fewpose.data.file_names import find_images
-from fewpose.data.images import drop_outside, read_image, warn_skipped
-from fewpose.data.label_checks import check_sizes, check_units, fill_boxes, image_size, turn_labels
+from fewpose.data.images import drop_outside, is_unread, read_image, warn_skipped, warn_unread
+from fewpose.data.label_checks import check_sizes, check_units, fill_boxes, image_size, tell_upside_down, turn_labels
 from fewpose.data.pose_data import PoseData
 
 
@@ -49,7 +49,8 @@ def cut_people(
     sizes = {image: known[0] for image, known in files.items()}
     people = [person for person in people if person.image in files]
     check_sizes(files, sizes, path)
-    turn_labels(people, files, path)
+    turn_labels(people, files, path, file.skeleton.keypoints)
+    tell_upside_down(people, file.skeleton.keypoints, path)
     people = check_units(people, sizes, path) if people else []
     if not whole:
         fill_boxes(people, sizes, path)
@@ -71,7 +72,8 @@ def cut_people(
             crops.append(cut_crops(frame, only, matrix.float(), size).round().byte())
             kept.append(person)
             maps.append(matrix[0].numpy())
-    warn_skipped(path.name, "images broken,", broken)
+    warn_unread(path.name, broken)
+    warn_skipped(path.name, "images broken,", [name for name in broken if not is_unread(name)])
     if not crops:
         raise ValueError(f"{path}: no labelled person with a readable image in {images}")
 

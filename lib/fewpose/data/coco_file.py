@@ -15,7 +15,7 @@ import numpy as np
 from fewpose import skeleton as skeletons
 from fewpose.data.file_names import normalised, shown_few
 from fewpose.data.images import warn
-from fewpose.data.keypoint_names import mirror_names, plain_name, unpaired
+from fewpose.data.keypoint_names import mirror_names, numbered_pairs, plain_name, unpaired
 from fewpose.data.video import VIDEOS
 from fewpose.skeleton import Skeleton, find_flip_pairs
 
@@ -301,6 +301,9 @@ def tell_sides(given: list[str], names: tuple[str, ...], pairs: tuple[tuple[str,
         warn(f"{path.name}: mirrored views swap these pairs, as their names say: {', '.join(shown)}")
     if odd := [name for name in unpaired(given) if all(name not in (written[a], written[b]) for a, b in pairs)]:
         warn(f"{path.name}: {', '.join(odd)} have no partner on the other side, mirrored views leave them as they are")
+    paired = {written[name] for pair in pairs for name in pair}
+    if pairs and (numbered := numbered_pairs([name for name in given if name not in paired])):
+        warn(f"{path.name}: are {', '.join(numbered)} left and right? If so, name them in the category's `flip_pairs`")
     if not pairs:
         warn(f"{path.name}: no keypoint is named left_… and right_…, mirrored views swap no sides")
 
@@ -329,7 +332,7 @@ def read_people(
     several = sum(bool(c.get("keypoints")) for c in content["categories"]) > 1
     only_main = any("main" in annotation for annotation in content["annotations"])
     people: list[Person] = []
-    others, bare, unseen, left_out = 0, [], [], set()
+    others, bare, unseen, left_out, at_zero, placed = 0, [], [], set(), 0, 0
     for annotation in content["annotations"]:
         name = f"annotation {annotation.get('id', '?')}"
         where = f"{path}, {name}"
@@ -351,7 +354,12 @@ def read_people(
         if image not in images:
             raise ValueError(f"{where}: there is no image {annotation.get('image_id')!r}")
         crowd, main = flag(annotation, "iscrowd", where), flag(annotation, "main", where)
+        corner = (keypoints[:, 2] > 0) & ~keypoints[:, :2].any(1)
+        keypoints[corner, 2] = 0
         labelled = keypoints[:, 2] > 0
+        at_zero += int(corner.sum())
+        if labelled.any():
+            placed += hidden_inside(keypoints, images[image].size)
         if not labelled.any():
             unseen += [name] if keypoints[:, :2].any() else []
         elif crowd:
@@ -360,6 +368,13 @@ def read_people(
             left_out.add(image)
         else:
             people.append(Person(name, images[image], keypoints, read_box(annotation, where)))
+    if at_zero:
+        warn(f"{path.name}: {at_zero} keypoints lie at 0, 0, where tools put those that are not labelled: ignored")
+    if placed > 0.05 * sum(len(person.points) for person in people):
+        warn(
+            f"{path.name}: {placed} keypoints have a place in the image and visibility 0, which in COCO means not "
+            "labelled: ignored; if 0 is another word for visible in your file, write 2"
+        )
     if others:
         warn(f"{path.name}: {others} poses of other categories than {category.get('name')!r} are skipped")
     if bare:
@@ -370,6 +385,13 @@ def read_people(
     if nobody := sorted(images[i].name for i in left_out if images[i] not in with_main):
         warn(f"{path.name}: {len(nobody)} images where nobody is `main`, skipped: {shown_few(nobody)}")
     return drop_repeated(people, path)
+
+
+def hidden_inside(keypoints: np.ndarray, size: tuple[int, int] | None) -> int:
+    """How many keypoints [K, 3] have visibility 0 and yet a place, in the image of this size (H, W) if it is known."""
+    x, y, visibility = keypoints.T
+    height, width = size or (np.inf, np.inf)
+    return int(((visibility == 0) & ((x > 0) | (y > 0)) & (x >= 0) & (y >= 0) & (x < width) & (y < height)).sum())
 
 
 def read_keypoints(values: object, skeleton: Skeleton, where: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
@@ -19,7 +20,10 @@ POINTS: dict[str, Callable] = {
     "": lambda points, side, box: points,
     "fractions of the image (0 … 1)": lambda points, side, box: points * side,
     "percent of the image (0 … 100)": lambda points, side, box: points * side / 100,
-    "y before x": lambda points, side, box: points[:, ::-1],
+    "thousandths of the image (0 … 1000)": lambda points, side, box: points * side / 1000,
+    "y before x (or boxes y, x, height, width)": lambda points, side, box: points[:, ::-1],
+    "thousandths of the image, y before x": lambda points, side, box: points[:, ::-1] * side / 1000,
+    "counted from the bottom": lambda points, side, box: points * (1, -1) + (0, side[1] - 1),
     "counted from the box's corner": lambda points, side, box: points + (0 if box is None else box[:2]),
 }
 CORNERS = "corners (x0, y0, x1, y1)"
@@ -30,19 +34,32 @@ LAYOUTS: dict[str, Callable] = {
     CORNERS: lambda a, b: (a, b),
     "middle, width and height": lambda a, b: (a - b / 2, a + b / 2),
 }
-UNITS = {"": 1.0, "fractions of the image (0 … 1)": None, "percent of the image (0 … 100)": 100.0}
+THOUSANDTHS = "thousandths of the image"
+UNITS = {
+    "": 1.0,
+    "fractions of the image (0 … 1)": None,
+    "percent of the image (0 … 100)": 100.0,
+    "thousandths of the image (0 … 1000)": 1000.0,
+}
 FEW = 5  # people below whom a file says too little about its unit
+FACTORS = (1.25, 4 / 3, 1.5, 1.6, 2, 2.25, 2.5, 3, 4, 5, 6, 8)  # between usual sizes of images
+HEAD, FEET = re.compile("head|nose|eye|ear|neck|shoulder"), re.compile("knee|ankle|foot|toe|heel")
 
 
 def check_units(people: list[Person], sizes: dict[LabelledImage, tuple[int, int]], path: Path) -> list[Person]:
     """The people most of whose labels lie in their image and box; the others are named in a warning.
 
     `sizes` (height, width) of the images. ValueError with a guess of the unit if the others are the most, if nearly all
-    people fit another reading and many not this one, or if all labels lie in the first 100 pixels of larger images, as
-    percents do.
+    people fit another reading and many not this one, if all labels lie in the first 100 pixels of larger images, as
+    percents do, or if they are of larger or smaller images.
     """
     wrong = [person for person in people if not is_plausible(person, sizes[person.image])]
     guess = better_reading(people, sizes)
+    if not guess and (factor := other_size(people, sizes)):
+        raise ValueError(
+            f"{path}: the labels do not fit their images and boxes, divided by some {factor:.3g} they would: were they "
+            f"labelled on other images, {factor:.3g} times as large? Use those images, or divide the labels"
+        )
     if len(wrong) * 2 > len(people):
         raise ValueError(
             f"{path}: the keypoints of {len(wrong)} of {len(people)} annotations lie mostly outside of their box or "
@@ -56,10 +73,16 @@ def check_units(people: list[Person], sizes: dict[LabelledImage, tuple[int, int]
             f"{path}: all labels lie in the first 100 pixels of larger images, as "
             "percents of the image would: write pixels (x times width / 100, y times height / 100)"
         )
-    if len(people) >= 2 * FEW and all((p.points <= np.array(sizes[p.image][::-1]) / 2).all() for p in people):
+    largest, widest = max(p.points.max() for p in people), min(max(sizes[p.image]) for p in people)
+    if len(people) >= 2 * FEW and 900 < largest <= 1000 and widest >= 1500:
         warn(
-            f"{path.name}: all labels lie in the upper left quarter of their images: were these labelled at half size?"
+            f"{path.name}: all labels end at 1000 in images of {widest} pixels and more: are they thousandths of the "
+            "image, as language models write? Then write pixels (x times width / 1000, y times height / 1000)"
         )
+    reach = max((p.points / sizes[p.image][::-1]).max() for p in people)
+    if reach <= (0.5 if len(people) < 4 * FEW else 0.72) and len(people) >= 2 * FEW:
+        size = "half size" if reach <= 0.5 else f"some {reach:.0%} of this size"
+        warn(f"{path.name}: all labels lie in the upper left {reach:.0%} of their images: labelled at {size}?")
     if wrong:
         warn(
             f"{path.name}: {len(wrong)} annotations whose keypoints lie mostly outside of their box or image, "
@@ -77,6 +100,34 @@ def is_plausible(person: Person, size: tuple[int, int]) -> bool:
     return inside >= 0.5 and not (points.max() <= 1.5 and min(size) >= 16)
 
 
+def other_size(people: list[Person], sizes: dict[LabelledImage, tuple[int, int]]) -> float | None:
+    """How many times larger the images seem to have been on which keypoints, or they and boxes, were labelled.
+
+    Keypoints are compared with their boxes. Without boxes, or if these are scaled alike, larger labels leave the image
+    to the right and bottom and never to the left and top; smaller ones are not certain. None if they fit, of few people
+    too.
+    """
+    people = people[:: 1 + len(people) // 500]
+    if len(people) < FEW:
+        return None
+    boxed = [p for p in people if p.box is not None and ((p.box[2:] - p.box[:2]) > 1).all()]
+    if len(boxed) >= FEW:
+        ratio = np.median([p.points.mean(0) / ((p.box[:2] + p.box[2:]) / 2) for p in boxed])
+        fit = [share_inside(p.points, enlarged(p.box)) >= 0.9 for p in boxed]
+        scaled = [share_inside(p.points / ratio, enlarged(p.box)) >= 0.9 for p in boxed] if ratio > 0.15 else [False]
+        if np.mean(fit) < 0.75 and np.mean(scaled) >= 0.9:
+            return float(ratio)
+    corners = [p.points if p.box is None else np.concatenate([p.points, p.box.reshape(2, 2)]) for p in people]
+    reach = np.array([c.max(0) / sizes[p.image][::-1] for c, p in zip(corners, people, strict=True)])
+    below = np.array([c.min(0) / sizes[p.image][::-1] for c, p in zip(corners, people, strict=True)])
+    beyond = (reach > 1.03).sum(0)
+    lost = np.mean([share_inside(p.points, np.array([0, 0, *sizes[p.image][::-1]])) < 0.5 for p in people])
+    before = (below < -0.02).any(1).sum()
+    if 10 * before > beyond.sum() or beyond.min() < 2 or (beyond.sum() < 0.2 * len(people) and lost < 0.05):
+        return None
+    return next((factor for factor in FACTORS if factor >= 0.98 * reach.max()), float(reach.max()))
+
+
 def share_inside(points: np.ndarray, box: np.ndarray) -> float:
     """The share of points, counted from pixel centres, in a box counted from pixel edges."""
     return float(((points >= box[:2] - 0.5) & (points <= box[2:] + 0.5)).all(1).mean())
@@ -92,6 +143,8 @@ def fits_reading(person: Person, size: tuple[int, int], points: str, unit: str, 
     """Whether box and labels fit one another and the image if they are read as POINTS, UNITS and LAYOUTS name."""
     side = np.array(size[::-1], dtype=np.float64)
     box = person.box
+    if points.startswith(THOUSANDTHS) and (box is None or unit.startswith(THOUSANDTHS)):
+        return False  # pixels of small images would fit as well
     if box is not None:
         scale = 1 if unit == "" else side / (UNITS[unit] or 1)
         box = np.concatenate(LAYOUTS[layout](box[:2] * scale, (box[2:] - box[:2]) * scale))
@@ -151,13 +204,21 @@ def check_sizes(images: Iterable[LabelledImage], sizes: dict[LabelledImage, tupl
             )
 
 
-def turn_labels(people: list[Person], files: dict[LabelledImage, tuple[tuple[int, int], int]], path: Path) -> None:
+def turn_labels(
+    people: list[Person],
+    files: dict[LabelledImage, tuple[tuple[int, int], int]],
+    path: Path,
+    keypoints: tuple[str, ...] = (),
+) -> None:
     """Turn labels, in place, that a tool made on images whose EXIF orientation it ignored.
 
-    `files` are sizes and orientations. Images whose entry has the size of the upright image are left; the others are
-    judged together, by whether their labels lie in the image as it is turned or as it lies. ValueError if both hold and
-    the entries have the size as it lies.
+    `files` are sizes and orientations, `keypoints` the names. Images whose entry has the size of the upright image are
+    left; the others are judged together, by whether their labels lie in the image as it is turned or as it lies.
+    ValueError if both hold and the entries have the size as it lies. Of images that are turned by half, whose size says
+    nothing, those are turned in which most people stand on their heads while others stand on their feet; a warning
+    names images that are mirrored, which nothing tells.
     """
+    turn_by_half(people, files, path, keypoints)
     turned = [p for p in people if files[p.image][1] in (5, 6, 7, 8) and p.image.size != files[p.image][0]]
     if not turned:
         return
@@ -166,11 +227,8 @@ def turn_labels(people: list[Person], files: dict[LabelledImage, tuple[tuple[int
     names = shown_few(list(dict.fromkeys(p.image.name for p in turned)))
     if lying > upright:
         for person in turned:
-            (width, height), orientation = files[person.image][0], files[person.image][1]  # upright is transposed
-            person.keypoints[:, :2] = turn(person.keypoints[:, :2], (height, width), orientation)
-            if person.box is not None:
-                corners = turn(person.box.reshape(2, 2) - 0.5, (height, width), orientation) + 0.5
-                person.box = np.concatenate([corners.min(0), corners.max(0)])
+            (width, height), orientation = files[person.image]  # upright is transposed
+            turn_person(person, (height, width), orientation)
         warn(f"{path.name}: labels of {len(turned)} people were turned with their images (EXIF): {names}")
     elif lying == upright and any(person.image.size for person in turned):
         raise ValueError(
@@ -179,11 +237,69 @@ def turn_labels(people: list[Person], files: dict[LabelledImage, tuple[tuple[int
         )
 
 
+def turn_by_half(
+    people: list[Person],
+    files: dict[LabelledImage, tuple[tuple[int, int], int]],
+    path: Path,
+    keypoints: tuple[str, ...],
+) -> None:
+    """As `turn_labels`, of images that EXIF turns by 180 degrees (3) or mirrors (2, 4)."""
+    standing = {id(p): stands(p, keypoints) for p in people}
+    turned = [p for p in people if files[p.image][1] == 3]
+    upside_down = sum(standing[id(p)] < 0 for p in turned) > max(1, sum(standing[id(p)] > 0 for p in turned)) * 2
+    others = [standing[id(p)] for p in people if files[p.image][1] != 3]
+    if upside_down and sum(others) >= 0:
+        for person in turned:
+            turn_person(person, *files[person.image])
+        names = shown_few(list(dict.fromkeys(p.image.name for p in turned)))
+        warn(f"{path.name}: labels of {len(turned)} people were turned with their images (EXIF, by 180°): {names}")
+    elif turned and not any(standing[id(p)] > 0 for p in turned):
+        tell_unsure(turned, path, "turned by 180°")
+    tell_unsure([p for p in people if files[p.image][1] in (2, 4)], path, "mirrored")
+
+
+def tell_upside_down(people: list[Person], keypoints: tuple[str, ...], path: Path) -> None:
+    """Warn if nearly all people stand on their heads, as where y is counted from the bottom."""
+    standing = [side for side in (stands(person, keypoints) for person in people) if side]
+    if len(standing) >= FEW and standing.count(-1) > 0.8 * len(standing):
+        warn(
+            f"{path.name}: {standing.count(-1)} of {len(standing)} people have head and shoulders below legs and feet: "
+            "COCO counts y from the top of the image; if your tool counts from the bottom, write height - 1 - y"
+        )
+
+
+def tell_unsure(people: list[Person], path: Path, how: str) -> None:
+    """Warn of images whose labels fit before and after their EXIF orientation."""
+    if people:
+        names = shown_few(list(dict.fromkeys(p.image.name for p in people)))
+        warn(
+            f"{path.name}: {names} are {how} by EXIF, and labels are taken as of the image that viewers show: if your "
+            "tool showed the other, save these images upright and label them again"
+        )
+
+
+def stands(person: Person, keypoints: tuple[str, ...]) -> int:
+    """1 if the labelled keypoints of head and shoulders are above those of legs and feet, -1 if below, 0 if unknown."""
+    rows = {}
+    for part in (HEAD, FEET):
+        named = [k for k, name in enumerate(keypoints) if part.search(name.lower()) and person.keypoints[k, 2] > 0]
+        rows[part] = person.keypoints[named, 1]
+    return int(np.sign(rows[FEET].mean() - rows[HEAD].mean())) if len(rows[HEAD]) and len(rows[FEET]) else 0
+
+
+def turn_person(person: Person, size: tuple[int, int], orientation: int) -> None:
+    """Turn keypoints and box, in place; arguments as of `turn`."""
+    person.keypoints[:, :2] = turn(person.keypoints[:, :2], size, orientation)
+    if person.box is not None:
+        corners = turn(person.box.reshape(2, 2) - 0.5, size, orientation) + 0.5
+        person.box = np.concatenate([corners.min(0), corners.max(0)])
+
+
 def turn(points: np.ndarray, size: tuple[int, int], orientation: int) -> np.ndarray:
     """Points [N, 2] from pixels of an image file as it lies, of `size` (H, W), to those of the upright image."""
     x, y = points[:, 0], points[:, 1]
     right, bottom = size[1] - 1 - x, size[0] - 1 - y
-    return np.stack({5: (y, x), 6: (bottom, x), 7: (bottom, right), 8: (y, right)}[orientation], 1)
+    return np.stack({3: (right, bottom), 5: (y, x), 6: (bottom, x), 7: (bottom, right), 8: (y, right)}[orientation], 1)
 
 
 # ---- boxes ------------------------------------------------------------------------------------------------------
