@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import subprocess
 import sys
@@ -314,17 +315,28 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _sentence(error: Exception) -> str:
+    """What an error says, with the remedy where the system forbids to write or read."""
+    if isinstance(error, OSError) and error.filename and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        forbidden = f"{error.filename} cannot be written or read ({error.strerror})"
+        return f"{forbidden}: give yourself access, or work in a copy elsewhere"
+    return str(error)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors that the user can fix end as one sentence on stderr and exit code 1."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a pipe on Windows knows few characters
+    if sys.getfilesystemencoding() != "utf-8":
+        found = sys.getfilesystemencoding()
+        print(f"fewpose: file names are read as {found}; set PYTHONUTF8=1 for names with accents", file=sys.stderr)
     try:
         args = parser().parse_args(arguments)
         return args.call(args)
     except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("FEWPOSE_DEBUG"):
             raise
-        print(f"fewpose: {error}", file=sys.stderr)
+        print(f"fewpose: {_sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         then = "continues from here"

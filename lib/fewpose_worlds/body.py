@@ -11,13 +11,21 @@ are spread) depends on the person.
 
 from __future__ import annotations
 
+import errno
+import getpass
+import os
+import tempfile
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from scipy.spatial.transform import Rotation
 
+from fewpose.disk import full_disk_named
+from fewpose.made_once import made_once
 from fewpose.skeleton import COCO
 
 SIDES = ("left", "right")
@@ -28,6 +36,9 @@ JOINT_INDEX = {name: i for i, name in enumerate(JOINTS)}
 PARENTS = (-1, 0, 1, 2, 3, 2, 2, 5, 6, 7, 8, 9, 10, 0, 0, 13, 14, 15, 16, 17, 18)
 KEYPOINTS = (*COCO.keypoints, "head", "neck", *(f"{side}_{part}" for part in ("hand", "heel", "toe") for side in SIDES))
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
+
+COMPUTED = "v*/*.safetensors"  # files of Anny's cache
+MODEL_BYTES = 860_000_000  # of all of them
 
 # Anny faces -y with its left at +x; turning it by 180 degrees about z gives our axes.
 _TURN = np.array([-1.0, -1.0, 1.0])
@@ -85,13 +96,14 @@ class Rig:
 @lru_cache(maxsize=1)
 def rig() -> Rig:
     """Load Anny once (some seconds; a minute or more the first time on a machine, which is announced)."""
+    cache = model_cache()  # before anny and warp are imported, which read where theirs is
     import torch
     import warp
 
     warp.config.log_level = warp.LOG_ERROR  # Anny's skinning library prints at import
     import anny
 
-    if not (Path.home() / ".cache" / "anny").is_dir():
+    if not any(cache.glob(COMPUTED)):
         print("preparing the body model, once per machine: a minute or more")
     mesh = anny.Anny(topology="notoes_collapse10pc")
     full = anny.Anny(topology="anny")
@@ -162,8 +174,48 @@ def rig() -> Rig:
 
 
 def load_model() -> None:
-    """Load Anny once, before worker processes start."""
+    """Load Anny once, before worker processes start; what it computes and keeps the first time is made by one process.
+
+    What a process left that was killed at that is made again. DiskFull if it does not fit.
+    """
+    cache = model_cache()
+    if is_writable(cache):
+        with made_once(cache / f".whole_{version('anny')}") as part, full_disk_named(cache, size=MODEL_BYTES):
+            if part is not None:
+                try:
+                    rig()
+                except SafetensorError as error:
+                    if "deserializ" not in str(error):
+                        raise
+                    for damaged in cache.glob(COMPUTED):
+                        damaged.unlink()
+                    rig()
+                part.touch()
     rig()
+
+
+def model_cache() -> Path:
+    """Where Anny keeps what it has computed: in the user's cache, or, where that is read only, beside our downloads.
+
+    Without those ($FEWPOSE_CACHE) it is in the folder of temporary files. Anny's and Warp's variables are set.
+    """
+    home, ours = Path.home() / ".cache", os.environ.get("FEWPOSE_CACHE")
+    instead = Path(ours) if ours else Path(tempfile.gettempdir()) / f"fewpose_{getpass.getuser()}"
+    for variable, name in (("ANNY_CACHE_DIR", "anny"), ("WARP_CACHE_PATH", "warp")):
+        folder = Path(os.environ.get(variable) or home / name)
+        if not (is_writable(folder) or any(folder.glob(COMPUTED))):
+            os.environ[variable] = str(instead / name)
+    return Path(os.environ.get("ANNY_CACHE_DIR") or home / "anny")
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made if it is not there; True if only the disk is full."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return True
 
 
 def rotation(axis: str, angle: np.ndarray) -> np.ndarray:

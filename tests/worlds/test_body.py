@@ -1,7 +1,12 @@
+import os
+
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from scipy.spatial.transform import Rotation
 
+from fewpose.disk import DiskFull
+from fewpose_worlds import body
 from fewpose_worlds.body import JOINTS, KEYPOINTS, PARENTS, bone_transforms, pose_bodies, rig
 
 AVERAGE = np.array([[0.5, 2 / 3, 0.5, 0.5, 0.5, 0.5]])
@@ -107,3 +112,56 @@ def test_wrong_shapes_and_poses_that_are_not_finite_are_refused():
         pose_bodies(AVERAGE, turned() * np.nan, np.zeros((1, 3)))
     with pytest.raises(ValueError, match="at least 1"):
         pose_bodies(np.zeros((0, 6)), np.zeros((0, 21, 3, 3)), np.zeros((0, 3)))
+
+
+# ---- what Anny keeps ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for variable in ("ANNY_CACHE_DIR", "WARP_CACHE_PATH", "FEWPOSE_CACHE"):
+        monkeypatch.setenv(variable, "x")  # so that both are as before after the test
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_a_read_only_home_is_left_alone(home, monkeypatch, tmp_path):
+    writable = body.is_writable
+    monkeypatch.setattr(body, "is_writable", lambda folder: not folder.is_relative_to(home) and writable(folder))
+    monkeypatch.setenv("FEWPOSE_CACHE", str(tmp_path / "kept"))
+    assert body.model_cache() == tmp_path / "kept" / "anny"
+    assert os.environ["WARP_CACHE_PATH"] == str(tmp_path / "kept" / "warp")  # also for processes that are started
+    assert body.model_cache() == tmp_path / "kept" / "anny"
+
+
+def test_a_writable_home_is_used(home):
+    assert body.model_cache() == home / ".cache" / "anny"
+    assert "ANNY_CACHE_DIR" not in os.environ and "WARP_CACHE_PATH" not in os.environ
+
+
+def test_what_a_killed_process_left_of_the_model_is_made_again(home, monkeypatch):
+    half = home / ".cache" / "anny" / "v1" / "a.safetensors"
+    half.parent.mkdir(parents=True)
+    half.write_text("half")
+    calls = []
+
+    def rig():
+        calls.append(half.exists())
+        if half.exists():
+            raise SafetensorError("Error while deserializing header: incomplete metadata, file not fully covered")
+
+    monkeypatch.setattr(body, "rig", rig)
+    body.load_model()
+    body.load_model()
+    assert calls == [True, False, False, False]
+
+
+def test_a_disk_too_small_for_the_model_is_said(home, monkeypatch):
+    def rig():
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(body, "rig", rig)
+    with pytest.raises(DiskFull, match=r"\.cache/anny: the disk is full, .* missing; make room"):
+        body.load_model()
