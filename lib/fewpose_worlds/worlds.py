@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +168,7 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
     if Path(out).exists() and (not Path(out).is_dir() or any(path.name[0] != "." for path in Path(out).iterdir())):
         raise ValueError(f"{out} holds other files: give a new folder, so that nothing is lost, or empty it")
     out = Path(out).absolute()
-    with made_once(out, lambda: False) as folder, tempfile.TemporaryDirectory() as work:
+    with no_lock_left(out), made_once(out, lambda: False) as folder, tempfile.TemporaryDirectory() as work:
         if world == "operating_room":
             operating_room(frames, (size, size * 4 // 3), seed, Path(work))
         else:
@@ -175,8 +177,16 @@ def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int
         if world == "jump":
             for index, name in enumerate(list(dict.fromkeys(data.video))[:videos]):
                 jump_stills.write_video(seed, index, size, folder / "videos" / f"{name}.mp4", EXPORTED_RATE)
-    out.with_name(f".{out.name}.lock").unlink(missing_ok=True)  # a folder of the user's
     return out
+
+
+@contextlib.contextmanager
+def no_lock_left(folder: Path) -> Iterator[None]:
+    """Remove the lock of `made_once` in the end: it would lie beside a user's folder."""
+    try:
+        yield
+    finally:
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
 
 
 def _check(world: str, frames: int, *size: int) -> None:
