@@ -1,4 +1,4 @@
-"""Labels of other tools: DeepLabCut, Lightning Pose, COCO as CVAT, Roboflow or Label Studio export it, YOLO pose.
+"""Labels of other tools: DeepLabCut, Lightning Pose, SLEAP, YOLO pose, COCO as CVAT, Roboflow, Label Studio export it.
 
 Read into the folder that `fewpose.data.custom` reads, and written back. The order of the keypoints, the split, the
 video of each frame and which points are occluded are kept where the format has them: DeepLabCut and Lightning Pose know
@@ -11,8 +11,9 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -25,40 +26,18 @@ from fewpose.data.images import IMAGES, warn_skipped
 from fewpose.disk import copy_file, replacing, write_text
 from fewpose.skeleton import Skeleton
 from fewpose_video.formats import require
-from fewpose_video.label import label_file
+from fewpose_video.label import label_file, sleap
+from fewpose_video.label.imported import SPLIT_NAMES, Imported
 from fewpose_video.label.label_file import LabelledFrame, annotation_of, locked, next_id, open_labels
 from fewpose_video.label.skeletons import make_skeleton
-
-YOLO_SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A labelled image of another tool.
-
-    image   its file
-    video   the video it is from, "" if the tool does not say
-    people  [P, K, 3] x, y and COCO's visibility of the people (or animals) in it
-    split   "train", "val" or "test", "" if the tool does not say
-    """
-
-    image: Path
-    video: str
-    people: np.ndarray
-    split: str = ""
-
-    @property
-    def number(self) -> int:
-        """Of the frame in the video: the last digits in the image's name, -1 without."""
-        digits = re.findall(r"\d+", self.image.stem)
-        return int(digits[-1]) if digits and self.video else -1
 
 
 def import_labels(source: str | Path, folder: str | Path, names: Sequence[str] = ()) -> Path:
     """Labels of another tool as a label file in a new `folder`, with copies of the images; the path of the file.
 
-    source is the folder of a DeepLabCut or Lightning Pose project or of a YOLO data set, or a COCO file. `names` are
-    the keypoints of a YOLO data set, which has none. ValueError if nothing is known there, or the folder has labels.
+    source is the folder of a DeepLabCut or Lightning Pose project or of a YOLO data set, a COCO file, or SLEAP's .slp
+    or the folder of those of its splits. `names` are the keypoints of a YOLO data set, which has none. ValueError if
+    nothing is known there, or the folder has labels.
     """
     source, folder = Path(source), Path(folder)
     if (folder / label_file.NAME).exists():
@@ -72,6 +51,9 @@ def import_labels(source: str | Path, folder: str | Path, names: Sequence[str] =
 
 def import_project(source: Path, folder: Path, names: Sequence[str]) -> Path:
     """As `import_labels`, into a folder without a label file."""
+    if source.suffix.lower() == ".slp" or (source.is_dir() and any(source.glob("*.slp"))):
+        with TemporaryDirectory() as work:  # for frames that are inside of files
+            return write_imported(folder, *sleap.read_sleap(source, Path(work)))
     if source.is_file():
         return import_coco(source, folder)
     tables = [*source.glob("labeled-data/*/CollectedData_*")] or [*source.glob("CollectedData*.csv")]
@@ -81,7 +63,7 @@ def import_project(source: Path, folder: Path, names: Sequence[str]) -> Path:
         return write_imported(folder, *read_yolo(source, names))
     raise ValueError(
         f"{source} is no project that can be read: DeepLabCut (labeled-data/*/CollectedData_*), Lightning Pose "
-        "(CollectedData.csv), YOLO (labels/*.txt) or a COCO file"
+        "(CollectedData.csv), YOLO (labels/*.txt), SLEAP (*.slp) or a COCO file"
     )
 
 
@@ -281,7 +263,7 @@ def read_yolo(root: Path, names: Sequence[str] = ()) -> tuple[Skeleton, list[Imp
     count, values = int(shape[1]) if shape else count, int(shape[2]) if shape else 3
     for path in sorted(root.rglob("labels/**/*.txt")):
         parts = path.relative_to(root).parts
-        split = next((YOLO_SPLITS[part] for part in parts if part in YOLO_SPLITS), "")
+        split = next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), "")
         place = root.joinpath(*["images" if part == "labels" else part for part in parts[:-1]])
         images = (place / f"{path.stem}{suffix}" for suffix in (*IMAGES, *map(str.upper, IMAGES)))
         image = next((file for file in images if file.is_file()), place / f"{path.stem}.jpg")
