@@ -1,6 +1,8 @@
 """Label files: what is written, and that a kill loses nothing."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import pytest
@@ -73,14 +75,14 @@ def test_a_killed_run_ends_with_the_very_file_of_an_undisturbed_one(tmp_path, te
     with pytest.raises(KeyboardInterrupt):
         write_labels(teacher, frames, out, LIMITS, **options)
     assert not out.exists()
-    with open(f"{out}.partial", "ab") as file:
-        file.write(b'[{"width": 96, "hei')  # killed in the middle of a line
+    shards = tmp_path / "killed.json.shards"
+    (shards / ".part_000003.json").write_text('[{"width": 96, "hei')  # killed in the middle of a shard
     detector.boxes = plain
     detector.frames_seen = 0
     write_labels(teacher, frames, out, LIMITS, **options)
-    assert detector.frames_seen == 1  # three blocks of two were done, one frame was left
+    assert detector.frames_seen == 1  # three shards of two were done, one frame was left
     assert out.read_bytes() == whole.read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.json", "whole.json"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".lock") == ["killed.json", "whole.json"]
 
     detector.frames_seen = 0
     write_labels(teacher, frames, out, LIMITS, **options)
@@ -91,6 +93,37 @@ def test_a_killed_run_ends_with_the_very_file_of_an_undisturbed_one(tmp_path, te
     other[0, 0, 0, 0] += 1
     write_labels(teacher, other, out, Thresholds(0.4, 0.2), **options)
     assert detector.frames_seen == len(frames)  # other images
+
+
+def test_two_that_label_the_same_frames_share_them(tmp_path, monkeypatch):
+    frames, _ = toy_frames(COUNTS)
+    whole = write_labels(toy_teacher().plain(), frames, tmp_path / "whole.json", LIMITS, batch=1, block=1)
+    teachers, both = [toy_teacher().plain(), toy_teacher().plain()], threading.Barrier(2)
+    for teacher in teachers:
+        plain, waited = teacher.detector.boxes, []
+
+        def waiting(images, plain=plain, waited=waited):
+            if not waited:
+                waited.append(both.wait(20))  # each begins a shard, or nobody goes on
+            return plain(images)
+
+        monkeypatch.setattr(teacher.detector, "boxes", waiting)
+    out, options = tmp_path / "shared.json", dict(batch=1, block=1)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda teacher: write_labels(teacher, frames, out, LIMITS, **options), teachers))
+    assert out.read_bytes() == whole.read_bytes()
+    assert [teacher.detector.frames_seen > 0 for teacher in teachers] == [True, True]
+    assert sum(teacher.detector.frames_seen for teacher in teachers) == len(frames)
+
+
+def test_shards_of_other_labels_are_not_taken(tmp_path, teacher):
+    frames, _ = toy_frames([1, 1])
+    right = write_labels(teacher, frames, tmp_path / "right.json", LIMITS, block=1)
+    shards = tmp_path / "labels.json.shards"
+    shards.mkdir()
+    (shards / "info.json").write_text("{}")
+    (shards / "000000.json").write_text("[]")
+    assert write_labels(teacher, frames, tmp_path / "labels.json", LIMITS, block=1).read_bytes() == right.read_bytes()
 
 
 def test_a_corrupt_frame_among_many(tmp_path, teacher):

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from fewpose import pseudo_labels as method
 from fewpose.heatmaps import gaussian_targets
 from fewpose.models.pose_model import PoseModel
 from fewpose.pseudo_labels import Candidates, as_labels, generate, select
-from tiny import SHADES, dots
+from tiny import SHADES, TinyNet, dots
 
 
 class Oracle(PoseModel):
@@ -35,7 +36,6 @@ class Oracle(PoseModel):
 
 def test_a_sure_network_agrees_with_itself_in_every_unflipped_view(monkeypatch):
     from fewpose import augment
-    from fewpose import pseudo_labels as method
     from fewpose.augment import Augmentation
 
     # the oracle tells dots by colour, not by side, so it predicts without mirrored views
@@ -54,6 +54,36 @@ def test_mirrored_views_swap_sides():
     found = generate(Oracle(), data, augmentations=0)
     gap = (data.poses[:, [0, 2], :2] - data.poses[:, [1, 3], :2]).norm(dim=-1) ** 2
     assert torch.allclose(found.spread[:, [0, 2]], gap, rtol=0.3)
+
+
+def test_labels_in_shards_are_those_in_one_piece_and_a_kill_loses_one_shard(tmp_path, monkeypatch):
+    data, model = dots(11, size=16), TinyNet().eval()
+    options = dict(augmentations=2, seed=3, batch_size=2)
+    whole = generate(model, data, **options)
+    predict, labelled = method.predict_views, []
+
+    def dying(model, data, index, *more):
+        if len(labelled) == 3:
+            raise KeyboardInterrupt
+        labelled.append(index.tolist())
+        return predict(model, data, index, *more)
+
+    monkeypatch.setattr(method, "predict_views", dying)
+    with pytest.raises(KeyboardInterrupt):
+        generate(model, data, **options, folder=tmp_path, shard=2)
+    labelled = [[]] * 4
+    found = generate(model, data, **options, folder=tmp_path, shard=2)
+    assert labelled[4:] == [[4, 5], [6, 7], [8, 9], [10]]  # the shard of frames 0 to 3 was whole
+    for part in ("base", "spread", "views"):
+        assert torch.equal(getattr(found, part), getattr(whole, part)), part
+    # a shard that went missing is made again, behind the others; nothing else is
+    labelled.clear()
+    labelled += [[]] * 4
+    sorted(tmp_path.glob("*.pt"))[1].unlink()
+    assert torch.equal(generate(model, data, **options, folder=tmp_path, shard=2).views, whole.views)
+    assert labelled[4:] == [[4, 5], [6, 7]]
+    generate(TinyNet(seed=1).eval(), data, **options, folder=tmp_path, shard=2)
+    assert len(labelled) == 4 + 2 + 6  # another network, other labels
 
 
 def candidates(n=10):

@@ -1,9 +1,10 @@
-"""Label files: the soft and hard labels of whole data sets in COCO's format; a killed run loses no finished block."""
+"""Label files: the soft and hard labels of whole data sets in COCO's format; a killed run loses no finished shard."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fewpose.data.images import read_image, warn_skipped
+from fewpose.made_once import made_in_shards, made_once
 from fewpose.models.teacher.three_stages import Teacher, find_all
 from fewpose.skeleton import Skeleton
 from fewpose.soft_hard_labels import SoftHardLabels, Thresholds, soft_and_hard
@@ -57,10 +59,10 @@ def write_labels(
     axes of the camera, middle of the hips at 0). An empty frame has a row and no annotation, a frame that cannot be
     read (None) a row with `"broken": true`.
 
-    Every `block` frames a line is appended to `<out>.partial`: a call after a kill continues after the last whole line
-    and ends with the same file as an uninterrupted one. A finished file of the same teacher, thresholds, rows and
-    frames is left as it is. ValueError if rows and frames differ in number, two rows share an id, or `out` is
-    another file.
+    Every `block` frames are a shard, a file in the folder `<out>.shards`: a call after a kill makes only those that are
+    missing, calls at the same time share them, and all end with the same file as an uninterrupted one. A finished file
+    of the same teacher, thresholds, rows and frames is left as it is. ValueError if rows and frames differ in number,
+    two rows share an id, or `out` is another file.
     """
     out = Path(out)
     images = [{"id": i, "file_name": f"{i:06d}.jpg"} for i in range(len(frames))] if images is None else images
@@ -73,24 +75,44 @@ def write_labels(
         return out
     if out.exists() and (not isinstance(before, dict) or before.get("description") != DESCRIPTION):
         raise ValueError(f"{out} holds something else than labels of a teacher: give another file, nothing is replaced")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"{out.name}.partial")
-    done = resume(partial, info)
     blocks = list(torch.arange(len(frames)).split(block)) if len(frames) else []
-    progress = dict(desc="soft and hard labels", unit="frame", mininterval=2)
-    with (
-        open(partial, "ab") as file,
-        tqdm(total=len(frames), initial=min(done * block, len(frames)), **progress) as bar,
-    ):
-        for index in blocks[done:]:
+    shards = shard_paths(out, info, len(blocks))
+    with tqdm(total=len(frames), desc="soft and hard labels", unit="frame", mininterval=2) as bar:
+        bar.update(sum(len(index) for index, shard in zip(blocks, shards, strict=True) if shard.exists()))
+
+        def make(number: int, part: Path) -> None:
+            index = blocks[number]
             rows = list(label(teacher, [frames[int(i)] for i in index], thresholds, batch))
-            file.write(json.dumps(rows).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            part.write_text(json.dumps(rows), encoding="utf-8")
             bar.update(len(index))
-    merge(partial, out, info, images, teacher.skeleton)
-    partial.unlink()
+
+        made_in_shards(shards, make)
+    with made_once(out, lambda: finished(out) == info) as part:
+        if part is not None:
+            merge(shards, part, info, images, teacher.skeleton)
+    remove_shards(out)
     return out
+
+
+def shard_paths(out: Path, info: dict, count: int) -> list[Path]:
+    """Paths of the shards of a label file, in a folder that exists; shards of another `info` are removed."""
+    folder = out.with_name(f"{out.name}.shards")
+    about = folder / "info.json"
+    with made_once(about, lambda: about.is_file() and json.loads(about.read_text(encoding="utf-8")) == info) as part:
+        if part is not None:
+            for path in folder.glob("*.json"):
+                path.unlink()
+            part.write_text(json.dumps(info), encoding="utf-8")
+    return [folder / f"{number:06d}.json" for number in range(count)]
+
+
+def remove_shards(out: Path) -> None:
+    """Remove the folder of shards at once, so that other processes see all of them or no folder."""
+    folder = out.with_name(f"{out.name}.shards")
+    trash = out.with_name(f".{out.name}.shards")
+    with contextlib.suppress(OSError):  # on Windows, while another process has a file open there; or it has gone
+        folder.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
 
 
 def label(teacher: Teacher, frames: list[Tensor | None], thresholds: Thresholds, batch: int) -> Iterator[dict]:
@@ -175,25 +197,8 @@ def finished(out: Path) -> dict | None:
         return None
 
 
-def resume(partial: Path, info: dict) -> int:
-    """How many blocks a partial file of the same `info` holds; a broken last line is cut off, another file replaced."""
-    first = json.dumps(info).encode() + b"\n"
-    done, size = 0, 0
-    if partial.is_file():
-        with open(partial, "rb") as file:
-            if file.readline() == first:
-                size = file.tell()
-                while file.readline().endswith(b"\n"):
-                    done, size = done + 1, file.tell()
-    with open(partial, "r+b" if size else "wb") as file:
-        file.truncate(size)
-        if not size:
-            file.write(first)
-    return done
-
-
-def merge(partial: Path, out: Path, info: dict, images: list[dict], skeleton: Skeleton) -> None:
-    """Write the COCO file of a complete partial file, line by line; it appears when it is complete."""
+def merge(shards: list[Path], out: Path, info: dict, images: list[dict], skeleton: Skeleton) -> None:
+    """Write the COCO file of all shards, one after the other."""
     category = {
         "id": 1,
         "name": "person",
@@ -201,12 +206,10 @@ def merge(partial: Path, out: Path, info: dict, images: list[dict], skeleton: Sk
         "skeleton": [[a + 1, b + 1] for a, b in skeleton.limb_index],
     }
     rows, broken, number = [], [], 0
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    with open(partial, "rb") as lines, open(unfinished, "w", encoding="utf-8") as file:
-        next(lines)
+    with open(out, "w", encoding="utf-8") as file:
         file.write(f'{{"info": {json.dumps(info)}, "categories": {json.dumps([category])}, ')
         file.write('"annotations": [')
-        frames = (frame for line in lines for frame in json.loads(line))
+        frames = (frame for shard in shards for frame in json.loads(shard.read_text(encoding="utf-8")))
         for image, frame in zip(images, frames, strict=True):
             people = frame.pop("people", [])
             rows.append({**image, **frame})
@@ -217,5 +220,4 @@ def merge(partial: Path, out: Path, info: dict, images: list[dict], skeleton: Sk
                 row = {"id": number, "image_id": image["id"], "category_id": 1, "iscrowd": 0, **person}
                 file.write((",\n" if number > 1 else "\n") + json.dumps(row))
         file.write(f'], "images": {json.dumps(rows)}}}')
-    os.replace(unfinished, out)
-    warn_skipped(out.name, "frames broken,", broken)
+    warn_skipped(out.name.removeprefix(".part_"), "frames broken,", broken)
