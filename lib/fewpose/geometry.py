@@ -135,6 +135,33 @@ def rays(poses: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
     return torch.cat([xy, poses[..., 2:]], -1)
 
 
+def assumed_camera(size: tuple[int, int]) -> Tensor:
+    """The camera matrix [3, 3] that `rays` assumes for images of `size` (H, W)."""
+    focal = max(size) / (2 * tan(radians(ANGLE) / 2))
+    return torch.tensor([[focal, 0, (size[1] - 1) / 2], [0, focal, (size[0] - 1) / 2], [0, 0, 1]])
+
+
+def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
+    """Shifts [P, 3] to add to points, in their unit, so that they project to the poses.
+
+    points [P, K, 3] in the axes of the camera, with any origin; poses [P, K, 3] (x, y in pixels, weight, 0 for not
+    seen); camera [3, 3]. The shift t is the least squares solution of camera (X + t) ~ (x, y, 1), which is linear in t.
+    NaN where fewer than two keypoints are seen.
+    """
+    pixels = torch.cat([poses[..., :2], torch.ones_like(poses[..., :1])], -1).double()
+    rays, points = pixels @ torch.linalg.inv(camera.double()).T, points.double()
+    weight = poses[..., 2].double().clamp_min(0)
+    # for both axes a: (X + t)_a - ray_a (Z + t_z) = 0
+    left = torch.zeros(*points.shape[:2], 2, 3, dtype=torch.float64)
+    left[..., 0, 0] = left[..., 1, 1] = 1
+    left[..., 2] = -rays[..., :2]
+    right = rays[..., :2] * points[..., 2:] - points[..., :2]
+    left, right = left * weight[..., None, None], right * weight[..., None]
+    shift = torch.linalg.lstsq(left.flatten(1, 2), right.flatten(1).unsqueeze(-1), driver="gelsd")
+    enough = ((weight > 0).sum(1) >= 2)[:, None]
+    return torch.where(enough, shift.solution[..., 0], torch.nan).to(poses.dtype)
+
+
 def turn_to(directions: Tensor) -> Tensor:
     """The smallest rotations [N, 3, 3] that take the z axis to unit vectors [N, 3] of positive z."""
     x, y, z = directions.unbind(-1)

@@ -40,14 +40,24 @@ def low_resolution(frames: Tensor, scales: Tensor | float) -> Tensor:
 
 def lowered(frames: Tensor, s: float) -> Tensor:
     """Frames [N, 3, H, W] downsampled s times and upsampled again."""
+    return enlarged(reduced(frames, s), tuple(frames.shape[-2:]))
+
+
+def reduced(frames: Tensor, s: float) -> Tensor:
+    """Frames [N, 3, H, W] downsampled to [N, 3, int(H / s), int(W / s)]."""
     height, width = frames.shape[-2:]
     small = F.interpolate(frames.float(), (int(height / s), int(width / s)), mode="bilinear", antialias=True)
-    if frames.dtype == torch.uint8:
-        small = small.round_()  # as 8-bit images of that size are stored
-    large = F.interpolate(small, (height, width), mode="bilinear")
-    if frames.dtype == torch.uint8:
-        large = large.round_().clamp_(0, 255)
-    return large.to(frames.dtype)
+    return rounded(small, frames.dtype)  # as 8-bit images of that size are stored
+
+
+def enlarged(small: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images [N, 3, h, w] upsampled to `size` (H, W)."""
+    return rounded(F.interpolate(small.float(), size, mode="bilinear"), small.dtype)
+
+
+def rounded(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Float values in another type, whole numbers if it is uint8."""
+    return (values.round_().clamp_(0, 255) if dtype == torch.uint8 else values).to(dtype)
 
 
 def sample_scales(mixture: str | float, n: int, generator: torch.Generator) -> Tensor:

@@ -157,6 +157,25 @@ def operating_room(
     return store.generate(views.make_scene, tasks, COCO, parameters, folder, load_model, store.all_people, few=4)
 
 
+def operating_room_videos(
+    videos: int, seconds: float, size: tuple[int, int] = (480, 640), seed: int = 0, cache: Path | None = None
+) -> PeopleData:
+    """Videos of the operating-room world as successive frames, `views.RATE` a second, each of one camera on a new day.
+
+    As `operating_room`, but all frames are `test`; `day` names the video, `moment` numbers its frames and `person` is
+    the same in all of them. ValueError for impossible sizes.
+    """
+    height, width = size
+    count = max(1, round(seconds * views.RATE))
+    _check("operating_room", videos * count, height, width)
+    name = f"operating_room_{videos}videos_{count}x{height}x{width}_seed{seed}"
+    folder = None if cache is None else Path(cache) / name
+    parameters = dict(name="operating_room", version=views.VERSION, frames=videos * count, size=[height, width])
+    parameters |= dict(videos=videos, seed=seed)
+    tasks = [(seed, number, count, (height, width)) for number in range(videos)]
+    return store.generate(views.make_video, tasks, COCO, parameters, folder, load_model, store.all_people, few=2)
+
+
 def export(world: str, frames: int, size: int, seed: int, out: Path, videos: int = 3) -> Path:
     """Write a world to the folder `out` for other programs, images/*.jpg and annotations.json; returns the folder.
 

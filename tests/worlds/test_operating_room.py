@@ -204,3 +204,31 @@ def test_what_makes_no_world_is_refused(people):
         boxes = list(people.boxes)
         boxes[3] = boxes[3][:, :3]
         PeopleData(**{**torn, "boxes": boxes})
+
+
+def test_videos_show_the_same_people_who_move_little_from_frame_to_frame():
+    """Without their images: places and joints of one scene's successive frames."""
+    size = (48, 64)
+    day = views.sample_day(3, 1000, size)
+    rng = np.random.default_rng(0)
+    acted = scene.sample_scene(rng, day.room, day.cameras, day.wardrobe, day.staff)
+    acted.cast[:] = [actor for actor in acted.cast if actor.place[0] < 90]
+    moments = list(scene.act_on(rng, acted, 25, 10))
+    assert len(moments) == 25 and len({len(moment.cast) for moment in moments}) == 1
+    places = np.stack([moment.places for moment in moments])
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=-1)
+    assert 0 < steps.max() < 0.7, "metres in a fifth of a second"
+    assert np.abs(np.diff([moment.rotations for moment in moments], axis=0)).max() < 0.7
+    for way in places.transpose(1, 0, 2):  # nobody walks through the table
+        if scene.gap(acted.gear.blocks, way[:1, :2])[0] >= 0:
+            assert scene.gap(acted.gear.blocks, way[:, :2]).min() > -0.15
+
+
+def test_a_video_is_a_world_of_one_camera(tmp_path):
+    video = worlds.operating_room_videos(1, 0.4, SIZE, seed=2, cache=tmp_path)
+    assert video.frames.shape == (2, 3, *SIZE) and set(video.day) == {"video0"} and video.moment.tolist() == [0, 1]
+    assert torch.equal(video.cameras[0], video.cameras[1]) and torch.equal(video.to_room[0], video.to_room[1])
+    change = (video.frames[0].float() - video.frames[1].float()).abs().mean()
+    assert 0 < change < 20 and set(video.person[0].tolist()) & set(video.person[1].tolist())
+    with pytest.raises(ValueError, match="at least 1 frame"):
+        worlds.operating_room_videos(0, 1.0, SIZE)

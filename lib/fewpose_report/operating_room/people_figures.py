@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fewpose.data.multi_person import PeopleData
 from fewpose.drawing import LEFT, MIDDLE, RIGHT, side_colour
+from fewpose.geometry import place_in_camera
 from fewpose.models.people import People
 from fewpose.skeleton import Skeleton
 from fewpose_report.figures import draw_pose
@@ -58,27 +59,6 @@ def found_scene(data: PeopleData, i: int, people: People, title: str, score: flo
     poses, points = people.keypoints[kept], people.keypoints3d[kept]
     shift = place_in_camera(points, poses, data.cameras[i])
     return Scene(title, data.frames[i], poses, upright(points + shift[:, None], data.to_room[i]))
-
-
-def place_in_camera(points: Tensor, poses: Tensor, camera: Tensor) -> Tensor:
-    """Shifts [P, 3] to add to points, in their unit, so that they project to the poses.
-
-    points [P, K, 3] in the axes of the camera, with any origin; poses [P, K, 3] (x, y in pixels, weight, 0 for not
-    seen); camera [3, 3]. The shift t is the least squares solution of camera (X + t) ~ (x, y, 1), which is linear in t.
-    NaN where fewer than two keypoints are seen.
-    """
-    pixels = torch.cat([poses[..., :2], torch.ones_like(poses[..., :1])], -1).double()
-    rays, points = pixels @ torch.linalg.inv(camera.double()).T, points.double()
-    weight = poses[..., 2].double().clamp_min(0)
-    # for both axes a: (X + t)_a - ray_a (Z + t_z) = 0
-    left = torch.zeros(*points.shape[:2], 2, 3, dtype=torch.float64)
-    left[..., 0, 0] = left[..., 1, 1] = 1
-    left[..., 2] = -rays[..., :2]
-    right = rays[..., :2] * points[..., 2:] - points[..., :2]
-    left, right = left * weight[..., None, None], right * weight[..., None]
-    shift = torch.linalg.lstsq(left.flatten(1, 2), right.flatten(1).unsqueeze(-1), driver="gelsd")
-    enough = ((weight > 0).sum(1) >= 2)[:, None]
-    return torch.where(enough, shift.solution[..., 0], torch.nan).to(poses.dtype)
 
 
 def side_by_side(tests: Sequence[PeopleTest]) -> Figure:

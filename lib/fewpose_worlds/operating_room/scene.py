@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,6 +182,35 @@ def _sample_activity(rng: np.random.Generator, scene: Scene, actor: Actor) -> No
     if actor.kind == "sit" and gap(scene.gear.blocks, ahead[None])[0] < 0.05:
         actor.kind = "stand"  # there is no room for the knees
     actor.angles = sample_angles(rng, actor.kind)
+
+
+def act_on(rng: np.random.Generator, scene: Scene, frames: int, pause: int) -> Iterator[Moment]:
+    """The next `frames` frames of a scene, in which people glide from one moment to the next within `pause` frames."""
+    cast = scene.cast
+
+    def state() -> tuple:
+        return [a.angles for a in cast], np.stack([a.place for a in cast]), np.array([a.facing for a in cast])
+
+    angles, places, facing = state()
+    for start in range(0, frames, pause):
+        next_moment(rng, scene)
+        for actor, place in zip(cast, places, strict=True):
+            way = np.linspace(place, actor.place, 9)
+            actor.place = place if gap(scene.gear.blocks, way).min() < 0 else actor.place
+        next_angles, next_places, next_facing = state()
+        turn = (next_facing - facing + np.pi) % (2 * np.pi) - np.pi  # the shorter way round
+        for step in range(min(pause, frames - start)):
+            share = (1 - np.cos(np.pi * step / pause)) / 2
+            calm = np.random.default_rng(0)  # the same deviations in each frame, or joints would tremble
+            parts = zip(angles, next_angles, facing + share * turn, strict=True)
+            yield Moment(
+                [a.who for a in cast],
+                np.stack([a.who.phenotype for a in cast]),
+                np.stack([rotations(calm, (1 - share) * a + share * b, towards) for a, b, towards in parts]),
+                np.column_stack([(1 - share) * places + share * next_places, np.zeros(len(cast))]),
+                np.array([a.kind == "sit" for a in cast]),
+            )
+        angles, places, facing = next_angles, next_places, next_facing
 
 
 def next_moment(rng: np.random.Generator, scene: Scene) -> Moment:

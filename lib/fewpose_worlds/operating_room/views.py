@@ -15,13 +15,16 @@ from fewpose_worlds import store
 from fewpose_worlds.body import KEYPOINTS, SIDES, Bodies, pose_bodies
 from fewpose_worlds.operating_room.cameras import VIEWS, camera_matrix, camera_to_room, sample_cameras
 from fewpose_worlds.operating_room.gear import Gear, stool
-from fewpose_worlds.operating_room.scene import Moment, next_moment, sample_scene
+from fewpose_worlds.operating_room.scene import Moment, act_on, next_moment, sample_scene
 from fewpose_worlds.operating_room.site import Room, Sensor, apply_sensor, render_room, sample_room, sample_sensor
 from fewpose_worlds.operating_room.staff import Clinician, Wardrobe, dress, sample_clinician, sample_wardrobe
 from fewpose_worlds.render import Camera, Rendering, annotated, render, shadow, visibility
 
 VERSION = 2  # of the images and labels: one of the parameters that a cached world is compared by
 SCENE = 10  # moments of a scene
+RATE = 5  # frames a second of videos
+PAUSE = 10  # frames of a video from one moment to the next
+_VIDEO_DAYS = 1000  # number of the first day of videos: no other frame is of these days
 _COCO = slice(0, 17)
 _RATIO = np.array([0.6, 0.15, 0.25])  # of the days of train, val and test
 _SMALLEST = 1 / 600  # of the frame's area: people of whom less is visible are not annotated
@@ -72,22 +75,59 @@ def make_scene(
     for number, (moment, end) in enumerate(zip(moments, ends, strict=True), first):
         bodies = everybody.subset(slice(end - len(moment.cast), end))
         place_on_floor(bodies, moment)
-        people = [mesh for i, who in enumerate(moment.cast) for mesh in dress(bodies, i, who, i)]
-        hips = bodies.joints[moment.seated, 0]
-        stools = [mesh for hip in hips for mesh in stool(hip[:2], hip[2] - 0.1)]
+        people, stools = meshes(bodies, moment)
         noise = np.random.default_rng([seed, 54, number])
         for view, (camera, sensor) in enumerate(zip(today.cameras, today.sensors, strict=True)):
             if len(images) == frames:
                 break
             image, rendering = render_people(today.room, camera, static[view], people, stools)
             images.append(apply_sensor(noise, image, sensor))
-            annotated = (annotate(rendering, camera, bodies, i, who) for i, who in enumerate(moment.cast))
-            annotations.append([one for one in annotated if one is not None])
+            annotations.append(annotate_all(rendering, camera, bodies, moment))
             about = {"video_id": f"day{day:03d}", "split": split, "moment": number, "view": view}
-            about["camera_matrix"] = np.round(camera_matrix(camera), 6).tolist()
-            about["camera_to_room"] = np.round(camera_to_room(camera), 6).tolist()
-            metadata.append(about)
+            metadata.append(about | calibration(camera))
     return np.stack(images), metadata, annotations
+
+
+def make_video(seed: int, number: int, frames: int, size: tuple[int, int]) -> store.Rendered:
+    """The frames of a video of RATE frames a second: a scene of a day of its own, seen by the first camera."""
+    today = sample_day(seed, _VIDEO_DAYS + number, size)
+    camera, sensor = today.cameras[0], today.sensors[0]
+    rng = np.random.default_rng([seed, 55, number])
+    scene = sample_scene(rng, today.room, today.cameras, today.wardrobe, today.staff)
+    scene.cast[:] = [actor for actor in scene.cast if actor.place[0] < 90]  # for the others there was no place
+    static = render_static(today, camera, scene.gear)
+    noise = np.random.default_rng([seed, 56, number])
+    images, metadata, annotations = [], [], []
+    for t, moment in enumerate(act_on(rng, scene, frames, PAUSE)):
+        bodies = pose_bodies(moment.phenotypes, moment.rotations, moment.places)
+        place_on_floor(bodies, moment)
+        image, rendering = render_people(today.room, camera, static, *meshes(bodies, moment))
+        images.append(apply_sensor(noise, image, sensor))
+        annotations.append(annotate_all(rendering, camera, bodies, moment))
+        about = {"video_id": f"video{number}", "split": "test", "moment": t, "view": 0}
+        metadata.append(about | calibration(camera))
+    return np.stack(images), metadata, annotations
+
+
+def meshes(bodies: Bodies, moment: Moment) -> tuple[list, list]:
+    """Those of the dressed people, and of the stools of those who sit."""
+    people = [mesh for i, who in enumerate(moment.cast) for mesh in dress(bodies, i, who, i)]
+    hips = bodies.joints[moment.seated, 0]
+    return people, [mesh for hip in hips for mesh in stool(hip[:2], hip[2] - 0.1)]
+
+
+def annotate_all(rendering: Rendering, camera: Camera, bodies: Bodies, moment: Moment) -> list[dict]:
+    """The annotations of all who are visible."""
+    made = (annotate(rendering, camera, bodies, i, who) for i, who in enumerate(moment.cast))
+    return [one for one in made if one is not None]
+
+
+def calibration(camera: Camera) -> dict:
+    """The two matrices of a camera as JSON types."""
+    return {
+        "camera_matrix": np.round(camera_matrix(camera), 6).tolist(),
+        "camera_to_room": np.round(camera_to_room(camera), 6).tolist(),
+    }
 
 
 def sample_day(seed: int, day: int, size: tuple[int, int]) -> Day:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose.geometry import place_in_camera
 from fewpose.metrics.people import evaluate
 from fewpose.skeleton import COCO
 from fewpose_report.operating_room.people_figures import (
@@ -10,7 +11,6 @@ from fewpose_report.operating_room.people_figures import (
     _limits,
     found_scene,
     people_figure,
-    place_in_camera,
     privacy_curves,
     privacy_table,
     side_by_side,
