@@ -10,6 +10,7 @@ from fewpose.metrics.conformal import (
     ErrorBands,
     by_name,
     calibrate,
+    coverage_of_divisions,
     covered,
     frame_quantile,
     other_videos_radii,
@@ -81,6 +82,21 @@ def test_each_video_is_checked_by_the_others():
     errors = np.array([[1, 1, 1], [2, 2, 2], [9, 9, 9.0]])
     found = other_videos_radii(errors, np.array(["a", "b", "c"]), SKELETON, 0.6)
     assert found[:, 0].tolist() == [9, 9, 2]  # ⌈3 · 0.6⌉ = the 2nd of two
+
+
+def test_coverage_of_random_divisions_by_video():
+    """Frames that are exchangeable are covered as often as asked for; videos that differ make it vary."""
+    rng = np.random.default_rng(4)
+    errors, video = rng.rayleigh(1, (400, 3)), np.repeat(np.arange(40), 10)
+    errors[:, 0][video > 20] = np.nan
+    alike = coverage_of_divisions(errors, video, SKELETON, divisions=20)
+    assert alike.shape == (20,) and abs(alike.mean() - 0.9) < 0.02
+    differing = coverage_of_divisions(errors * rng.lognormal(0, 1, 40)[video, None], video, SKELETON, divisions=20)
+    assert differing.std() > 2 * alike.std()
+    assert (coverage_of_divisions(errors, video, SKELETON, 0.5) < alike.min()).all()
+    far = np.where(video[:, None] == 0, 1e9, errors)
+    shares = coverage_of_divisions(far, np.where(video == 0, 0, 1), SKELETON, divisions=4)
+    assert set(shares) <= {0.0, 1.0}, "a video is never on both sides"
 
 
 def test_covered_leaves_out_what_is_unlabelled():

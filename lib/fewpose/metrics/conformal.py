@@ -82,6 +82,23 @@ def covered(errors: np.ndarray, radius: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(errors), np.nan, errors <= radius)
 
 
+def coverage_of_divisions(
+    errors: np.ndarray, video: np.ndarray, skeleton: Skeleton, coverage: float = 0.9, divisions: int = 20, seed: int = 0
+) -> np.ndarray:
+    """The share [divisions] of errors that are within radii of other videos, the videos divided in halves at random.
+
+    errors [N, K] as in `radii`, of frames that the network has not seen. The radii are those of the first half, the
+    share is counted in the second.
+    """
+    generator, names = np.random.default_rng(seed), np.unique(video)
+    shares = []
+    for _ in range(divisions):
+        first = np.isin(video, generator.permutation(names)[: (len(names) + 1) // 2])
+        radius = radii(errors[first], video[first], skeleton, coverage)
+        shares.append(np.nanmean(covered(errors[~first], radius)))
+    return np.array(shares)
+
+
 @dataclass(frozen=True)
 class ErrorBands:
     """Calibrated errors of a network, saved beside its weights.

@@ -16,8 +16,10 @@ from tqdm.auto import tqdm
 
 from fewpose.augment import normalise
 from fewpose.data.images import IMAGES, letterbox, read_image, to_frames, warn_skipped, warn_unread, write_image
+from fewpose.data.pose_data import PoseData
 from fewpose.data.video import VIDEOS, iter_frames
 from fewpose.geometry import invert, transform_points
+from fewpose.metrics.pck import normalised_distances
 from fewpose.models.rtmpose import CROP, RTMPose
 from fewpose.models.teacher.box_fusion import Detector
 from fewpose.skeleton import HALPE, SIDES, Skeleton
@@ -192,6 +194,20 @@ def suggest(skeleton: Skeleton, poses: Tensor) -> np.ndarray:
         points[:, k] = poses[:, HALPE.index(other)].numpy()
     points[points[..., 2] < MIN_SCORE] = 0
     return points
+
+
+def suggestion_errors(data: PoseData, network: RTMPose, detector: Detector) -> tuple[Tensor, Tensor]:
+    """How far suggested points are from the ground truth, [N, K], in reference lengths and in pixels of the frames.
+
+    NaN where nothing is suggested or labelled: the first is what `checks.corrections` is of labels by hand.
+    """
+    images = [frame.permute(1, 2, 0).numpy() for frame in data.frames]
+    seen = look_at([Candidate(Path(f"{i}"), -1, image) for i, image in enumerate(images)], network, detector)
+    points = torch.from_numpy(suggest(data.skeleton, seen.poses)).float()
+    relative = normalised_distances(points, data.poses, data.skeleton)
+    there = (points[..., 2] > 0) & (data.poses[..., 2] > 0)
+    pixels = torch.linalg.vector_norm(points[..., :2] - data.poses[..., :2], dim=-1)
+    return tuple(torch.where(there, values, torch.nan) for values in (relative, pixels))
 
 
 def halpe_names(skeleton: Skeleton) -> dict[int, str]:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from fewpose.data.pose_data import PoseData
 from fewpose.skeleton import COCO, HALPE, JUMP, Skeleton
+from fewpose_video.label import frames as label_frames
 from fewpose_video.label.frames import Candidate, choose_frames, halpe_names, read_candidates, suggest, write_images
 from fewpose_video.label.label_file import add_frames, open_labels, read_frames
 from toy_teacher import SPOTS
@@ -84,3 +86,23 @@ def test_keypoints_of_the_same_names_are_suggested():
     points = suggest(odd, poses)[0]
     np.testing.assert_allclose(points[0], [5, 6, 0.9], rtol=1e-6)
     assert not points[1:].any()
+
+
+def test_errors_of_suggestions_are_relative_to_the_reference_length(monkeypatch):
+    """The shoulders are suggested 5 and 20 pixels off; the ear is below the score, the left hip is not labelled."""
+    poses = torch.zeros(1, len(COCO), 3)
+    at = {"left_shoulder": (20, 10), "right_shoulder": (10, 10), "left_hip": (18, 50), "right_hip": (20, 60)}
+    for name, xy in at.items():
+        poses[0, COCO.index(name)] = torch.tensor([*xy, 2.0])
+    poses[0, COCO.index("left_hip"), 2] = 0
+    seen = torch.zeros(1, len(HALPE), 3)
+    for name, shift in (("left_shoulder", 5), ("right_shoulder", 20), ("left_hip", 0), ("left_ear", 0)):
+        x, y = at.get(name, (0, 0))
+        seen[0, HALPE.index(name)] = torch.tensor([x + shift, y, 0.2 if name == "left_ear" else 0.9])
+    data = PoseData(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), poses, COCO, np.array(["a"]), np.array(["test"]))
+    monkeypatch.setattr(label_frames, "look_at", lambda *args: label_frames.PretrainedPoses(np.zeros((1, 4)), seen))
+    relative, pixels = label_frames.suggestion_errors(data, None, None)
+    shoulders = [COCO.index("left_shoulder"), COCO.index("right_shoulder")]
+    assert pixels[0, shoulders].tolist() == [5, 20]
+    assert torch.allclose(relative[0, shoulders] * 50, pixels[0, shoulders])
+    assert (~pixels.isnan()).sum() == 2 and (~relative.isnan()).sum() == 2
