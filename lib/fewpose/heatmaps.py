@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewpose.augment import normalise
+from fewpose.speed.devices import shared_pass
 
 SIGMA = 2.0  # of the targets, in cells
 SMOOTHING = 1.5  # of the predicted maps before decoding, in cells: chosen on validation videos
@@ -110,7 +111,7 @@ def soft_argmax(heatmaps: Tensor, stride: int, sharpness: float = 30.0) -> Tenso
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Poses [N, K, 3] (x, y in image pixels, confidence) of images [N, 3, H, W] in 0..255."""
-    return model.read(model(normalise(images)))
+    return model.read(shared_pass(model, normalise(images)))
 
 
 @torch.no_grad()

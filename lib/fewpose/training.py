@@ -21,6 +21,7 @@ from fewpose.data.pose_data import PoseData
 from fewpose.disk import replacing
 from fewpose.heatmaps import predict_all
 from fewpose.metrics.pck import normalised_distances, pck
+from fewpose.speed import devices
 from fewpose.speed.precision import half_precision
 
 Losses = Callable[[int, torch.Generator], dict[str, Tensor]]
@@ -239,7 +240,7 @@ def save_checkpoint(
     step: int,
 ) -> None:
     """Write everything needed to resume, atomically: a kill leaves the old file or the new one."""
-    if path is None:
+    if path is None or not devices.is_first():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"fingerprint": fingerprint, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
@@ -339,9 +340,9 @@ def supervised_loss(
 
 
 def outputs_of(model: nn.Module, inputs: Tensor) -> list[Tensor]:
-    """The model's outputs, in half precision on a GPU."""
+    """The model's outputs, in half precision on a GPU; several devices share the pass."""
     with half_precision(inputs.device):
-        return model(inputs)
+        return devices.shared_pass(model, inputs)
 
 
 def evaluate(model: nn.Module, data: PoseData) -> Tensor:

@@ -64,7 +64,7 @@ def connect(
 
 
 def count_workers(runs: list[PlannedRun], cores: int, gpus: int, memory: float) -> int:
-    """The number of workers that pay: one for each GPU, else one for each core that a run can use at the same time.
+    """The number of workers that pay: one for each GPU, or as many GPUs as a run needs, else one for each core in use.
 
     Two runs of one thread each were measured to take less time than one after the other with two threads. `memory` is
     this machine's in GB; every run's must fit into its share.
@@ -73,9 +73,14 @@ def count_workers(runs: list[PlannedRun], cores: int, gpus: int, memory: float) 
     for planned in runs:
         depth[planned.run] = 1 + max((depth[name] for name in planned.needs if name in depth), default=0)
     levels = list(depth.values())
-    count = gpus or min(cores, max(map(levels.count, levels)))
+    count = gpus // gpus_each(runs) or min(cores, max(map(levels.count, levels)))
     largest = max((planned.resources.get("memory", 0) for planned in runs), default=0)
     return max(1, min(count, int(memory // largest)) if largest else count)
+
+
+def gpus_each(runs: list[PlannedRun]) -> int:
+    """How many GPUs a worker of this machine gets: as many as the run that needs most."""
+    return max(1, *(int(planned.resources.get("GPU", 1)) for planned in runs))
 
 
 def _client(address: object) -> Client:
@@ -99,7 +104,7 @@ def _this_machine(runs: list[PlannedRun], workers: int | None) -> Iterator[objec
     from dask.system import CPU_COUNT
     from distributed import Nanny, Scheduler, SpecCluster
 
-    gpus, memory = _gpus(), psutil.virtual_memory().total / 1e9
+    gpus, memory, each = _gpus(), psutil.virtual_memory().total / 1e9, gpus_each(runs)
     count = workers or count_workers(runs, CPU_COUNT, len(gpus), memory)
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, CPU_COUNT // count))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -107,8 +112,9 @@ def _this_machine(runs: list[PlannedRun], workers: int | None) -> Iterator[objec
     for number in range(count):
         environment, resources = dict.fromkeys(names, threads), {"memory": memory / count}
         if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-            resources["GPU"] = 1
+            first = number * each % len(gpus)
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[first : first + each])
+            resources["GPU"] = len(gpus[first : first + each])
         options = dict(nthreads=1, env=environment, resources=resources, memory_limit=0, host=HOST)
         specs[number] = {"cls": Nanny, "options": {**options, "dashboard": False}}
     dashboard = f"{HOST}:0" if importlib.util.find_spec("bokeh") else None

@@ -7,6 +7,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +24,7 @@ MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(64 << 20), "MALLOC_TRI
 # Errors with a message for the user; any other is shown with its traceback.
 WORDED = ("ValueError", "RuntimeError", "FileNotFoundError", "OSError", "DiskFull", "KeyboardInterrupt")
 FULL = 1 << 20  # a disk with fewer bytes free is full
+LOST = ("gloo", "NCCL")  # in the error of a process that waits for another, which has ended
 
 Emit = Callable[[str, str], None]  # takes a kind (start, stdout, stderr) and text
 
@@ -134,7 +138,7 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
     from nbclient.exceptions import DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    folder = planned.folder
+    folder, others = planned.folder, []
     part, executed = folder / ".notebook.part.ipynb", folder / "notebook.ipynb"
     environment = {
         "FEWPOSE_RUN": f"{planned.profile}/{planned.run}/{fingerprint}",
@@ -144,7 +148,7 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
     try:
-        with _environment(environment), full_disk_named(executed, part):
+        with _environment(environment), full_disk_named(executed, part), _other_devices(planned, others):
             papermill.execute_notebook(
                 notebook_path(planned.notebook),
                 part,
@@ -159,6 +163,8 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
                 coalesce_streams=True,
             )
     except papermill.PapermillExecutionError as error:
+        if any(word in error.evalue for word in LOST) and any(others):
+            raise RunFailed(f"{where} stopped: {' '.join(others).strip()}") from None
         if error.ename not in WORDED:
             emit("stderr", "\n".join(error.traceback) + "\n")
         told = _plain(error.evalue)
@@ -166,7 +172,8 @@ def _papermill(planned: PlannedRun, fingerprint: str, emit: Emit, where: str) ->
             told = f"{error.ename}: {told}{_full_disk(folder)}"
         raise RunFailed(f"{where} stopped: {told} (the full traceback is in {shown(folder)}/notebook.ipynb)") from None
     except DeadKernelError:
-        raise RunFailed(f"{where} stopped: its Python process died, most often because memory ran out") from None
+        why = " ".join(others).strip() or "its Python process died, most often because memory ran out"
+        raise RunFailed(f"{where} stopped: {why}") from None
     finally:
         _keep_if_whole(part, executed)
 
@@ -177,6 +184,59 @@ def _keep_if_whole(part: Path, target: Path) -> None:
         json.loads(part.read_text(encoding="utf-8"))
         part.replace(target)
     part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _other_devices(planned: PlannedRun, said: list[str]) -> Iterator[None]:
+    """The environment of a notebook's first process, beside the others of a run that asks for several GPUs.
+
+    Each executes the same notebook with a device of its own and writes into a folder that is thrown away. When they are
+    to end, what those said that failed is added to `said`.
+    """
+    count = int(planned.resources.get("GPU", 1))
+    if count < 2:
+        yield
+        return
+    names = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    gpus = [name for name in names.split(",") if name.strip()]
+    if len(gpus) < count:
+        raise RunFailed(f"run {planned.run} asks for {count} GPUs, but CUDA_VISIBLE_DEVICES of its worker is {names}")
+    processes: list[subprocess.Popen] = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        places = [
+            {"FEWPOSE_DEVICES": f"{rank}/{count}/{folder}/meeting", "CUDA_VISIBLE_DEVICES": gpus[rank]}
+            for rank in range(count)
+        ]
+        try:
+            for rank, place in enumerate(places[1:], start=1):
+                processes.append(_start_process(planned, Path(folder), rank, {**os.environ, **place}))
+            with _environment(places[0]):
+                yield
+        finally:
+            printed = [Path(folder) / f"process_{rank}.txt" for rank in range(1, count)]
+            said += [_end_process(*both) for both in zip(processes, printed, strict=False)]
+
+
+def _start_process(planned: PlannedRun, folder: Path, rank: int, environment: dict[str, str]) -> subprocess.Popen:
+    """Execute a notebook in a process that prints into a file."""
+    command = [sys.executable, "-m", "papermill", "--kernel", "python3", "--language", "python", "--no-progress-bar"]
+    command += ["--cwd", str(repo_root()), "--parameters_yaml", json.dumps(planned.parameters)]
+    command += [str(notebook_path(planned.notebook)), str(folder / f"process_{rank}.ipynb")]
+    with open(folder / f"process_{rank}.txt", "w", encoding="utf-8") as file:
+        return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+
+def _end_process(process: subprocess.Popen, printed: Path) -> str:
+    """End a process; the last line that it printed if it had failed by an error of its own."""
+    try:
+        process.wait(5)  # the kernel is given a moment to end by itself
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        process.wait()
+    text = printed.read_text(encoding="utf-8", errors="replace")
+    if process.returncode <= 0 or "PapermillExecutionError" not in text:
+        return ""
+    return _plain(text.strip().splitlines()[-1])
 
 
 class _Stream:

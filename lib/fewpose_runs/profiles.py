@@ -21,6 +21,7 @@ from fewpose_runs.parameter_checks import check_values
 
 RUN_KEYS = ("run", "notebook", "parameters", "needs", "seeds", "resources")
 RESOURCES = ("GPU", "memory")
+SEVERAL_GPUS = ("sports/", "02_pretraining")  # notebooks whose trainings are `training.fit`
 EARLIER = ("supervised_run", "teacher_run", "first_run")  # parameters that name an earlier run of the profile
 RENAMED = {  # names in earlier versions → names now
     "percent": "keep_percent",
@@ -293,6 +294,11 @@ def _planned(profile: str, path: Path, number: int, entry: object, before: list[
     for key in resources:
         if key not in RESOURCES:
             raise ValueError(f"{where}: unknown resource {key!r}{suggestion(key, RESOURCES)}")
+    if (gpus := resources.get("GPU", 1)) > 1:
+        if gpus != int(gpus):
+            raise ValueError(f"{where}: `GPU` must be a whole number, or a share of one, not {gpus}")
+        if not notebook.startswith(SEVERAL_GPUS):
+            raise ValueError(f"{where}: {notebook} uses one GPU; several share {', '.join(SEVERAL_GPUS)}")
     planned = []
     for seed in seeds or [None]:
         run, values = (name, parameters) if seed is None else (f"{name}_seed{seed}", {**parameters, "seed": seed})

@@ -83,6 +83,7 @@ class Run:
     device: torch.device
     resumed: bool  # checkpoints of a killed run with the same fingerprint were found
     batch: bool
+    is_first: bool = True  # False in the processes of a run's other devices, whose `folder` is thrown away
     started: float = field(default_factory=time.time)
     rows: list[dict] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # warnings of the data readers
@@ -90,7 +91,7 @@ class Run:
     @property
     def report(self) -> Path:
         """Folder of the profile's report, `outputs/<profile>/report`, created on first use."""
-        folder = repo_root() / "outputs" / self.profile / "report"
+        folder = (repo_root() / "outputs" / self.profile if self.is_first else self.folder) / "report"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -105,7 +106,7 @@ class Run:
 
     def checkpoint(self, name: str) -> Path:
         """Path `checkpoints/<name>`; a file that a killed run left there has the same fingerprint."""
-        folder = self.folder / "checkpoints"
+        folder = run_folder(self.profile, self.paper, self.name) / "checkpoints"
         folder.mkdir(exist_ok=True)
         return folder / name
 
@@ -143,6 +144,12 @@ class Run:
         """Write metrics.csv, then run.json: last and atomically, as only a run with it is finished."""
         import pandas as pd
 
+        if os.environ.get("FEWPOSE_DEVICES"):
+            from fewpose.speed import devices
+
+            devices.leave()
+        if not self.is_first:
+            return
         seconds = round(time.time() - self.started, 1)
         rows = [{"seconds": seconds, **row} for row in self.rows]
         write_text(self.folder / "metrics.csv", pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
@@ -198,15 +205,23 @@ def start_run(notebook: str, variables: dict) -> Run:
     else:
         profile, name = "smoke", notebook.split("/")[-1]
         digest = fingerprint(notebook, parameters, needs=[])
-    folder = run_folder(profile, paper, name)
-    if batch:
-        _wait_for_folder(folder)
-    resumed = _open_folder(folder, digest)
+    rank, count, meeting = _place_among_devices()
+    if rank:
+        folder, resumed = meeting.with_name(f"process_{rank}"), False
+        (folder / "checkpoints").mkdir(parents=True)
+    else:
+        folder = run_folder(profile, paper, name)
+        if batch:
+            _wait_for_folder(folder)
+        resumed = _open_folder(folder, digest)
     seed = parameters.get("seed", 0)
     device = _prepare_torch(seed)
+    if count > 1:
+        _join_devices(rank, count, meeting, device)
     _prepare_figures()
     print(f"{profile}/{paper}/{name} · seed {seed} · {_device_name(device)}" + (" · resuming" if resumed else ""))
-    run = Run(profile, paper, name, notebook, parameters, seed, digest, folder, device, resumed, batch=bool(batch))
+    state = folder, device, resumed, bool(batch), not rank
+    run = Run(profile, paper, name, notebook, parameters, seed, digest, *state)
     _listen(run.skipped)
     return run
 
@@ -240,6 +255,19 @@ def finished_runs(profile: str) -> list[Path]:
 def write_json(path: Path, content: dict) -> None:
     """Write JSON atomically: a reader sees the old file or the whole new one."""
     write_text(path, json.dumps(content, indent=1), sync=True)
+
+
+def _place_among_devices() -> tuple[int, int, Path]:
+    """Which of how many processes of a run this is, each with a device, and where they meet (`execution`)."""
+    rank, count, meeting = os.environ.get("FEWPOSE_DEVICES", "0/1/").split("/", 2)
+    return int(rank), int(count), Path(meeting)
+
+
+def _join_devices(rank: int, count: int, meeting: Path, device: torch.device) -> None:
+    from fewpose.speed import devices
+
+    devices.join(rank, count, meeting, device)
+    print(f"{count} processes, a device each")
 
 
 def _wait_for_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -46,6 +47,55 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "mine.yaml").write_text(PROFILE)
     return tmp_path
+
+
+DEVICES = """\
+import torch
+from fewpose.speed import devices
+class Rows(torch.nn.Module):
+    def forward(self, rows):
+        self.seen = len(rows)
+        return rows
+if role == "fail" and not run.is_first:
+    raise ValueError("no memory on the second GPU")
+rows = Rows()
+whole = devices.shared_pass(rows, torch.arange(7.0)[:, None])
+run.checkpoint("state").write_text("of the first") if run.is_first else None
+(run.folder / f"{rows.seen}.txt").touch()
+(run.report / f"{rows.seen}.txt").touch()
+run.record({"method": "supervised", "dataset": "jump", "metric": "pck", "value": float(whole.sum()), "n": rows.seen})
+"""
+
+
+@pytest.fixture
+def two_gpus(project, monkeypatch):
+    """A project whose runs are executed by two processes; here without GPUs."""
+    path = project / "notebooks" / "sports" / "meet.ipynb"
+    cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, OPEN, DEVICES, "run.finish()")]
+    cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    return project / "outputs" / "mine"
+
+
+def test_a_run_with_two_gpus_is_two_processes_of_which_one_writes(two_gpus):
+    printed = []
+    planned = replace(run_of("one", GPU=2), parameters={"role": "x"})
+    execution.execute(planned, "print", lambda kind, text: printed.append(text))
+    assert "2 processes, a device each" in "".join(printed)
+    rows = (two_gpus / "sports" / "one" / "metrics.csv").read_text().splitlines()
+    row = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
+    assert len(rows) == 2 and (float(row["value"]), row["n"]) == (21, "3")  # of seven rows, three
+    assert [p.name for p in two_gpus.rglob("*.txt")] == ["3.txt", "3.txt"]  # nothing of the other process
+    assert planned.finished["status"] == "finished"
+
+
+def test_of_two_processes_that_which_failed_is_named(two_gpus):
+    planned = replace(run_of("one", GPU=2), parameters={"role": "fail"})
+    with pytest.raises(execution.RunFailed, match=r"stopped: ValueError: no memory on the second GPU$"):
+        execution.execute(planned, "print", lambda kind, text: None)
+    with pytest.raises(execution.RunFailed, match="asks for 3 GPUs, but CUDA_VISIBLE_DEVICES of its worker is 0,1"):
+        execution.execute(run_of("one", GPU=3), "print", lambda kind, text: None)
 
 
 def run_of(name, needs=(), **resources):
@@ -134,6 +184,7 @@ def test_as_many_workers_as_can_be_used_at_once_and_fit_into_memory():
     assert count_workers(plan, cores=2, gpus=0, memory=16) == 2
     assert count_workers(plan, cores=8, gpus=4, memory=16) == 4
     assert count_workers([*plan, run_of("f", memory=7)], cores=8, gpus=0, memory=16) == 2
+    assert count_workers([*plan, run_of("g", GPU=2)], cores=8, gpus=4, memory=16) == 2
     assert count_workers([run_of("f", memory=70)], cores=8, gpus=0, memory=16) == 1
 
 
@@ -141,6 +192,7 @@ def test_resources_of_a_profile_are_checked(project):
     for text, message in (
         ("{GPUs: 1}", "unknown resource 'GPUs' .did you mean GPU"),
         ("{memory: 5GB}", "to numbers above 0"),
+        ("{GPU: 1.5}", "`GPU` must be a whole number, or a share of one"),
         ("[GPU]", "must be a mapping of GPU and memory"),
     ):
         (project / "params" / "mine.yaml").write_text(f"- {{run: a, notebook: sports/meet, resources: {text}}}")
