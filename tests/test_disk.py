@@ -14,7 +14,17 @@ import torch
 from fewpose import disk
 from fewpose.data.images import write_image
 from fewpose.data.video import video_writer
-from fewpose.disk import DiskFull, copy_file, in_words, lock, replacing, reserved_array, write_bytes, write_text
+from fewpose.disk import (
+    DiskFull,
+    copy_file,
+    in_words,
+    lock,
+    part_name,
+    replacing,
+    reserved_array,
+    write_bytes,
+    write_text,
+)
 from fewpose.feature_cache import cache_features
 from fewpose.models.weights import save_weights
 from fewpose.skeleton import JUMP
@@ -219,11 +229,13 @@ def test_processes_hand_it_on():
 def test_what_killed_processes_left_is_removed(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    for name in (f".a.part{ended.pid}.txt", f".a.part{os.getppid()}.txt", f".ab.part{ended.pid}.txt"):
+    names = [part_name(tmp_path / file, pid) for file, pid in (("a.txt", os.getppid()), ("ab.txt", ended.pid))]
+    names.append(f".a.part_elsewhere_{ended.pid}.txt")  # of another machine, where it may live
+    for name in (part_name(tmp_path / "a.txt", ended.pid), *names):
         (tmp_path / name).touch()
     with replacing(tmp_path / "a.txt") as part:
         part.write_text("new")
-    assert left(tmp_path) == sorted(["a.txt", f".a.part{os.getppid()}.txt", f".ab.part{ended.pid}.txt"])
+    assert left(tmp_path) == sorted(["a.txt", *names])
 
 
 def test_two_processes_that_write_one_file_leave_one_whole(tmp_path):

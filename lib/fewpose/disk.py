@@ -6,9 +6,11 @@ import contextlib
 import errno
 import math
 import os
+import platform
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ REASONS = {
     errno.EFBIG: "files of this size are not allowed here",
 }
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # several may write to one network disk
 PROBE = 1 << 16  # bytes that a disk must take not to count as full
 
 
@@ -117,7 +120,7 @@ def replacing(path: str | Path, size: int | None = None) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_one_of_many(path: Path, size: int | None = None) -> Iterator[Path]:
     """As `replacing`, without a look at all files of the folder."""
-    part = path.absolute().with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")  # libraries go by the suffix
+    part = path.absolute().with_name(part_name(path, os.getpid()))
     try:
         with full_disk_named(path, part, size):
             if size:
@@ -129,11 +132,16 @@ def replacing_one_of_many(path: Path, size: int | None = None) -> Iterator[Path]
         part.unlink(missing_ok=True)
 
 
+def part_name(path: Path, process: int | str) -> str:
+    """Of the part of a file that a process of this machine writes; it keeps the suffix, which libraries go by."""
+    return f".{path.stem}.part_{HOST}_{process}{path.suffix}"
+
+
 def remove_left_over(path: Path) -> None:
     """Remove the parts of a file that processes of this machine left when they were killed."""
     import psutil
 
-    named = re.compile(rf"\.{re.escape(path.stem)}\.part(\d+){re.escape(path.suffix)}")
+    named = re.compile(r"(\d+)".join(map(re.escape, part_name(path, "\0").split("\0"))))
     with contextlib.suppress(OSError):
         for old in path.absolute().parent.iterdir():
             if (found := named.fullmatch(old.name)) and not psutil.pid_exists(int(found[1])):

@@ -1,10 +1,12 @@
 """The engine with two real workers, and what it says when something is missing."""
 
+import errno
 import json
 import os
 from dataclasses import replace
 
 import nbformat
+import papermill
 import pytest
 
 from fewpose_runs import clusters, execution
@@ -206,6 +208,27 @@ def test_changed_code_is_noticed_where_a_run_would_start(project):
     (planned, *_) = read_profile("mine")
     with pytest.raises(execution.RunFailed, match="the code or data there differ"):
         execution.check_files(planned, "another", "tcp://a")
+
+
+@pytest.mark.parametrize(("text", "kept"), [('{"cells": []}', ["notebook.ipynb"]), ('{"cells": [', [])])
+def test_an_executed_notebook_that_a_full_disk_cut_off_is_not_kept(tmp_path, text, kept):
+    (tmp_path / "part.ipynb").write_text(text)
+    execution._keep_if_whole(tmp_path / "part.ipynb", tmp_path / "notebook.ipynb")
+    assert [path.name for path in tmp_path.iterdir()] == kept
+
+
+def test_a_disk_that_is_full_while_a_notebook_is_saved_is_one_sentence(project, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(papermill, "execute_notebook", full)
+    monkeypatch.setattr(execution, "_full_disk", lambda folder: pytest.fail("said twice"))
+    with pytest.raises(
+        execution.RunFailed, match=r"notebook\.ipynb: the disk is full, .*; make room and repeat the"
+    ) as e:
+        execution.execute(run_of("left"), "print", lambda kind, text: None)
+    assert "\n" not in str(e.value)
+    assert list((project / "outputs" / "mine" / "sports" / "left").iterdir()) == []
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):

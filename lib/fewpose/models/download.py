@@ -110,7 +110,7 @@ def download(name: str, cache: str | Path | None = None) -> Path:
                 write_bytes(unfinished, _taken_out(_fetch(source, Path(folder)), members))
                 check_sha256(unfinished, wanted.sha256)
             except (OSError, LookupError, ValueError, zipfile.BadZipFile) as error:
-                if isinstance(error, DiskFull) or not takes_bytes(cache):
+                if isinstance(error, DiskFull) or "No space left" in str(error) or not takes_bytes(cache):
                     raise DiskFull(target, getattr(error, "missing", None)) from error
                 failures.append(f"{source}: {error}")
                 continue
