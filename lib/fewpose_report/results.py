@@ -104,7 +104,12 @@ def plain(text: str) -> str:
     return text.replace("<", "&lt;").replace("|", "\\|")
 
 
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Save a table without its index, whole or not at all."""
+    write_text(path, table.to_csv(index=False))
+
+
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
     """Save a table as `<name>.csv` and `<name>.md`."""
-    write_text(folder / f"{name}.csv", table.to_csv(index=False))
+    write_csv(table, folder / f"{name}.csv")
     write_text(folder / f"{name}.md", markdown(table))

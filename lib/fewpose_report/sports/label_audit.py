@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fewpose.data.pose_data import PoseData
-from fewpose.disk import write_text
 from fewpose.metrics.pck import normalised_distances, pck
 from fewpose.pseudo_labels import Candidates, select
 from fewpose_report.figures import pose_grid
-from fewpose_report.results import finished_folders
+from fewpose_report.results import finished_folders, write_csv
 
 RULES = {  # selection criteria: name → uncertainty of each label, whether each keypoint is ranked on its own
     "agreement, best p % of each keypoint": (lambda c: c.spread, True),
@@ -158,9 +157,9 @@ def aurc_table(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
 
 def save_audit(folder: Path, audit: list[dict], risk: list[dict]) -> None:
     """Write `audit.csv` and `risk_coverage.csv` into a run's folder, for the report over draws."""
-    write_text(folder / "audit.csv", pd.DataFrame(audit).round(3).to_csv(index=False))
+    write_csv(pd.DataFrame(audit).round(3), folder / "audit.csv")
     columns = ["iteration", "rule", "coverage", "risk"]
-    write_text(folder / "risk_coverage.csv", pd.DataFrame(risk, columns=columns).round(3).to_csv(index=False))
+    write_csv(pd.DataFrame(risk, columns=columns).round(3), folder / "risk_coverage.csv")
 
 
 def read_audits(root: Path, name: str, method: str, labels: int) -> pd.DataFrame:
