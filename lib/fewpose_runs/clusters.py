@@ -80,7 +80,7 @@ def count_workers(runs: list[PlannedRun], cores: int, gpus: int, memory: float) 
 
 def gpus_each(runs: list[PlannedRun]) -> int:
     """How many GPUs a worker of this machine gets: as many as the run that needs most."""
-    return max(1, *(int(planned.resources.get("GPU", 1)) for planned in runs))
+    return max([1, *(int(planned.resources.get("GPU", 1)) for planned in runs)])
 
 
 def _client(address: object) -> Client:
