@@ -25,6 +25,7 @@ from fewpose.disk import copy_file
 from fewpose.feature_cache import cache_features
 from fewpose.geometry import transform_points
 from fewpose.heatmaps import predict_all
+from fewpose.made_once import made_once
 from fewpose.metrics import conformal
 from fewpose.metrics.conformal import ErrorBands
 from fewpose.models.teacher.yolox import yolox_tiny
@@ -43,19 +44,20 @@ MEASURED = 8  # frames of a video that are read to measure the speed
 def example_folder(cache: Path, frames: int, videos: int, size: int = 96) -> Path:
     """A small folder like a user's, made once in `cache`: every other frame of a jump world, without named splits."""
     folder = Path(cache) / f"example_{frames}x{size}_{videos}videos"
-    if not (folder / "annotations.json").is_file():
-        worlds.jump(frames, size, 0, cache, videos)
-        store.export_images(Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed0", folder)
-        (folder / "videos").mkdir(exist_ok=True)
-        for path in worlds.jump_videos(frames, size, 0, cache, videos, "train", 12.5, limit=2):
-            shutil.copy(path, folder / "videos")
-        content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
-        content["images"] = content["images"][::2]
-        for image in content["images"]:
-            del image["split"]
-        kept = {image["id"] for image in content["images"]}
-        content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
-        (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
+    with made_once(folder, (folder / "annotations.json").is_file) as part:
+        if part is not None:
+            worlds.jump(frames, size, 0, cache, videos)
+            store.export_images(Path(cache) / f"jump_{frames}x{size}_{videos}videos_seed0", part)
+            (part / "videos").mkdir()
+            for path in worlds.jump_videos(frames, size, 0, cache, videos, "train", 12.5, limit=2):
+                shutil.copy(path, part / "videos")
+            content = json.loads((part / "annotations.json").read_text(encoding="utf-8"))
+            content["images"] = content["images"][::2]
+            for image in content["images"]:
+                del image["split"]
+            kept = {image["id"] for image in content["images"]}
+            content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
+            write_json(part / "annotations.json", content)
     return folder
 
 
