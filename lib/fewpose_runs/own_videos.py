@@ -232,10 +232,10 @@ def calibrate_published(network: PoseNetwork, people: PoseData, coverage: float 
     It must have seen none of them. Keypoints of other names are matched as for angles (`measure.find_keypoint`).
     """
     people = crop_people(people, network.size)
-    truth = as_skeleton(people.poses.numpy(), people.skeleton, network.skeleton)
+    ground_truth = as_skeleton(people.poses.numpy(), people.skeleton, network.skeleton)
     found, skeleton = predict_all(network.model, people.frames), network.skeleton
-    errors = conformal.pixel_errors(found, torch.from_numpy(truth))
-    degrees = angle_errors(found.numpy(), truth, skeleton)
+    errors = conformal.pixel_errors(found, torch.from_numpy(ground_truth))
+    degrees = angle_errors(found.numpy(), ground_truth, skeleton)
     keypoints, _ = conformal.calibrate(errors, people.video, skeleton, network.size, coverage)
     return keypoints, conformal.calibrate(degrees, people.video, angle_skeleton(skeleton), network.size, coverage)[0]
 

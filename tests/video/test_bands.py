@@ -69,10 +69,10 @@ def test_radii_scale_with_the_person():
 
 def test_angles_are_calibrated_as_keypoints_are():
     generator = np.random.default_rng(1)
-    truth = np.concatenate([leg(200), np.ones((200, 26, 1))], -1)
-    truth[:50, HALPE.index("left_knee"), 2] = 0  # not labelled
-    predicted = truth + generator.normal(0, 3, truth.shape)
-    errors = bands.angle_errors(predicted, truth, HALPE)
+    ground_truth = np.concatenate([leg(200), np.ones((200, 26, 1))], -1)
+    ground_truth[:50, HALPE.index("left_knee"), 2] = 0  # not labelled
+    predicted = ground_truth + generator.normal(0, 3, ground_truth.shape)
+    errors = bands.angle_errors(predicted, ground_truth, HALPE)
     skeleton = bands.angle_skeleton(HALPE)
     names = skeleton.keypoints
     assert errors.shape == (200, len(names))
@@ -102,8 +102,8 @@ def test_half_turns_of_the_pelvis_are_nothing():
     names = bands.angle_skeleton(HALPE).keypoints
     swapped = leg(1)
     swapped[:, [11, 12]] = swapped[:, [12, 11]]
-    truth = np.concatenate([leg(1), np.ones((1, 26, 1))], -1)
-    errors = bands.angle_errors(np.concatenate([swapped, np.ones((1, 26, 1))], -1), truth, HALPE)[0]
+    ground_truth = np.concatenate([leg(1), np.ones((1, 26, 1))], -1)
+    errors = bands.angle_errors(np.concatenate([swapped, np.ones((1, 26, 1))], -1), ground_truth, HALPE)[0]
     assert errors[names.index("pelvis")] == pytest.approx(0, abs=1e-9)
 
 

@@ -1,7 +1,7 @@
 """The labeller: a widget that shows one frame at a time and writes every change into the label file at once.
 
-The half in the browser is `labeller.js`. It needs a running kernel; where there is none, the labelled frames are a
-picture.
+The half in the browser is `labeller.js`. It needs a running kernel; where there is none, the labelled frames are an
+image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import traitlets
 from IPython.display import Image
 
 from fewpose.data.images import read_image
-from fewpose_video.label import label_file, pictures
+from fewpose_video.label import label_file, still_frames
 from fewpose_video.label.label_file import ChangedElsewhere, LabelledFrame
 
 HERE = Path(__file__).parent
@@ -117,11 +117,11 @@ class Labeller(anywidget.AnyWidget):
             self.send(reply | {"keypoints": source.keypoints.tolist() if source else []})
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict] | None:
-        """The widget, and a picture for where widgets are not shown."""
+        """The widget, and an image for where widgets are not shown."""
         bundle = super()._repr_mimebundle_(**options)
         if bundle:
-            picture = pictures.contact_sheet(self.path, self.images)
-            bundle[0]["image/png"] = base64.b64encode(picture).decode()
+            image = still_frames.contact_sheet(self.path, self.images)
+            bundle[0]["image/png"] = base64.b64encode(image).decode()
         return bundle
 
 
@@ -137,5 +137,5 @@ def neighbour(frame: LabelledFrame, frames: list[LabelledFrame]) -> LabelledFram
 
 
 def show_labeller(path: str | Path, images: str | Path, live: bool = True) -> Labeller | Image:
-    """The labeller, to be the last line of a cell; the picture of the labelled frames if nobody is there to label."""
-    return Labeller(path, images) if live else Image(pictures.contact_sheet(Path(path), Path(images)))
+    """The labeller, to be the last line of a cell; an image of the labelled frames if nobody is there to label."""
+    return Labeller(path, images) if live else Image(still_frames.contact_sheet(Path(path), Path(images)))

@@ -98,12 +98,12 @@ def test_old_files_count_pixels_from_the_edge(tmp_path):
 
 
 def test_sleap_and_back(tmp_path):
-    path, truth = write_toy_labels(tmp_path / "sport", frames=4)
+    path, ground_truth = write_toy_labels(tmp_path / "sport", frames=4)
     content = load_coco(path)
     for i, entry in enumerate(content["images"]):
         entry |= {"video_id": f"run{i % 3}.mp4", "split": ("train", "test", "val")[i % 3]}
     write(path, content)
-    for pose, frame in zip(truth, read_frames(path), strict=True):
+    for pose, frame in zip(ground_truth, read_frames(path), strict=True):
         keypoints = np.column_stack([pose, [2, 1, 2, 0]]) * [[1], [1], [1], [0]]
         save_frame(path, replace(frame, keypoints=keypoints), frame)
     written = export_sleap(path, tmp_path / "sleap")

@@ -1,4 +1,4 @@
-"""Labelled frames as pictures, for where no labeller is shown."""
+"""Labelled frames as an image, for where no labeller is shown."""
 
 from __future__ import annotations
 
